@@ -1,0 +1,39 @@
+"""`python -m effdet_bench STEP …`: every step of the workflow, by hand."""
+
+import argparse
+import sys
+from importlib import import_module
+
+from effdet_bench.errors import BenchError
+
+STEPS = {
+    "download": ("effdet_bench.checkpoints.download", "fetch one release checkpoint"),
+    "synthesise": ("effdet_bench.checkpoints.synthetic", "make one synthetic checkpoint"),
+    "verify": ("effdet_bench.checkpoints.verify", "verify one checkpoint and record it"),
+    "environment": ("effdet_bench.environment", "record this machine and its versions"),
+    "timing": ("effdet_bench.timing", "time one device, mode and round"),
+    "summary": ("effdet_bench.summary", "compute every number of a report"),
+    "report": ("effdet_bench.report", "render the report"),
+}
+
+
+def main() -> None:
+    steps = "\n".join(f"  {name:12} {text}" for name, (_, text) in STEPS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m effdet_bench",
+        description=f"One step of effdet-bench:\n{steps}\n\nEach has its own --help.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("step", choices=STEPS, metavar="STEP")
+    step = parser.parse_args(sys.argv[1:2]).step
+    module = import_module(STEPS[step][0])
+    own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
+    module.add_arguments(own)
+    try:
+        module.run(own.parse_args(sys.argv[2:]))
+    except BenchError as error:
+        sys.exit(f"effdet-bench {step}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""config.yaml: checked against its schema, defaults filled in, `auto` resolved.
+
+Every mistake ends in one sentence that names the key, the value and what is allowed.
+"""
+
+import ast
+import copy
+import difflib
+import pkgutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from effdet_bench import engines, machine
+from effdet_bench.checkpoints.catalogue import RELEASE
+from effdet_bench.errors import BenchError
+from effdet_bench.records import load_schema
+
+SHIPPED_PHOTOS = Path(__file__).parents[1] / "resources" / "photos"
+
+
+def resolve(config: dict[str, Any]) -> dict[str, Any]:
+    """Checks `config` and returns a copy with every default and `auto` replaced by its value.
+
+    Ensemble entries become `{model, file, sha256}`, the latter two `None` for a plain name.
+
+    Raises:
+        BenchError: a key, type or value is wrong.
+    """
+    schema = load_schema("config")
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: e.json_path)
+    if errors:
+        raise BenchError(_sentence(errors[0]))
+    config = _with_defaults(config, schema)
+    config["ensemble"] = [_ensemble_entry(entry) for entry in config["ensemble"]]
+    _refuse_duplicates("ensemble", [entry["model"] for entry in config["ensemble"]])
+    _refuse_duplicates("modes", [mode["name"] for mode in config["modes"]])
+    _check_engines(config["modes"])
+    _check_models(config)
+    for key, resolved in (
+        ("devices", machine.devices),
+        ("threads", machine.usable_cores),
+        ("machine", machine.default_name),
+    ):
+        if config[key] == "auto":
+            config[key] = resolved()
+    if config["photos"] == "shipped":
+        config["photos"] = str(SHIPPED_PHOTOS)
+    return config
+
+
+def engine_names() -> list[str]:
+    """The engines there are: the modules of `effdet_bench.engines`."""
+    return [module.name for module in pkgutil.iter_modules(engines.__path__)]
+
+
+def known_models() -> list[str]:
+    """Model names in the installed effdet, read from its source: importing it takes seconds."""
+    package = find_spec("effdet")
+    if package is None or package.origin is None:
+        return []
+    tree = ast.parse((Path(package.origin).parent / "config" / "model_config.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "efficientdet_model_param_dict":
+            return [keyword.arg for keyword in node.value.keywords]
+    return []
+
+
+def did_you_mean(value: Any, choices: list[str]) -> str:
+    """` (did you mean 'x'?)` for a near miss of one of `choices`, else nothing."""
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _sentence(error: ValidationError) -> str:
+    where = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
+    ).lstrip(".")
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        key = next(key for key in error.instance if key not in known)
+        inside = f" in {where}" if where else ""
+        return (
+            f"config: unknown key {key!r}{inside}{did_you_mean(key, known)}; "
+            f"its keys are {', '.join(known)}."
+        )
+    allowed = _description(error)
+    choices = error.validator_value if error.validator == "enum" else []
+    return f"config: {where} is {error.instance!r}, but must be {allowed}" + (
+        f"{did_you_mean(error.instance, choices)}."
+    )
+
+
+def _description(error: ValidationError) -> str:
+    """What is allowed where `error` stands: the nearest description on the way down to it."""
+    node, found = load_schema("config"), ""
+    for part in error.absolute_schema_path:
+        node = node[part]
+        if isinstance(node, dict) and isinstance(node.get("description"), str):
+            found = node["description"]
+    return found
+
+
+def _with_defaults(value: Any, schema: dict) -> Any:
+    """A copy of `value` with the defaults of `schema`, in the schema's order."""
+    if not isinstance(value, dict) or "properties" not in schema:
+        return copy.deepcopy(value)
+    properties = schema["properties"]
+    filled = {key: value.get(key, sub.get("default")) for key, sub in properties.items()}
+    return {key: _with_defaults(filled[key], sub) for key, sub in properties.items()}
+
+
+def _ensemble_entry(entry: str | dict) -> dict[str, Any]:
+    if isinstance(entry, str):
+        return {"model": entry, "file": None, "sha256": None}
+    return dict(entry)
+
+
+def _refuse_duplicates(key: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise BenchError(f"config: {key} names {name!r} twice; each name must be its own.")
+
+
+def _check_engines(modes: list[dict]) -> None:
+    known = engine_names()
+    for index, mode in enumerate(modes):
+        if mode["engine"] not in known:
+            raise BenchError(
+                f"config: modes[{index}].engine is {mode['engine']!r}, but must be "
+                f"one of {', '.join(known)}{did_you_mean(mode['engine'], known)}."
+            )
+        if mode["name"] == "baseline" and mode["engine"] != "eager":
+            raise BenchError(
+                f"config: modes[{index}] is named baseline, which must have the engine eager, "
+                f"not {mode['engine']!r}; give it another name."
+            )
+
+
+def _check_models(config: dict) -> None:
+    known = known_models()
+    for entry in config["ensemble"]:
+        name = entry["model"]
+        if known and name not in known:
+            raise BenchError(
+                f"config: effdet has no model {name!r} that ensemble names"
+                f"{did_you_mean(name, known)}; it knows {', '.join(known)}."
+            )
+        if entry["file"] is None and name not in RELEASE and config["weights"] != "synthetic":
+            raise BenchError(
+                f"config: no checkpoint of {name!r} is in the catalogue ({', '.join(RELEASE)}); "
+                "write {model: …, file: …, sha256: …} in ensemble, or set weights: synthetic."
+            )

@@ -1,0 +1,87 @@
+"""The networks of an ensemble: built by effdet, weights loaded strictly, ready to be run."""
+
+import difflib
+import io
+import pickle
+from dataclasses import dataclass
+
+import effdet
+import torch
+from effdet.anchors import Anchors
+from effdet.config.model_config import efficientdet_model_param_dict
+from effdet.data.transforms import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from effdet_bench.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Model:
+    """One network of the ensemble and what a request needs to know of it.
+
+    `image_size` is (height, width) in pixels; `mean` and `std` are of RGB in [0, 1]; `anchors` is
+    float32 [anchors, 4] in yxyx pixels of the network's input.
+    """
+
+    name: str
+    network: torch.nn.Module
+    image_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    anchors: torch.Tensor
+
+
+def build_model(name: str) -> Model:
+    """The effdet network `name` with fresh weights, in evaluation mode, on the CPU in fp32.
+
+    Raises:
+        BenchError: effdet knows no such model.
+    """
+    known = efficientdet_model_param_dict
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise BenchError(f"effdet has no model {name!r}{hint}")
+    network = effdet.create_model(name, pretrained=False, pretrained_backbone=False).eval()
+    config = network.config
+    return Model(
+        name=name,
+        network=network,
+        image_size=tuple(config.image_size),
+        mean=tuple(config.get("mean") or IMAGENET_DEFAULT_MEAN),
+        std=tuple(config.get("std") or IMAGENET_DEFAULT_STD),
+        anchors=Anchors.from_config(config).boxes,
+    )
+
+
+def load_model(name: str, data: bytes, where: str) -> Model:
+    """`build_model` with the weights in `data`, a state dict as torch.save writes it.
+
+    `where` names the file in messages. Nothing in `data` is executed.
+
+    Raises:
+        BenchError: `data` is no such file, would run code, or does not fit the network.
+    """
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        cause = str(error).splitlines()[0]
+        raise BenchError(
+            f"{where} is refused as a checkpoint: it is damaged, or a pickle that would run code; "
+            f"take a plain state dict instead (torch says: {cause})."
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise BenchError(
+            f"{where} is not a checkpoint that torch can read ({str(error).splitlines()[0]}): "
+            "replace it."
+        ) from None
+    model = build_model(name)
+    if not isinstance(state, dict):
+        raise BenchError(f"{where} holds a {type(state).__name__}, not a state dict: replace it.")
+    try:
+        model.network.load_state_dict(state, strict=True)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise BenchError(
+            f"{where} does not fit the network {name}: name the model it was trained as ({detail})."
+        ) from None
+    return model

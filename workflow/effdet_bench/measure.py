@@ -1,0 +1,149 @@
+"""The child of a timing job: loads an engine, serves requests against the clock, writes them down.
+
+Run as `python -m effdet_bench.measure SPEC FOLDER` by `effdet_bench.timing` alone.
+"""
+
+import csv
+import gc
+import json
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from effdet_bench.errors import BenchError, UnavailableError
+
+PROGRESS_SECONDS = 5.0
+
+
+def measure(spec: dict, folder: Path) -> dict:
+    """Serves the warm-up, timed and stage requests of `spec`, and appends them to `folder`.
+
+    `spec` holds device, engine, models (model, file, sha256), photos (paths), requests, warmup,
+    threads and label.
+
+    Returns:
+        What is known once all is done: times in seconds, peak memory in bytes, threads.
+
+    Raises:
+        UnavailableError: this machine lacks the device or what the engine needs.
+        BenchError: a checkpoint is not the verified one, or threads could not be set.
+    """
+    clock = time.monotonic()
+    import torch
+
+    from effdet_bench.checkpoints.verify import check_file
+    from effdet_bench.devices import open_device, peak_memory
+    from effdet_bench.engine import load_engine
+    from effdet_bench.ensemble import load_model
+
+    imported = time.monotonic()
+    torch.set_num_threads(spec["threads"])
+    if torch.get_num_threads() != spec["threads"]:
+        raise BenchError(
+            f"torch uses {torch.get_num_threads()} threads instead of {spec['threads']}: "
+            "set `threads` in config.yaml to what this machine allows."
+        )
+    device = open_device(spec["device"])
+    models = [
+        load_model(entry["model"], check_file(entry["file"], entry["sha256"]), entry["file"])
+        for entry in spec["models"]
+    ]
+    engine = load_engine(spec["engine"], models, device)
+    loaded = time.monotonic()
+    photos = [(Path(path).name, Path(path).read_bytes()) for path in spec["photos"]]
+    with torch.inference_mode():
+        _time_requests(engine, photos, spec, folder / ".requests.csv")
+        # taken here: the stage pass below is not part of what the figures are about
+        memory = _peak_rss()
+        _time_stages(engine, photos, folder / ".stages.csv")
+    return {
+        "engine_version": engine.version,
+        "threads_used": torch.get_num_threads(),
+        "import_seconds": round(imported - clock, 3),
+        "load_seconds": round(loaded - imported, 3),
+        "peak_rss_bytes": memory,
+        "peak_device_bytes": peak_memory(device),
+    }
+
+
+def _time_requests(engine, photos: list[tuple[str, bytes]], spec: dict, path: Path) -> None:
+    from effdet_bench.devices import synchronize
+    from effdet_bench.request import serve
+
+    device, total = engine.device, spec["warmup"] + spec["requests"]
+    progress = _progress(spec["label"], total)
+    with path.open("a", newline="") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        gc.collect()
+        for request in range(total):
+            name, encoded = photos[request % len(photos)]
+            synchronize(device)
+            begin = time.perf_counter_ns()
+            serve(engine, encoded)
+            synchronize(device)
+            latency = time.perf_counter_ns() - begin
+            phase = "warmup" if request < spec["warmup"] else "timed"
+            rows.writerow([request, phase, name, latency])
+            out.flush()
+            next(progress)
+
+
+def _time_stages(engine, photos: list[tuple[str, bytes]], path: Path) -> None:
+    """One request per photo with a synchronisation after each stage, apart from the timed ones."""
+    from effdet_bench.devices import synchronize
+    from effdet_bench.request import serve
+
+    with path.open("a", newline="") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        for request, (name, encoded) in enumerate(photos):
+            marks: list[tuple[str, str, int]] = []
+
+            def mark(stage: str, model: str, marks: list = marks) -> None:
+                synchronize(engine.device)
+                marks.append((stage, model, time.perf_counter_ns()))
+
+            synchronize(engine.device)
+            before = time.perf_counter_ns()
+            serve(engine, encoded, mark)
+            for stage, model, at in marks:
+                rows.writerow([request, name, stage, model, at - before])
+                before = at
+
+
+def _progress(label: str, total: int) -> Iterator[None]:
+    """Tells the terminal, a few seconds apart and between requests, how far the job is."""
+    begin = told = time.monotonic()
+    for done in range(1, total + 1):
+        now = time.monotonic()
+        if now - told >= PROGRESS_SECONDS or done == total:
+            told = now
+            left = (now - begin) / done * (total - done)
+            text = f"{label}: {done}/{total} requests, about {left:.0f} s left"
+            print(text, file=sys.stderr, flush=True)
+        yield
+
+
+def _peak_rss() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main() -> None:
+    spec, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
+    try:
+        result = {"outcome": "completed", "reason": None, **measure(spec, folder)}
+    except BenchError as error:
+        outcome = "unavailable" if isinstance(error, UnavailableError) else "failed"
+        result = {"outcome": outcome, "reason": str(error)}
+    except Exception as error:
+        traceback.print_exc()
+        text = " ".join(str(error).split())[:300]
+        result = {"outcome": "failed", "reason": f"{type(error).__name__}: {text}"}
+    (folder / ".result.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""One request: an encoded photo in memory, to one detection table per model on the host.
+
+Preprocessing is effdet's evaluation transform: an aspect-preserving bilinear resize into the top
+left corner, mean colour elsewhere, then (x - mean) / std on the device.
+"""
+
+import io
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from effdet_bench.engine import Engine
+from effdet_bench.ensemble import Model
+
+Mark = Callable[[str, str], None]
+
+
+class ModelInput(NamedTuple):
+    """What one network gets of a photo.
+
+    `pixels` is float32 [1, 3, height, width], normalised. `scale` [1] takes boxes of the network's
+    input to the photo, `size` [1, 2] is the photo's (width, height) in pixels.
+    """
+
+    pixels: torch.Tensor
+    scale: torch.Tensor
+    size: torch.Tensor
+
+
+def decode(encoded: bytes) -> Image.Image:
+    """The RGB image in `encoded`; an EXIF orientation is not applied, as in effdet and COCO."""
+    return Image.open(io.BytesIO(encoded)).convert("RGB")
+
+
+def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelInput:
+    """Letterboxes `image` to the input of `model` and normalises it on `device`."""
+    height, width = model.image_size
+    scale = min(height / image.height, width / image.width)
+    resized = image.resize(
+        (int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR
+    )
+    fill = tuple(round(255 * value) for value in model.mean)
+    letterboxed = Image.new("RGB", (width, height), fill)
+    letterboxed.paste(resized)
+    pixels = torch.from_numpy(np.array(letterboxed)).to(device).permute(2, 0, 1)[None].float()
+    shift, spread = (
+        torch.tensor(values, device=device).mul(255).view(1, 3, 1, 1)
+        for values in (model.mean, model.std)
+    )
+    return ModelInput(
+        pixels.sub_(shift).div_(spread),
+        torch.tensor([1 / scale], device=device),
+        torch.tensor([image.size], dtype=torch.float32, device=device),
+    )
+
+
+def no_mark(stage: str, model: str) -> None:
+    """The mark of a timed request: nothing happens between its stages."""
+
+
+def serve(engine: Engine, encoded: bytes, mark: Mark = no_mark) -> list[np.ndarray]:
+    """Serves one request with every model of the ensemble, one after the other.
+
+    `mark(stage, model)` is called when a stage has been issued; `model` is empty for `decode`.
+
+    Returns:
+        For each model float32 [detections, 6]: x_min, y_min, x_max, y_max in pixels of the photo,
+        score, COCO class id; by falling score, filled up with zeros.
+    """
+    image = decode(encoded)
+    mark("decode", "")
+    tables = []
+    for index, model in enumerate(engine.models):
+        model_input = preprocess(image, model, engine.device)
+        mark("preprocess", model.name)
+        outputs = engine.forward(index, model_input.pixels)
+        mark("forward", model.name)
+        detections = engine.postprocess(index, outputs, model_input.scale, model_input.size)
+        tables.append(detections.cpu().numpy())
+        mark("postprocess", model.name)
+    return tables
