@@ -11,6 +11,7 @@ STEPS = {
     "synthesise": ("effdet_bench.checkpoints.synthetic", "make one synthetic checkpoint"),
     "verify": ("effdet_bench.checkpoints.verify", "verify one checkpoint and record it"),
     "environment": ("effdet_bench.environment", "record this machine and its versions"),
+    "photos": ("effdet_bench.photos", "check the photos and record them"),
     "timing": ("effdet_bench.timing", "time one device, mode and round"),
     "summary": ("effdet_bench.summary", "compute every number of a report"),
     "report": ("effdet_bench.report", "render the report"),

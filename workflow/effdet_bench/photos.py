@@ -1,9 +1,13 @@
 """The encoded photographs that requests carry."""
 
+import argparse
+import hashlib
+import io
 from pathlib import Path
 
 from PIL import Image
 
+from effdet_bench import records
 from effdet_bench.errors import BenchError
 
 SUFFIXES = {".jpg", ".jpeg"}
@@ -24,20 +28,43 @@ def list_photos(folder: str | Path) -> list[Path]:
     return found
 
 
-def check_photos(paths: list[Path]) -> None:
-    """Decodes every photo once.
+def describe_photos(paths: list[Path]) -> list[dict]:
+    """Decodes every photo once and tells what it is.
+
+    Returns:
+        For each `file`, `bytes`, `sha256`, `width` and `height` in pixels.
 
     Raises:
-        BenchError: one cannot be decoded; the text names it.
+        BenchError: one is no JPEG file that can be decoded; the text names it.
     """
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                encoding = image.format
-                image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise BenchError(
-                f"{path} is broken and cannot be decoded ({error}): repair or remove it."
-            ) from None
-        if encoding != "JPEG":
-            raise BenchError(f"{path} is {encoding}, not JPEG: convert or remove it.")
+    return [_describe(path) for path in paths]
+
+
+def _describe(path: Path) -> dict:
+    try:
+        encoded = path.read_bytes()
+        with Image.open(io.BytesIO(encoded), formats=["JPEG"]) as image:
+            image.convert("RGB")
+            width, height = image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        text = str(error).split(" <")[0]
+        raise BenchError(
+            f"{path} is broken or no JPEG file ({text}): repair it or remove it from the folder."
+        ) from None
+    return {
+        "file": path.name,
+        "bytes": len(encoded),
+        "sha256": hashlib.sha256(encoded).hexdigest(),
+        "width": width,
+        "height": height,
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", required=True, help="folder of JPEG files")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    photos = describe_photos(list_photos(args.folder))
+    records.write_json(args.output, {"photos": photos}, "photos")

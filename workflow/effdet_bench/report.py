@@ -1,0 +1,168 @@
+"""Renders report.md from a machine's archive: summary, environment, photos and raw latencies.
+
+The templates choose their words by the data and print no number that is not in the archive.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import jinja2
+
+from effdet_bench import records
+from effdet_bench.summary import Job, read_jobs
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
+
+# What the field tries, and which engine or device of a result shows that it was measured.
+ROADMAP = (
+    ("Device selection", "an accelerator in place of the CPU", {"cuda", "mps"}),
+    ("Layout and fusion", "channels-last memory, BatchNorm folded, BiFPN rewritten", set()),
+    ("Compilation", "`torch.compile`", {"compile"}),
+    ("Batching of models", "`torch.vmap`, grouped convolutions", set()),
+    ("Concurrency", "the ensemble's models side by side", set()),
+    ("16-bit arithmetic", "bfloat16 or float16", set()),
+    ("INT8 quantisation", "calibrated on photos that are not the timed ones", set()),
+    ("ONNX Runtime", "the networks exported to ONNX", {"onnxruntime"}),
+    ("OpenVINO", "the networks converted for Intel and other CPUs", {"openvino"}),
+    ("TensorRT", "on NVIDIA GPUs", {"tensorrt"}),
+    ("Core ML", "on Apple devices", {"coreml"}),
+)
+
+
+def render(
+    summary: dict, environment: dict, photos: list[dict], jobs: list[Job], options: dict
+) -> str:
+    """The report in Markdown; the same for the same arguments.
+
+    `options` are `smoke` and the `report` settings of config.yaml.
+    """
+    loader = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    loader.filters |= {
+        "ms": milliseconds,
+        "times": times,
+        "rps": requests_per_second,
+        "percent": lambda share: f"{share * 100:.1f} %",
+        "gib": lambda size: f"{size / 2**30:.1f} GiB",
+        "mib": lambda size: f"{size / 2**20:,.0f} MiB",
+        "millions": lambda count: f"{count / 1e6:.3f} M",
+        "count": lambda number: f"{number:,}",
+        "raw": _raw,
+    }
+    view = context(summary, environment, photos, jobs, options)
+    return loader.get_template("report.md.j2").render(view, key_finding=key_finding(view))
+
+
+def context(
+    summary: dict, environment: dict, photos: list[dict], jobs: list[Job], options: dict
+) -> dict:
+    """What the templates see: the archive, and its rows sorted into what may be ranked and not."""
+    measured = [row for row in summary["rows"] if row["latency"]]
+    valid = sorted((row for row in measured if not row["floor"]), key=_p50)
+    baselines = [row for row in valid if row["mode"] == "baseline"]
+    unsupported = {
+        name: found["needs"]
+        for row in measured
+        for name, found in row["latency"]["percentiles"].items()
+        if not found["supported"]
+    }
+    return {
+        "summary": summary,
+        "environment": environment,
+        "photos": photos,
+        "raw_values": RAW_VALUES,
+        "options": options,
+        "jobs": [job for job in jobs if job.record["outcome"] == "completed"],
+        "measured": [*valid, *(row for row in measured if row["floor"])],
+        "valid": valid,
+        "floors": [row for row in measured if row["floor"]],
+        "missing": [row for row in summary["rows"] if row["outcome"] != "completed"],
+        "baseline": next((r for r in valid if _name(r) == summary["baseline"]), None),
+        "other_devices": [r for r in baselines if _name(r) != summary["baseline"]],
+        "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
+        "unsupported": unsupported,
+        "requests_for": lambda needs: -(-needs // summary["rounds"]),
+        "roadmap": [
+            {"name": name, "what": what, "measured": [r for r in valid if _shows(r, signs)]}
+            for name, what, signs in ROADMAP
+        ],
+    }
+
+
+def key_finding(view: dict) -> str:
+    """The report in one sentence, from the data of `context`."""
+    valid, baseline = view["valid"], view["baseline"]
+    if not valid:
+        return "No mode could be measured on this machine"
+    fastest = valid[0]
+    named = f"`{fastest['mode']}` on {fastest['device'].upper()}"
+    cost = (
+        f"one request takes {milliseconds(_p50(fastest))} at the median, "
+        f"{requests_per_second(fastest['latency']['throughput_rps'])} from one process"
+    )
+    if baseline is None or fastest is baseline:
+        return f"With {named}, {cost}"
+    return (
+        f"{named} is {times(fastest['speedup']['p50'])} as fast as `baseline` on "
+        f"{baseline['device'].upper()}: {cost}"
+    )
+
+
+def milliseconds(value: float) -> str:
+    """`1,459.29 ms`, with more digits where the value is small: `0.0123 ms`."""
+    digits = 2 if value >= 1 else 4
+    return f"{value:,.{digits}f} ms"
+
+
+def times(ratio: float) -> str:
+    """`8.66x`, without decimals from 1,000 on."""
+    return f"{ratio:,.2f}x" if ratio < 1000 else f"{ratio:,.0f}x"
+
+
+def requests_per_second(rate: float) -> str:
+    """`0.68 requests/s`."""
+    return f"{rate:,.2f} requests/s"
+
+
+def _raw(latencies_ns: list[int]) -> str:
+    return ", ".join(f"{latency / 1e6:.2f}" for latency in latencies_ns[:RAW_VALUES])
+
+
+def _p50(row: dict) -> float:
+    return row["latency"]["percentiles"]["p50"]["ms"]
+
+
+def _name(row: dict) -> dict:
+    return {"device": row["device"], "mode": row["mode"]}
+
+
+def _shows(row: dict, signs: set[str]) -> bool:
+    return bool(signs & {row["device"], row["engine"]})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+    parser.add_argument("--options", required=True, help="smoke and report settings, as JSON")
+    parser.add_argument("--output", required=True, help="report.md to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    results = Path(args.results)
+    summary = records.read_json(results / "summary.json", "summary")
+    environment = records.read_json(results / "environment.json", "environment")
+    photos = records.read_json(results / "photos.json", "photos")["photos"]
+    jobs = read_jobs(
+        results / "timing" / row["device"] / row["mode"] / f"round-{done['round']}"
+        for row in summary["rows"]
+        for done in row["rounds"]
+    )
+    view = (summary, environment, photos, jobs, json.loads(args.options))
+    records.write_text(args.output, render(*view))
+    print(f"{key_finding(context(*view))}.\nThe report: {args.output}")

@@ -1,0 +1,69 @@
+"""Statistics of latencies: pure functions of numbers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+PERCENTILES = (50, 90, 95, 99)
+CONFIDENCE = 0.99
+
+
+def needed_requests(percent: float) -> int:
+    """The least number of requests with which a percentile carries a confidence statement.
+
+    MLPerf's early-stopping rule (mlcommons/inference, loadgen/early_stopping.cc), at its 99 %
+    confidence and with its one allowed exceedance: the smallest n for which at most one of n
+    independent requests beyond the true percentile has a probability of at most 1 %.
+
+    Raises:
+        ValueError: `percent` is not inside (0, 100).
+    """
+    if not 0 < percent < 100:
+        raise ValueError(f"percent is {percent}, but must lie inside (0, 100)")
+    below = percent / 100
+    n = 1
+    while below**n + n * (1 - below) * below ** (n - 1) > 1 - CONFIDENCE:
+        n += 1
+    return n
+
+
+def percentile(latencies: Sequence[float], percent: float) -> float:
+    """The empirical percentile, in the unit of `latencies`, interpolated linearly between ranks.
+
+    Method 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996).
+    """
+    return float(np.percentile(latencies, percent))
+
+
+def describe(latencies_ns: Sequence[int]) -> dict:
+    """Figures of one set of latencies in integer nanoseconds; nothing is dropped or clipped.
+
+    Returns:
+        `n`; `mean_ms`, `sd_ms` (sample standard deviation, `None` for n = 1), `min_ms`, `max_ms`;
+        `percentiles`, each with its value `ms`, the requests it `needs` and whether n `supports`
+        it; `throughput_rps`, requests per second of one process: n / Σ latency.
+
+    Raises:
+        ValueError: there is no latency.
+    """
+    if len(latencies_ns) == 0:
+        raise ValueError("no latency to describe")
+    milliseconds = np.asarray(latencies_ns, dtype=np.float64) / 1e6
+    n = len(milliseconds)
+    needs = {percent: needed_requests(percent) for percent in PERCENTILES}
+    return {
+        "n": n,
+        "mean_ms": float(milliseconds.mean()),
+        "sd_ms": float(milliseconds.std(ddof=1)) if n > 1 else None,
+        "min_ms": float(milliseconds.min()),
+        "max_ms": float(milliseconds.max()),
+        "percentiles": {
+            f"p{percent}": {
+                "ms": percentile(milliseconds, percent),
+                "needs": needs[percent],
+                "supported": n >= needs[percent],
+            }
+            for percent in PERCENTILES
+        },
+        "throughput_rps": n / (sum(map(int, latencies_ns)) / 1e9),
+    }

@@ -1,0 +1,26 @@
+# The report, rendered from the archive of this machine alone.
+localrules:
+    all,
+
+
+rule report:
+    input:
+        summary=rules.summary.output.json,
+        environment=rules.environment.output,
+        photos=rules.photos.output,
+        requests=[f"{job_folder(*job)}/requests.csv" for job in JOBS],
+        code=step_code("report"),
+        templates=sorted(str(path) for path in Path("workflow/templates").glob("*.j2")),
+    output:
+        f"{RESULTS}/report.md",
+    log:
+        f"{RESULTS}/logs/report.log",
+    resources:
+        timing=1,
+    params:
+        results=RESULTS,
+        options=json.dumps({"smoke": CONFIG["smoke"], **CONFIG["report"]}),
+    shell:
+        "{STEP} report --results {params.results:q} --options {params.options:q}"
+        " --output {output:q}"
+        " 2>&1 | tee {log} >&2"
