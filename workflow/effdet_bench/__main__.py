@@ -34,6 +34,8 @@ def main() -> None:
         module.run(own.parse_args(sys.argv[2:]))
     except BenchError as error:
         sys.exit(f"effdet-bench {step}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -64,15 +64,13 @@ def load_model(name: str, data: bytes, where: str) -> Model:
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        cause = str(error).splitlines()[0]
         raise BenchError(
             f"{where} is refused as a checkpoint: it is damaged, or a pickle that would run code; "
-            f"take a plain state dict instead (torch says: {cause})."
+            f"take a plain state dict instead (torch says: {_first_line(error)})."
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise BenchError(
-            f"{where} is not a checkpoint that torch can read ({str(error).splitlines()[0]}): "
-            "replace it."
+            f"{where} is not a checkpoint that torch can read ({_first_line(error)}): replace it."
         ) from None
     model = build_model(name)
     if not isinstance(state, dict):
@@ -85,3 +83,7 @@ def load_model(name: str, data: bytes, where: str) -> Model:
             f"{where} does not fit the network {name}: name the model it was trained as ({detail})."
         ) from None
     return model
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

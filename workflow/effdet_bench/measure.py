@@ -138,6 +138,8 @@ def main() -> None:
     except BenchError as error:
         outcome = "unavailable" if isinstance(error, UnavailableError) else "failed"
         result = {"outcome": outcome, "reason": str(error)}
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception as error:
         traceback.print_exc()
         text = " ".join(str(error).split())[:300]

@@ -4,6 +4,7 @@ Preprocessing is effdet's evaluation transform: an aspect-preserving bilinear re
 left corner, mean colour elsewhere, then (x - mean) / std on the device.
 """
 
+import functools
 import io
 from collections.abc import Callable
 from typing import NamedTuple
@@ -46,14 +47,23 @@ def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelI
     letterboxed = Image.new("RGB", (width, height), fill)
     letterboxed.paste(resized)
     pixels = torch.from_numpy(np.array(letterboxed)).to(device).permute(2, 0, 1)[None].float()
-    shift, spread = (
-        torch.tensor(values, device=device).mul(255).view(1, 3, 1, 1)
-        for values in (model.mean, model.std)
-    )
+    shift, spread = _normalisation(model.mean, model.std, device)
     return ModelInput(
         pixels.sub_(shift).div_(spread),
         torch.tensor([1 / scale], device=device),
         torch.tensor([image.size], dtype=torch.float32, device=device),
+    )
+
+
+@functools.cache
+def _normalisation(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What to subtract from and divide bytes by, each [1, 3, 1, 1]; on the device once."""
+    # 255 times in double precision, as effdet does it: in fp32 the last bit would differ
+    return tuple(
+        torch.tensor([255 * value for value in values], device=device).view(1, 3, 1, 1)
+        for values in (mean, std)
     )
 
 

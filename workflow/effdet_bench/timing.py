@@ -62,7 +62,7 @@ def run_job(spec: dict, folder: Path) -> dict:
     environment = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
     command = [sys.executable, "-m", "effdet_bench.measure", json.dumps(spec), str(folder)]
     with lock_timing() as lock:
-        started = datetime.now(UTC).isoformat(timespec="seconds")
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
         begin = time.monotonic()
         status = subprocess.run(command, env=environment, pass_fds=[lock.fileno()]).returncode
         seconds = time.monotonic() - begin

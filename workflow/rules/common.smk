@@ -28,9 +28,10 @@ try:
 except BenchError as error:
     raise WorkflowError(str(error))
 
-for source in SOURCES.values():
-    if source.weights == "synthetic" and CONFIG["weights"] == "auto":
-        logger.warning(f"SYNTHETIC WEIGHTS for {source.model}: {source.why}.")
+FALLBACK = [source for source in SOURCES.values() if source.weights == "synthetic"]
+if FALLBACK and CONFIG["weights"] == "auto":
+    models = ", ".join(source.model for source in FALLBACK)
+    logger.warning(f"WARNING: SYNTHETIC WEIGHTS for {models}: {FALLBACK[0].why}.")
 
 MACHINE = CONFIG["machine"]
 RESULTS = f"results/{MACHINE}"

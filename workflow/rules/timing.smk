@@ -1,6 +1,7 @@
 # One timing job per device, mode and round, each in a process of its own, round by round.
 localrules:
     timing,
+    retry,
 
 
 rule timing:
@@ -83,3 +84,14 @@ rule time_mode:
         " --checkpoints {input.checkpoints:q} --job {resources.job}/{N_JOBS}"
         " --output {params.folder:q}"
         " 2>&1 | tee {log} >&2"
+
+
+# A job that failed or was unavailable left its record, which counts as done: this forgets them.
+rule retry:
+    log:
+        f"{RESULTS}/logs/retry.log",
+    params:
+        folder=f"{RESULTS}/timing",
+    shell:
+        "{{ grep -rlE '\"outcome\": \"(failed|unavailable)\"' --include=job.json {params.folder:q} ||"
+        " true; }} | xargs -r rm -v 2>&1 | tee {log} >&2"

@@ -1,0 +1,43 @@
+# `make report` measures this machine, `make test` checks the project. Both set up what they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SNAKEMAKE := $(BIN)/snakemake --cores 1 --rerun-incomplete
+
+.PHONY: report smoke retry recover test
+
+report: $(VENV)/.installed
+	$(SNAKEMAKE)
+
+# The same code on a small network and few requests.
+smoke: $(VENV)/.installed
+	$(SNAKEMAKE) --configfile smoke.yaml
+
+# Runs again what failed or was unavailable.
+retry: $(VENV)/.installed
+	$(SNAKEMAKE) retry
+	$(SNAKEMAKE)
+
+# Goes on after a kill or a power cut.
+recover: $(VENV)/.installed
+	$(BIN)/snakemake --unlock
+	$(SNAKEMAKE)
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python -m pytest
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "effdet-bench needs Python 3.11 or newer, but $(PYTHON) is older: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -e . -c constraints.txt
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -e '.[test]' -c constraints.txt
+	touch $@

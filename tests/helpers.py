@@ -1,0 +1,82 @@
+"""Places and helpers that tests of all rooms use."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "workflow" / "resources" / "photos"
+UNSEEN = ROOT / "tests" / "photos"
+
+
+class Workspace:
+    """A copy of the project, whose own package is the one that runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.package = path / "workflow" / "effdet_bench"
+        self.results = path / "results" / "smoke"
+        self.env = {**os.environ, "PYTHONPATH": str(path / "workflow")}
+
+    def copy(self, path: Path) -> "Workspace":
+        """Another copy with all results; times of files are kept."""
+        return Workspace(Path(shutil.copytree(self.path, path)))
+
+    def command(self, *args: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--configfile", "smoke.yaml", *args]
+
+    def snakemake(self, *args: str, cores: int = 1) -> subprocess.CompletedProcess:
+        """Runs Snakemake with smoke.yaml; stderr is merged into stdout."""
+        return subprocess.run(
+            self.command("--cores", str(cores), *args),
+            cwd=self.path,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+        )
+
+    def planned(self, *args: str) -> list[str]:
+        """What Snakemake would run, one `rule output` per job, `all` and targets left out."""
+        done = self.snakemake("--dry-run", *args)
+        assert done.returncode == 0, done.stdout
+        jobs, rule = [], ""
+        for line in done.stdout.splitlines():
+            words = line.split()
+            if line.startswith(("rule ", "localrule ")):
+                rule = words[1].rstrip(":")
+            elif words[:1] == ["output:"]:
+                jobs.append(f"{rule} {words[1].rstrip(',')}")
+        return sorted(jobs)
+
+    def append(self, file: str, text: str) -> None:
+        path = self.path / file
+        path.write_text(path.read_text() + text)
+
+
+def copy_project(path: Path) -> Workspace:
+    """The project in `path`, nothing run yet."""
+    path.mkdir(parents=True)
+    for name in ("Snakefile", "config.yaml", "smoke.yaml"):
+        shutil.copy2(ROOT / name, path / name)
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(ROOT / "workflow", path / "workflow", ignore=ignore)
+    return Workspace(path)
+
+
+def synthetic_model(name: str):
+    """The effdet network `name` with synthetic weights of seed 0."""
+    import torch
+
+    from effdet_bench.checkpoints.synthetic import synthesise
+    from effdet_bench.ensemble import build_model
+    from effdet_bench.photos import list_photos
+
+    model = build_model(name)
+    threads = torch.get_num_threads()
+    model.network.load_state_dict(synthesise(name, list_photos(SHIPPED), seed=0))
+    torch.set_num_threads(threads)
+    return model

@@ -1,0 +1,87 @@
+"""config.yaml: what is accepted, what is refused, and in which words."""
+
+import pytest
+import yaml
+
+from effdet_bench.config import SHIPPED_PHOTOS, engine_names, known_models, resolve
+from effdet_bench.errors import BenchError
+from effdet_bench.records import load_schema
+from helpers import ROOT
+
+SHA = "0" * 64
+
+
+def config(**changes):
+    return {"devices": ["cpu"], "threads": 1, "machine": "test", **changes}
+
+
+def test_config_yaml_holds_the_defaults_of_the_schema():
+    written = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert resolve(written) == resolve({})
+    assert set(written) == set(load_schema("config")["properties"])
+
+
+def test_auto_is_resolved_for_this_machine():
+    resolved = resolve({})
+    assert resolved["devices"][0] == "cpu"
+    assert resolved["threads"] >= 1
+    assert resolved["machine"] not in ("", "auto")
+    assert resolved["photos"] == str(SHIPPED_PHOTOS)
+
+
+def test_every_engine_and_model_is_known_without_importing_torch():
+    assert engine_names() == ["eager", "invalid"]
+    assert {"tf_efficientdet_d0", "tf_efficientdet_lite0", "efficientdet_d0"} <= set(known_models())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"reqests": 5}, ["unknown key 'reqests'", "did you mean 'requests'?"]),
+        ({"requests": -1}, ["requests is -1", "at least 1"]),
+        ({"requests": 0}, ["requests is 0", "at least 1"]),
+        ({"requests": 2.5}, ["requests is 2.5", "whole number"]),
+        ({"requests": True}, ["requests is True", "whole number"]),
+        ({"rounds": "three"}, ["rounds is 'three'", "whole number"]),
+        ({"warmup": 0}, ["warmup is 0", "at least 1"]),
+        ({"threads": "all"}, ["threads is 'all'", "auto or a whole number"]),
+        ({"devices": []}, ["devices is []", "at least one of cpu, cuda, mps"]),
+        ({"devices": ["gpu"]}, ["devices[0] is 'gpu'", "cpu, cuda or mps"]),
+        ({"devices": ["cudo"]}, ["devices[0] is 'cudo'", "did you mean 'cuda'?"]),
+        ({"devices": ["cpu", "cpu"]}, ["devices is ['cpu', 'cpu']", "each once"]),
+        ({"devices": "cpu"}, ["devices is 'cpu'", "auto, or a list"]),
+        ({"modes": []}, ["modes is []", "at least one"]),
+        ({"modes": [{"name": "a"}]}, ["modes[0]", "both given"]),
+        ({"modes": [{"name": "A b", "engine": "eager"}]}, ["modes[0].name is 'A b'", "lower-case"]),
+        ({"modes": [{"name": "a", "engine": "egaer"}]}, ["'egaer'", "did you mean 'eager'?"]),
+        (
+            {"modes": [{"name": "a", "engine": "eager", "fuse": 1}]},
+            ["unknown key 'fuse'", "modes[0]"],
+        ),
+        ({"modes": [{"name": "a", "engine": "eager"}] * 2}, ["modes names 'a' twice"]),
+        ({"modes": [{"name": "baseline", "engine": "invalid"}]}, ["baseline", "engine eager"]),
+        ({"ensemble": []}, ["ensemble is []", "at least one"]),
+        ({"ensemble": ["tf_efficientdet_d0"] * 2}, ["ensemble names 'tf_efficientdet_d0' twice"]),
+        ({"ensemble": ["tf_eficientdet_d0"]}, ["did you mean 'tf_efficientdet_d0'?"]),
+        ({"ensemble": ["efficientdet_d0"]}, ["no checkpoint of 'efficientdet_d0'", "sha256"]),
+        ({"ensemble": [{"model": "efficientdet_d0", "file": "x"}]}, ["ensemble[0]", "sha256"]),
+        ({"weights": "sinthetic"}, ["weights is 'sinthetic'", "did you mean 'synthetic'?"]),
+        ({"mirror": "ftp://x/"}, ["mirror is 'ftp://x/'", "http"]),
+        ({"machine": "My Mac"}, ["machine is 'My Mac'", "lower-case"]),
+        ({"report": {"targets": []}}, ["unknown key 'targets'", "in report"]),
+        ({"report": {"throughput_targets": [0]}}, ["report.throughput_targets[0] is 0", "above 0"]),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_key_value_and_what_is_allowed(change, words):
+    with pytest.raises(BenchError) as caught:
+        resolve(config(**change))
+    text = str(caught.value)
+    assert text.startswith("config: ")
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+
+
+def test_an_ensemble_entry_may_name_a_file_of_the_users():
+    entry = {"model": "efficientdet_d0", "file": "mine.pth", "sha256": SHA}
+    assert resolve(config(ensemble=[entry]))["ensemble"] == [entry]

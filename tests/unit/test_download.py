@@ -1,0 +1,147 @@
+"""The real download code, against servers on loopback that behave and misbehave."""
+
+import hashlib
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from effdet_bench.checkpoints import sources
+from effdet_bench.checkpoints.catalogue import ReleaseFile
+from effdet_bench.checkpoints.download import download
+from effdet_bench.errors import BenchError
+
+CONTENT = bytes(range(256)) * 4000
+RELEASE = ReleaseFile("model.pth", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), 1)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENT; `behaviours` are taken one per request, then it behaves."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.behaviours: list[str] = []
+        self.content = CONTENT
+        self.ranges: list[str | None] = []
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        behaviour = self.server.behaviours.pop(0) if self.server.behaviours else "range"
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)
+        if behaviour.isdigit():
+            self.send_response(int(behaviour))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = int(re.match(r"bytes=(\d+)-", asked)[1]) if asked and behaviour != "no range" else 0
+        body = self.server.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 3] if behaviour == "cut" else body)
+        self.close_connection = behaviour == "cut"
+
+    def do_HEAD(self):
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "checkpoints" / "model.pth"
+
+
+def fetch(server, target):
+    download(server.url + "model.pth", RELEASE, target, wait=0.01)
+
+
+def test_a_file_arrives_whole_and_leaves_nothing_else(server, target):
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_cut_connection_is_resumed_and_not_begun_again(server, target):
+    server.behaviours = ["cut", "cut"]
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    starts = [int(re.match(r"bytes=(\d+)-", asked)[1]) for asked in server.ranges[1:]]
+    assert server.ranges[0] is None
+    assert 0 < starts[0] < starts[1]
+
+
+def test_a_part_of_an_earlier_run_is_gone_on_with(server, target):
+    target.parent.mkdir()
+    target.with_name("model.pth.part").write_bytes(CONTENT[:1000])
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1000-"]
+
+
+def test_a_server_without_ranges_sends_it_all_again(server, target):
+    server.behaviours = ["cut", "no range"]
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", ["500", "503", "429"])
+def test_a_passing_refusal_is_tried_again(server, target, status):
+    server.behaviours = [status, status]
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_attempts_end_and_what_arrived_is_kept(server, target):
+    server.behaviours = ["cut"] * 5
+    with pytest.raises(BenchError, match="could not be downloaded in 5 attempts"):
+        fetch(server, target)
+    assert not target.exists()
+    assert 0 < target.with_name("model.pth.part").stat().st_size < len(CONTENT)
+
+
+def test_a_missing_file_is_an_error_at_once(server, target):
+    server.behaviours = ["404"]
+    with pytest.raises(BenchError, match="answered 404 Not Found: check `mirror`"):
+        fetch(server, target)
+    assert len(server.ranges) == 1
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", CONTENT + b"x"])
+def test_a_wrong_file_is_refused_and_removed(server, target, content):
+    server.content = content
+    with pytest.raises(BenchError, match="instead of"):
+        fetch(server, target)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_server_that_nobody_runs_is_one_sentence(target):
+    with Server() as gone:
+        url = gone.url
+    with pytest.raises(BenchError, match=r"could not be downloaded in 5 attempts.*put the file"):
+        download(url + "model.pth", RELEASE, target, wait=0.01)
+
+
+def test_any_answer_means_reachable_and_none_means_not(server):
+    assert sources.reachable(server.url)
+    with Server() as gone:
+        url = gone.url
+    assert not sources.reachable(url)
+    assert not sources.reachable("http://no-such-host.invalid/")

@@ -1,0 +1,23 @@
+"""Which files an edit concerns."""
+
+from effdet_bench.modules import ROOT, module_files
+
+
+def names(*entries: str) -> set[str]:
+    return {str(path.relative_to(ROOT).with_suffix("")) for path in module_files(*entries)}
+
+
+def test_a_timing_is_made_of_its_own_engine_and_of_no_later_step():
+    eager = names("timing", "measure", "engines.eager")
+    assert {"timing", "measure", "request", "engine", "engines/eager", "photos"} <= eager
+    assert not eager & {"engines/invalid", "statistics", "summary", "report", "environment"}
+
+
+def test_imports_inside_functions_count():
+    assert "ensemble" in names("checkpoints.verify")
+
+
+def test_a_report_needs_no_torch_code():
+    report = names("report")
+    assert {"report", "summary", "statistics", "records"} <= report
+    assert not report & {"engine", "ensemble", "request", "measure"}

@@ -1,0 +1,73 @@
+"""Synthetic weights: deterministic, healthy, and with something for NMS to decide on any photo."""
+
+import numpy as np
+import pytest
+import torch
+
+from effdet_bench.checkpoints.synthetic import synthesise
+from effdet_bench.engine import load_engine
+from effdet_bench.photos import list_photos
+from effdet_bench.request import serve
+from helpers import SHIPPED, UNSEEN, synthetic_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", params=["tf_efficientdet_lite0", "d0", "d1", "d2"])
+def model(request):
+    name = request.param
+    return synthetic_model(name if name.startswith("tf") else f"tf_efficientdet_{name}")
+
+
+def detections(model, folder) -> list[np.ndarray]:
+    engine = load_engine("eager", [model], CPU)
+    with torch.inference_mode():
+        return [serve(engine, path.read_bytes())[0] for path in list_photos(folder)]
+
+
+@pytest.mark.parametrize("folder", [SHIPPED, UNSEEN], ids=["shipped", "unseen"])
+def test_scores_spread_on_photos_seen_and_unseen(model, folder):
+    tables = detections(model, folder)
+    enough = [(table[:, 4] > 0.3).sum() >= 20 for table in tables]
+    assert np.mean(enough) >= 0.75
+    scores = np.concatenate([table[:, 4] for table in tables])
+    assert scores.max() > 0.8
+    assert scores.min() < 0.5
+    for table in tables:
+        assert np.ptp(table[:, 4]) > 0.2
+        assert len(set(table[:, 5])) >= 20
+        sides = table[:, 2:4] - table[:, :2]
+        assert (sides.min(1) > 1).mean() > 0.75
+
+
+def test_activations_are_healthy(model):
+    """No NaN, infinity or denormal in any weight or in any layer's output on a photo."""
+    tiny = torch.finfo(torch.float32).tiny
+    unhealthy = []
+
+    def check(name, tensor):
+        if tensor.is_floating_point():
+            small = (tensor != 0) & (tensor.abs() < tiny)
+            if not torch.isfinite(tensor).all() or small.float().mean() > 1e-6:
+                unhealthy.append(name)
+
+    for name, tensor in model.network.state_dict().items():
+        check(name, tensor)
+    hooks = [
+        layer.register_forward_hook(lambda _, __, out, name=name: check(name, out))
+        for name, layer in model.network.named_modules()
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.BatchNorm2d)
+    ]
+    detections(model, UNSEEN)
+    for hook in hooks:
+        hook.remove()
+    assert unhealthy == []
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_threads(lite0):
+    torch.set_num_threads(1)
+    again = synthesise(lite0.name, list_photos(SHIPPED), seed=0)
+    other = synthesise(lite0.name, list_photos(SHIPPED), seed=1)
+    mine = lite0.network.state_dict()
+    assert all(torch.equal(mine[name], again[name]) for name in mine)
+    assert not torch.equal(mine["backbone.conv_stem.weight"], other["backbone.conv_stem.weight"])

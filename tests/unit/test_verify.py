@@ -1,0 +1,109 @@
+"""Checkpoints: verified ones load, and each thing that can be wrong with a file is one sentence."""
+
+import hashlib
+import io
+import os
+import pickle
+
+import pytest
+import torch
+
+from effdet_bench.checkpoints.catalogue import RELEASE
+from effdet_bench.checkpoints.verify import verify
+from effdet_bench.ensemble import build_model
+from effdet_bench.errors import BenchError
+
+MODEL = "tf_efficientdet_lite0"
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    buffer = io.BytesIO()
+    torch.save(build_model(MODEL).network.state_dict(), buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def file(tmp_path, content):
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    return path
+
+
+def test_a_good_file_is_described(file, content):
+    digest = hashlib.sha256(content).hexdigest()
+    assert verify(MODEL, file, digest, len(content)) == {
+        "file": "model.pth",
+        "bytes": len(content),
+        "sha256": digest,
+        "parameters": 3243470,
+        "image_size": [320, 320],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("tf_efficientdet_d0", 3.880), ("tf_efficientdet_d1", 6.626), ("tf_efficientdet_d2", 8.097)],
+)
+def test_the_catalogue_has_the_parameters_of_the_networks(name, millions):
+    parameters = sum(p.numel() for p in build_model(name).network.parameters())
+    assert parameters == RELEASE[name].parameters
+    assert round(parameters / 1e6, 3) == millions
+
+
+def test_a_flipped_byte_is_found(file, content):
+    digest = hashlib.sha256(content).hexdigest()
+    damaged = bytearray(content)
+    damaged[len(content) // 2] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(BenchError, match="instead of " + digest):
+        verify(MODEL, file, digest, len(content))
+
+
+def test_a_truncated_file_is_found_with_and_without_a_digest(file, content):
+    file.write_bytes(content[:-1000])
+    with pytest.raises(BenchError, match=f"{len(content) - 1000} bytes instead of {len(content)}"):
+        verify(MODEL, file, None, len(content))
+    with pytest.raises(BenchError, match="not a checkpoint that torch can read"):
+        verify(MODEL, file, None)
+
+
+class Attack:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+@pytest.mark.parametrize("save", [torch.save, pickle.dump])
+def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path, save):
+    file, marker = tmp_path / "attack.pth", tmp_path / "ran"
+    with file.open("wb") as out:
+        save({"weight": Attack(marker)}, out)
+    with pytest.raises(BenchError, match="refused as a checkpoint"):
+        verify(MODEL, file, None)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(1000)])
+def test_what_is_no_checkpoint_is_refused(tmp_path, content):
+    file = tmp_path / "model.pth"
+    file.write_bytes(content)
+    with pytest.raises(BenchError, match="checkpoint"):
+        verify(MODEL, file, None)
+
+
+def test_a_checkpoint_of_another_model_is_refused(file):
+    with pytest.raises(BenchError, match="does not fit the network efficientdet_d0"):
+        verify("efficientdet_d0", file, None)
+
+
+def test_a_model_that_effdet_does_not_know_is_refused(file):
+    with pytest.raises(BenchError, match="did you mean 'tf_efficientdet_lite0'"):
+        verify("tf_efficientdet_lit0", file, None)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BenchError, match="cannot be read"):
+        verify(MODEL, tmp_path / "gone.pth", None)
