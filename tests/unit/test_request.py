@@ -44,6 +44,7 @@ def assert_as_effdet(model, encoded: bytes) -> np.ndarray:
     pixels, info = effdet_input(model, encoded)
     ours = preprocess(decode(encoded), model, CPU)
     assert torch.equal(ours.pixels, pixels)
+    assert ours.pixels.stride() == pixels.contiguous().stride()
     assert torch.equal(ours.scale, info["img_scale"])
     with torch.inference_mode():
         expected = DetBenchPredict(model.network).eval()(pixels, info)[0].numpy()

@@ -46,7 +46,9 @@ def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelI
     fill = tuple(round(255 * value) for value in model.mean)
     letterboxed = Image.new("RGB", (width, height), fill)
     letterboxed.paste(resized)
-    pixels = torch.from_numpy(np.array(letterboxed)).to(device).permute(2, 0, 1)[None].float()
+    bytes_hwc = torch.from_numpy(np.array(letterboxed)).to(device)
+    # effdet hands its networks NCHW in memory too; left as they are, strides would say NHWC
+    pixels = bytes_hwc.permute(2, 0, 1)[None].contiguous().float()
     shift, spread = _normalisation(model.mean, model.std, device)
     return ModelInput(
         pixels.sub_(shift).div_(spread),
