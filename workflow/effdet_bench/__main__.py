@@ -18,7 +18,9 @@ STEPS = {
 }
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
+    """Runs the step that `argv` (else the command line) names."""
+    argv = sys.argv[1:] if argv is None else argv
     steps = "\n".join(f"  {name:12} {text}" for name, (_, text) in STEPS.items())
     parser = argparse.ArgumentParser(
         prog="python -m effdet_bench",
@@ -26,12 +28,12 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("step", choices=STEPS, metavar="STEP")
-    step = parser.parse_args(sys.argv[1:2]).step
+    step = parser.parse_args(argv[:1]).step
     module = import_module(STEPS[step][0])
     own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
     module.add_arguments(own)
     try:
-        module.run(own.parse_args(sys.argv[2:]))
+        module.run(own.parse_args(argv[1:]))
     except BenchError as error:
         sys.exit(f"effdet-bench {step}: {error}")
     except KeyboardInterrupt:

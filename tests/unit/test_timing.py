@@ -1,0 +1,128 @@
+"""A timing job leaves a record whatever happens to it, and never overlaps another one."""
+
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta
+
+import pytest
+
+from effdet_bench.errors import BenchError
+from effdet_bench.photos import describe_photos, list_photos
+from helpers import SHIPPED, Workspace, copy_project
+
+CRASHES = {
+    "raises": ("raise RuntimeError('no more memory')", "RuntimeError: no more memory"),
+    "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+    "faults": ("import ctypes; ctypes.string_at(0)", "killed by SIGSEGV"),
+    "exits": ("import os; os._exit(3)", "ended with status 3"),
+}
+
+
+@pytest.fixture
+def job(smoke: Workspace, tmp_path):
+    """Starts a timing job by hand, with the package of a workspace of its own."""
+    made = copy_project(tmp_path / "project")
+    verified = smoke.path / "checkpoints" / "verified" / "tf_efficientdet_lite0.synthetic.json"
+    checkpoint = smoke.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
+
+    def start(output="out", engine="invalid", device="cpu", file=checkpoint) -> subprocess.Popen:
+        settings = {"machine": "m", "mode": "mode", "round": 1, "requests": 6, "warmup": 2}
+        settings |= {"threads": 1, "photos": SHIPPED, "device": device, "engine": engine}
+        settings |= {"records": verified, "checkpoints": file, "output": tmp_path / output}
+        flags = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+        command = [sys.executable, "-m", "effdet_bench", "timing", *flags]
+        return subprocess.Popen(command, env=made.env, stderr=subprocess.PIPE, text=True)
+
+    def finish(**settings) -> dict:
+        running = start(**settings)
+        _, stderr = running.communicate(timeout=120)
+        assert running.returncode == 0, stderr
+        return json.loads((tmp_path / "out" / "job.json").read_text())
+
+    start.finish, start.made, start.folder = finish, made, tmp_path
+    return start
+
+
+def test_a_completed_job(job):
+    record = job.finish()
+    assert record["outcome"] == "completed"
+    assert record["threads_used"] == 1
+    rows = (job.folder / "out" / "requests.csv").read_text().splitlines()
+    assert rows[0] == "request,phase,photo,latency_ns"
+    phases = [row.split(",")[1] for row in rows[1:]]
+    assert phases == ["warmup"] * 2 + ["timed"] * 6
+    names = [path.name for path in list_photos(SHIPPED)]
+    assert [row.split(",")[2] for row in rows[1:]] == names
+    assert sorted(p.name for p in (job.folder / "out").iterdir()) == [
+        "job.json",
+        "requests.csv",
+        "stages.csv",
+    ]
+
+
+@pytest.mark.parametrize("how", CRASHES)
+def test_an_engine_that_dies_keeps_what_was_measured(job, how):
+    code, reason = CRASHES[how]
+    source = (job.made.package / "engines" / "invalid.py").read_text()
+    call = "        return self._zeros[index]"
+    dying = "        self.calls = getattr(self, 'calls', 0) + 1\n        if self.calls == 4:\n"
+    source = source.replace(call, f"{dying}            {code}\n{call}")
+    (job.made.package / "engines" / "dying.py").write_text(source)
+    record = job.finish(engine="dying")
+    assert record["outcome"] == "failed"
+    assert reason in record["reason"]
+    assert len((job.folder / "out" / "requests.csv").read_text().splitlines()) == 1 + 3
+
+
+def test_an_engine_whose_package_is_missing_is_unavailable(job):
+    source = (job.made.package / "engines" / "invalid.py").read_text()
+    needy = source.replace("import torch\n", "import no_such_runtime\nimport torch\n", 1)
+    (job.made.package / "engines" / "needy.py").write_text(needy)
+    record = job.finish(engine="needy")
+    assert record["outcome"] == "unavailable"
+    assert "needs the package no_such_runtime" in record["reason"]
+
+
+def test_a_checkpoint_that_changed_since_it_was_verified_is_not_timed(job, tmp_path):
+    changed = tmp_path / "changed.pth"
+    changed.write_bytes(b"changed")
+    record = job.finish(file=changed)
+    assert record["outcome"] == "failed"
+    assert "SHA-256" in record["reason"]
+
+
+def test_two_jobs_in_two_terminals_wait_for_each_other(job, tmp_path):
+    running = [job(output=name) for name in ("a", "b")]
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert sum("waiting for another timing job" in text for text in said) == 1
+    spans = []
+    for name in ("a", "b"):
+        record = json.loads((tmp_path / name / "job.json").read_text())
+        assert record["outcome"] == "completed"
+        begin = datetime.fromisoformat(record["started"])
+        spans.append((begin, begin + timedelta(seconds=record["job_seconds"])))
+    first, second = sorted(spans)
+    assert second[0] >= first[1] - timedelta(milliseconds=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.jpg", b"", "broken or no JPEG"),
+        ("a.jpg", b"\x89PNG\r\n\x1a\n", "broken or no JPEG"),
+        ("a.txt", b"", "without any JPEG file"),
+    ],
+)
+def test_photos_that_cannot_be_used_are_named(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BenchError, match=words) as caught:
+        describe_photos(list_photos(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_truncated_photo_is_named(tmp_path):
+    whole = next(SHIPPED.glob("*.jpg")).read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BenchError, match=r"cut\.jpg is broken"):
+        describe_photos(list_photos(tmp_path))

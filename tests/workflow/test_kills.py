@@ -1,0 +1,41 @@
+"""Kills: no half file is left, nothing measured is lost, and one command goes on."""
+
+import os
+import signal
+import subprocess
+import time
+
+from helpers import Workspace
+
+
+def start_and_kill(workspace: Workspace, how: signal.Signals) -> None:
+    """Kills the whole process group of a run once its second timing job has begun."""
+    running = subprocess.Popen(
+        workspace.command("--cores", "1"),
+        cwd=workspace.path,
+        env=workspace.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    second = workspace.results / "timing" / "cpu" / "invalid" / "round-1" / ".requests.csv"
+    deadline = time.monotonic() + 240
+    while not second.exists():
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(running.pid, how)
+    running.wait(60)
+
+
+def test_a_killed_run_is_gone_on_with(workspace):
+    start_and_kill(workspace, signal.SIGKILL)
+    first = workspace.results / "timing" / "cpu" / "baseline" / "round-1" / "requests.csv"
+    measured = first.read_text()
+    assert not (workspace.results / "timing/cpu/invalid/round-1/requests.csv").exists()
+    assert "LockException" in workspace.snakemake().stdout
+    assert workspace.snakemake("--unlock").returncode == 0
+    done = workspace.snakemake("--rerun-incomplete")
+    assert done.returncode == 0, done.stdout
+    assert first.read_text() == measured
+    assert (workspace.results / "report.md").exists()

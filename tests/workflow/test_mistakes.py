@@ -1,0 +1,93 @@
+"""Mistakes of users, made through Snakemake: one clear sentence, no traceback, before anything runs."""
+
+import time
+
+import pytest
+
+from helpers import Workspace
+
+
+def refused(workspace: Workspace, *args: str) -> str:
+    done = workspace.snakemake(*args)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    assert not (workspace.path / "results").exists()
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("requets=5", "config: unknown key 'requets' (did you mean 'requests'?)"),
+        ("requests=-5", "config: requests is -5, but must be a whole number of at least 1."),
+        ("devices=[gpu]", "config: devices[0] is 'gpu', but must be cpu, cuda or mps"),
+        ("ensemble=[tf_efficientdet_d9]", "config: effdet has no model 'tf_efficientdet_d9'"),
+        ("photos=nowhere", "config: photos is 'nowhere', but there is no such folder."),
+        ("weights_folder=nowhere", "config: weights_folder is 'nowhere', but there is no such"),
+    ],
+)
+def test_a_bad_setting(workspace, setting, sentence):
+    assert sentence in refused(workspace, "--config", setting)
+
+
+def test_a_bad_mode(workspace):
+    workspace.append("smoke.yaml", "modes: [{name: fast, engine: egaer}]\n")
+    sentence = (
+        "modes[0].engine is 'egaer', but must be one of eager, invalid (did you mean 'eager'?)"
+    )
+    assert sentence in refused(workspace)
+
+
+def test_a_broken_photo_is_named_before_any_timing(workspace):
+    folder = workspace.path / "mine"
+    folder.mkdir()
+    shipped = workspace.path / "workflow" / "resources" / "photos" / "000000005001.jpg"
+    (folder / "cut.jpg").write_bytes(shipped.read_bytes()[:5000])
+    done = workspace.snakemake("--config", "photos=mine", "weights=synthetic")
+    assert done.returncode != 0
+    assert "cut.jpg is broken or no JPEG file" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (workspace.results / "timing").exists()
+
+
+def test_a_wrong_checkpoint_is_an_error_and_no_reason_to_fall_back(workspace):
+    folder = workspace.path / "checkpoints"
+    folder.mkdir()
+    (folder / "tf_efficientdet_d0_34-f153e0cf.pth").write_bytes(b"wrong")
+    done = workspace.snakemake("--config", "ensemble=[tf_efficientdet_d0]", "weights=auto")
+    assert done.returncode != 0
+    assert "tf_efficientdet_d0_34-f153e0cf.pth has 5 bytes instead of 15839413" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (workspace.path / "checkpoints" / "synthetic").exists()
+
+
+def test_without_network_the_fallback_is_announced_and_the_next_network_replaces_it(workspace):
+    mirror = "mirror=http://no-such-host.invalid/"
+    setting = ("--config", mirror, "ensemble=[tf_efficientdet_d0]", "weights=auto")
+    done = workspace.snakemake("--dry-run", *setting)
+    assert "SYNTHETIC WEIGHTS for tf_efficientdet_d0" in done.stdout
+    assert "http://no-such-host.invalid/ could not be reached" in done.stdout
+    assert "download_checkpoint" not in done.stdout
+
+
+def test_release_weights_without_network_fail_in_one_sentence(workspace):
+    code = workspace.package / "checkpoints" / "download.py"
+    code.write_text(
+        code.read_text().replace("FIRST_WAIT_SECONDS = 1.0", "FIRST_WAIT_SECONDS = 0.0")
+    )
+    setting = ("mirror=http://no-such-host.invalid/", "ensemble=[tf_efficientdet_d0]")
+    done = workspace.snakemake("checkpoints", "--config", *setting, "weights=release")
+    assert done.returncode != 0
+    assert "could not be downloaded in 5 attempts" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_dry_run_answers_in_time(workspace):
+    """The bar is 3 s on two cores; more here only means that something heavy is imported."""
+    workspace.planned()
+    begin = time.monotonic()
+    workspace.planned()
+    assert time.monotonic() - begin < 10
+    heavy = ("import torch", "import effdet\n", "import pandas")
+    rules = (workspace.path / "workflow" / "rules").glob("*.smk")
+    assert not any(word in rule.read_text() for rule in rules for word in heavy)

@@ -1,0 +1,130 @@
+"""What Snakemake would run again after a change: exactly what the change concerns."""
+
+import json
+import shutil
+
+import pytest
+
+from helpers import Workspace
+
+LATER = ["report results/smoke/report.md", "summary results/smoke/summary.json"]
+REPORT = LATER[:1]
+PACKAGE = "workflow/effdet_bench"
+
+
+def timings(*modes: str, rounds: int = 2) -> list[str]:
+    folder = "results/smoke/timing/cpu"
+    return [
+        f"time_mode {folder}/{mode}/round-{number}/requests.csv"
+        for mode in modes
+        for number in range(1, rounds + 1)
+    ]
+
+
+ALL_TIMINGS = timings("baseline", "invalid")
+
+
+def set_config(workspace: Workspace, old: str, new: str, file: str = "smoke.yaml") -> None:
+    path = workspace.path / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_nothing_changed_runs_nothing(smoke):
+    assert smoke.planned() == []
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("workflow/templates/gaps.md.j2", REPORT),
+        (f"{PACKAGE}/report.py", REPORT),
+        (f"{PACKAGE}/statistics.py", LATER),
+        (f"{PACKAGE}/summary.py", LATER),
+        (f"{PACKAGE}/engines/eager.py", timings("baseline") + LATER),
+        (f"{PACKAGE}/engines/invalid.py", timings("invalid") + LATER),
+        (f"{PACKAGE}/measure.py", ALL_TIMINGS + LATER),
+        (f"{PACKAGE}/timing.py", ALL_TIMINGS + LATER),
+        (f"{PACKAGE}/checkpoints/download.py", []),
+        (f"{PACKAGE}/config.py", []),
+    ],
+)
+def test_an_edit_reruns_what_it_concerns(finished, file, expected):
+    comment = "{# edited #}\n" if file.endswith(".j2") else "# edited\n"
+    finished.append(file, comment)
+    assert finished.planned() == sorted(expected)
+
+
+def test_a_touch_reruns_nothing(finished):
+    (finished.package / "measure.py").touch()
+    assert finished.planned() == []
+
+
+@pytest.mark.parametrize("change", ["requests: 4", "warmup: 1"])
+def test_other_requests_rerun_from_timing_onwards(finished, change):
+    set_config(finished, change, change[:-1] + "5")
+    assert finished.planned() == sorted(ALL_TIMINGS + LATER)
+
+
+def test_other_threads_rerun_from_timing_onwards(finished):
+    threads = json.loads((finished.results / "summary.json").read_text())["threads"]
+    set_config(finished, "smoke: true", f"smoke: true\nthreads: {threads + 1}")
+    assert finished.planned() == sorted(ALL_TIMINGS + LATER)
+
+
+def test_one_more_round_runs_that_round(finished):
+    set_config(finished, "rounds: 2", "rounds: 3")
+    third = set(timings("baseline", "invalid", rounds=3)) - set(ALL_TIMINGS)
+    assert finished.planned() == sorted([*third, *LATER])
+
+
+def test_a_mode_added_runs_that_mode_and_a_mode_removed_keeps_its_raw_data(finished):
+    more = "  - {name: again, engine: eager}\n  - {name: invalid, engine: invalid}"
+    set_config(finished, "  - {name: invalid, engine: invalid}", more, "config.yaml")
+    assert finished.planned() == sorted(timings("again") + LATER)
+    set_config(finished, more, "", "config.yaml")
+    assert finished.planned() == LATER
+    done = finished.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert "`invalid`** |" not in (finished.results / "report.md").read_text()
+    assert (finished.results / "timing/cpu/invalid/round-2/requests.csv").exists()
+
+
+def test_report_options_rerun_the_report(finished):
+    set_config(finished, "[1, 5, 10, 30]", "[2]", "config.yaml")
+    assert finished.planned() == REPORT
+
+
+def test_a_changed_checkpoint_reruns_everything_behind_it(finished):
+    path = finished.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
+    path.write_bytes(path.read_bytes())
+    verify = ["verify_checkpoint checkpoints/verified/tf_efficientdet_lite0.synthetic.json"]
+    assert finished.planned() == sorted(verify + ALL_TIMINGS + LATER)
+
+
+def test_a_changed_photo_reruns_from_the_photos_onwards(finished):
+    photos = finished.path / "workflow" / "resources" / "photos"
+    shutil.copy(photos / "000000005001.jpg", photos / "000000168974.jpg")
+    planned = finished.planned()
+    assert "photos results/smoke/photos.json" in planned
+    assert set(ALL_TIMINGS + LATER) <= set(planned)
+
+
+def test_another_machine_leaves_the_first_alone(finished):
+    set_config(finished, "machine: smoke", "machine: other")
+    assert all("results/smoke" not in job for job in finished.planned())
+
+
+@pytest.mark.parametrize("target", ["checkpoints", "timing", "summary", "report", "environment"])
+def test_steps_have_names(smoke, target):
+    assert smoke.planned(target) == []
+
+
+def test_retry_forgets_only_what_did_not_complete(finished):
+    record = finished.results / "timing/cpu/invalid/round-1/job.json"
+    job = json.loads(record.read_text()) | {"outcome": "failed", "reason": "a test"}
+    record.write_text(json.dumps(job, indent=1))
+    assert finished.snakemake("retry").returncode == 0
+    first = timings("invalid", rounds=1)
+    assert finished.planned() == sorted(first + LATER)
