@@ -1,4 +1,4 @@
-"""Mistakes of users, made through Snakemake: one clear sentence, no traceback, before anything runs."""
+"""Mistakes of users, made through Snakemake: one clear sentence and no traceback."""
 
 import time
 
@@ -61,7 +61,7 @@ def test_a_wrong_checkpoint_is_an_error_and_no_reason_to_fall_back(workspace):
     assert not (workspace.path / "checkpoints" / "synthetic").exists()
 
 
-def test_without_network_the_fallback_is_announced_and_the_next_network_replaces_it(workspace):
+def test_without_network_the_fallback_is_announced(workspace):
     mirror = "mirror=http://no-such-host.invalid/"
     setting = ("--config", mirror, "ensemble=[tf_efficientdet_d0]", "weights=auto")
     done = workspace.snakemake("--dry-run", *setting)

@@ -4,14 +4,6 @@ localrules:
     download_checkpoint,
 
 
-def record_of(source):
-    return f"checkpoints/verified/{source.model}.{source.weights}.json"
-
-
-RECORDS = [record_of(source) for source in SOURCES.values()]
-FILES = [source.path for source in SOURCES.values()]
-
-
 rule checkpoints:
     input:
         RECORDS,
@@ -27,14 +19,11 @@ rule download_checkpoint:
     resources:
         timing=1,
     params:
-        model=lambda wildcards: next(
-            source.model for source in SOURCES.values() if Path(source.path).stem == wildcards.file
-        ),
+        model=released_model,
         mirror=CONFIG["mirror"],
     shell:
-        "{STEP} download --model {params.model} --mirror {params.mirror:q}"
-        " --output {output:q}"
-        " 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench download --model {params.model} --mirror {params.mirror:q}"
+        " --output {output:q} 2>&1 | tee {log} >&2"
 
 
 rule synthesise_checkpoint:
@@ -48,17 +37,16 @@ rule synthesise_checkpoint:
     resources:
         timing=1,
     params:
-        photos=os.path.relpath(settings.SHIPPED_PHOTOS),
+        photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
         versions=versions(),
     shell:
-        "{STEP} synthesise --model {wildcards.model} --photos {params.photos:q}"
-        " --seed {wildcards.seed} --output {output:q}"
-        " 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench synthesise --model {wildcards.model} --photos {params.photos:q}"
+        " --seed {wildcards.seed} --output {output:q} 2>&1 | tee {log} >&2"
 
 
 rule verify_checkpoint:
     input:
-        checkpoint=lambda wildcards: SOURCES[wildcards.model].path,
+        checkpoint=lambda wildcards: source_of(wildcards).path,
         code=step_code("checkpoints.verify"),
     output:
         "checkpoints/verified/{model}.{weights}.json",
@@ -67,12 +55,10 @@ rule verify_checkpoint:
     resources:
         timing=1,
     params:
-        why=lambda wildcards: SOURCES[wildcards.model].why,
-        sha256=lambda wildcards: optional("--sha256", SOURCES[wildcards.model].sha256),
-        bytes=lambda wildcards: optional("--bytes", SOURCES[wildcards.model].bytes),
+        why=lambda wildcards: source_of(wildcards).why,
+        expected=expected,
         versions=versions(),
     shell:
-        "{STEP} verify --model {wildcards.model} --weights {wildcards.weights}"
-        " --why {params.why:q} --file {input.checkpoint:q} {params.sha256} {params.bytes}"
-        " --output {output:q}"
+        "python3 -m effdet_bench verify --model {wildcards.model} --weights {wildcards.weights}"
+        " --why {params.why:q} --file {input.checkpoint:q} {params.expected} --output {output:q}"
         " 2>&1 | tee {log} >&2"

@@ -1,4 +1,4 @@
-# Settings, names and helpers of all rules.
+# Settings, names and helpers of all steps.
 import json
 import os
 import sys
@@ -24,7 +24,7 @@ except ImportError as error:
 try:
     CONFIG = settings.resolve(config)
     SOURCES = {source.model: source for source in sources.choose(CONFIG)}
-    PHOTOS = list_photos(os.path.relpath(CONFIG["photos"]))
+    PHOTOS = [str(path) for path in list_photos(os.path.relpath(CONFIG["photos"]))]
 except BenchError as error:
     raise WorkflowError(str(error))
 
@@ -33,23 +33,27 @@ if FALLBACK and CONFIG["weights"] == "auto":
     models = ", ".join(source.model for source in FALLBACK)
     logger.warning(f"WARNING: SYNTHETIC WEIGHTS for {models}: {FALLBACK[0].why}.")
 
-MACHINE = CONFIG["machine"]
-RESULTS = f"results/{MACHINE}"
+RESULTS = f"results/{CONFIG['machine']}"
+JOB = f"{RESULTS}/timing/{{device}}/{{mode}}/round-{{round}}"
 MODES = {mode["name"]: mode for mode in CONFIG["modes"]}
 
 # Round by round, so that a drift of the machine meets every mode alike.
 JOBS = [
-    (device, mode, round)
+    {"device": device, "mode": mode, "round": str(round)}
     for round in range(1, CONFIG["rounds"] + 1)
     for device in CONFIG["devices"]
     for mode in MODES
 ]
 
-# The interpreter that runs Snakemake has the packages.
-STEP = f"{sys.executable} -m effdet_bench"
+RECORDS = [
+    f"checkpoints/verified/{source.model}.{source.weights}.json" for source in SOURCES.values()
+]
 
-# One token for every rule that computes: nothing runs beside a timing, whatever --cores says. The
-# workflow's own limit holds against --resources too; Snakemake does not document it.
+# `python3` in a step is the interpreter that runs Snakemake, which has the packages.
+os.environ.update(PATH=f"{os.path.dirname(sys.executable)}{os.pathsep}{os.getenv('PATH')}")
+
+# One token that everything that computes must take: nothing runs beside a timing, whatever --cores
+# says. The workflow's own limit holds against --resources too; Snakemake does not document it.
 workflow.global_resources["timing"] = 1
 
 
@@ -66,9 +70,33 @@ def step_code(*modules):
     return [os.path.relpath(path) for path in module_files(*modules)]
 
 
-def job_folder(device, mode, round):
-    return f"{RESULTS}/timing/{device}/{mode}/round-{round}"
+def job_files(name):
+    """The file `name` of every timing job, in the order of JOBS."""
+    return [f"{JOB}/{name}".format(**job) for job in JOBS]
 
 
-def optional(flag, value):
-    return "" if value is None else f"{flag} {value}"
+def job_number(wildcards):
+    """The place of a timing job in JOBS, from 1."""
+    return JOBS.index(dict(wildcards.items())) + 1
+
+
+def engine_of(wildcards):
+    return MODES[wildcards.mode]["engine"]
+
+
+def source_of(wildcards):
+    return SOURCES[wildcards.model]
+
+
+def released_model(wildcards):
+    """The model whose release checkpoint is called `file`."""
+    return next(
+        name for name, release in RELEASE.items() if Path(release.file).stem == wildcards.file
+    )
+
+
+def expected(wildcards):
+    """What the file of a source must be, as arguments of the step that verifies it."""
+    source = source_of(wildcards)
+    known = {"--sha256": source.sha256, "--bytes": source.bytes}
+    return " ".join(f"{flag} {value}" for flag, value in known.items() if value is not None)

@@ -8,7 +8,7 @@ rule report:
         summary=rules.summary.output.json,
         environment=rules.environment.output,
         photos=rules.photos.output,
-        requests=[f"{job_folder(*job)}/requests.csv" for job in JOBS],
+        requests=job_files("requests.csv"),
         code=step_code("report"),
         templates=sorted(str(path) for path in Path("workflow/templates").glob("*.j2")),
     output:
@@ -18,9 +18,8 @@ rule report:
     resources:
         timing=1,
     params:
-        results=RESULTS,
+        results=lambda wildcards, input: os.path.dirname(input.summary),
         options=json.dumps({"smoke": CONFIG["smoke"], **CONFIG["report"]}),
     shell:
-        "{STEP} report --results {params.results:q} --options {params.options:q}"
-        " --output {output:q}"
-        " 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench report --results {params.results:q} --options {params.options:q}"
+        " --output {output:q} 2>&1 | tee {log} >&2"

@@ -1,11 +1,9 @@
 # Every derived number, from the raw data of all timing jobs.
 rule summary:
     input:
-        jobs=[
-            f"{job_folder(*job)}/{file}"
-            for job in JOBS
-            for file in ("job.json", "requests.csv", "stages.csv")
-        ],
+        jobs=job_files("job.json"),
+        requests=job_files("requests.csv"),
+        stages=job_files("stages.csv"),
         code=step_code("summary"),
         schemas=["workflow/schemas/job.schema.yaml", "workflow/schemas/summary.schema.yaml"],
     output:
@@ -16,7 +14,7 @@ rule summary:
     resources:
         timing=1,
     params:
-        folders=[job_folder(*job) for job in JOBS],
+        folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
     shell:
-        "{STEP} summary --jobs {params.folders:q} --json {output.json:q} --csv {output.csv:q}"
-        " 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench summary --jobs {params.folders:q} --json {output.json:q}"
+        " --csv {output.csv:q} 2>&1 | tee {log} >&2"

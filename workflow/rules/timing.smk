@@ -6,7 +6,7 @@ localrules:
 
 rule timing:
     input:
-        [f"{job_folder(*job)}/job.json" for job in JOBS],
+        job_files("job.json"),
 
 
 rule environment:
@@ -19,15 +19,16 @@ rule environment:
     resources:
         timing=1,
     params:
-        machine=MACHINE,
+        machine=CONFIG["machine"],
         versions=versions(),
     shell:
-        "{STEP} environment --machine {params.machine} --output {output:q}" " 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench environment --machine {params.machine} --output {output:q}"
+        " 2>&1 | tee {log} >&2"
 
 
 rule photos:
     input:
-        photos=[str(path) for path in PHOTOS],
+        photos=PHOTOS,
         code=step_code("photos"),
     output:
         f"{RESULTS}/photos.json",
@@ -36,54 +37,46 @@ rule photos:
     resources:
         timing=1,
     params:
-        folder=str(PHOTOS[0].parent),
+        folder=lambda wildcards, input: os.path.dirname(input.photos[0]),
     shell:
-        "{STEP} photos --folder {params.folder:q} --output {output:q} 2>&1 | tee {log} >&2"
-
-
-N_JOBS = len(JOBS)
-
-
-def job_number(wildcards):
-    return JOBS.index((wildcards.device, wildcards.mode, int(wildcards.round))) + 1
+        "python3 -m effdet_bench photos --folder {params.folder:q} --output {output:q}"
+        " 2>&1 | tee {log} >&2"
 
 
 rule time_mode:
     input:
         records=RECORDS,
-        checkpoints=FILES,
+        checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output,
-        code=lambda wildcards: step_code(
-            "timing", "measure", f"engines.{MODES[wildcards.mode]['engine']}"
-        ),
+        code=lambda wildcards: step_code("timing", "measure", f"engines.{engine_of(wildcards)}"),
     output:
-        requests=job_folder("{device}", "{mode}", "{round}") + "/requests.csv",
-        stages=job_folder("{device}", "{mode}", "{round}") + "/stages.csv",
-        job=job_folder("{device}", "{mode}", "{round}") + "/job.json",
+        requests=f"{JOB}/requests.csv",
+        stages=f"{JOB}/stages.csv",
+        job=f"{JOB}/job.json",
     log:
-        RESULTS + "/logs/timing/{device}-{mode}-round-{round}.log",
-    # The order of JOBS. Its number is a resource because a param would rerun jobs that only moved.
+        f"{RESULTS}/logs/timing/{{device}}-{{mode}}-round-{{round}}.log",
+    # The order of JOBS. Numbers are resources, as a param would rerun jobs that only moved.
     priority: lambda wildcards: len(JOBS) - job_number(wildcards)
     resources:
         timing=1,
         job=job_number,
+        jobs=len(JOBS),
     params:
-        machine=MACHINE,
-        engine=lambda wildcards: MODES[wildcards.mode]["engine"],
+        machine=CONFIG["machine"],
+        engine=engine_of,
         requests=CONFIG["requests"],
         warmup=CONFIG["warmup"],
         threads=CONFIG["threads"],
-        photos=str(PHOTOS[0].parent),
+        photos=os.path.dirname(PHOTOS[0]),
         versions=versions(),
         folder=lambda wildcards, output: os.path.dirname(output.job),
     shell:
-        "{STEP} timing --machine {params.machine} --device {wildcards.device}"
+        "python3 -m effdet_bench timing --machine {params.machine} --device {wildcards.device}"
         " --mode {wildcards.mode} --engine {params.engine} --round {wildcards.round}"
         " --requests {params.requests} --warmup {params.warmup} --threads {params.threads}"
         " --photos {params.photos:q} --records {input.records:q}"
-        " --checkpoints {input.checkpoints:q} --job {resources.job}/{N_JOBS}"
-        " --output {params.folder:q}"
-        " 2>&1 | tee {log} >&2"
+        " --checkpoints {input.checkpoints:q} --job {resources.job}/{resources.jobs}"
+        " --output {params.folder:q} 2>&1 | tee {log} >&2"
 
 
 # A job that failed or was unavailable left its record, which counts as done: this forgets them.
@@ -93,5 +86,5 @@ rule retry:
     params:
         folder=f"{RESULTS}/timing",
     shell:
-        "{{ grep -rlE '\"outcome\": \"(failed|unavailable)\"' --include=job.json {params.folder:q} ||"
+        '{{ grep -rlE \'"outcome": "(failed|unavailable)"\' --include=job.json {params.folder:q} ||'
         " true; }} | xargs -r rm -v 2>&1 | tee {log} >&2"
