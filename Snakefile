@@ -18,3 +18,5 @@ rule all:
     default_target: True
     input:
         rules.report.output,
+        # Named here too, so that one that is deleted, as `retry` does, is measured again.
+        job_files("job.json"),

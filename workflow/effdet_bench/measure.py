@@ -16,13 +16,14 @@ from pathlib import Path
 from effdet_bench.errors import BenchError, UnavailableError
 
 PROGRESS_SECONDS = 5.0
+STAGE_REQUESTS = 3  # of the separate pass; rounds go on where the one before stopped
 
 
 def measure(spec: dict, folder: Path) -> dict:
     """Serves the warm-up, timed and stage requests of `spec`, and appends them to `folder`.
 
-    `spec` holds device, engine, models (model, file, sha256), photos (paths), requests, warmup,
-    threads and label.
+    `spec` holds device, engine, round, models (model, file, sha256), photos (paths), requests,
+    warmup, threads and label.
 
     Returns:
         What is known once all is done: times in seconds, peak memory in bytes, threads.
@@ -53,12 +54,14 @@ def measure(spec: dict, folder: Path) -> dict:
     ]
     engine = load_engine(spec["engine"], models, device)
     loaded = time.monotonic()
-    photos = [(Path(path).name, Path(path).read_bytes()) for path in spec["photos"]]
+    total = spec["warmup"] + spec["requests"]
+    requests = _photos(spec["photos"], 0, total)
+    staged = _photos(spec["photos"], (spec["round"] - 1) * STAGE_REQUESTS, STAGE_REQUESTS)
     with torch.inference_mode():
-        _time_requests(engine, photos, spec, folder / ".requests.csv")
+        _time_requests(engine, requests, spec, folder / ".requests.csv")
         # taken here: the stage pass below is not part of what the figures are about
         memory = _peak_rss()
-        _time_stages(engine, photos, folder / ".stages.csv")
+        _time_stages(engine, staged, folder / ".stages.csv")
     return {
         "engine_version": engine.version,
         "threads_used": torch.get_num_threads(),
@@ -69,17 +72,24 @@ def measure(spec: dict, folder: Path) -> dict:
     }
 
 
+def _photos(paths: list[str], first: int, count: int) -> list[tuple[str, bytes]]:
+    """Names and bytes of `count` photos from number `first` on, each file read once."""
+    chosen = [Path(paths[number % len(paths)]) for number in range(first, first + count)]
+    encoded = {path: path.read_bytes() for path in dict.fromkeys(chosen)}
+    return [(path.name, encoded[path]) for path in chosen]
+
+
 def _time_requests(engine, photos: list[tuple[str, bytes]], spec: dict, path: Path) -> None:
+    """One request per photo in turn, warm-up first, each synchronised at both ends."""
     from effdet_bench.devices import synchronize
     from effdet_bench.request import serve
 
-    device, total = engine.device, spec["warmup"] + spec["requests"]
-    progress = _progress(spec["label"], total)
+    device = engine.device
+    progress = _progress(spec["label"], len(photos))
     with path.open("a", newline="") as out:
         rows = csv.writer(out, lineterminator="\n")
         gc.collect()
-        for request in range(total):
-            name, encoded = photos[request % len(photos)]
+        for request, (name, encoded) in enumerate(photos):
             synchronize(device)
             begin = time.perf_counter_ns()
             serve(engine, encoded)

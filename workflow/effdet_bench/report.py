@@ -15,19 +15,20 @@ from effdet_bench.summary import Job, read_jobs
 TEMPLATES = Path(__file__).parents[1] / "templates"
 RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
 
-# What the field tries, and which engine or device of a result shows that it was measured.
+# What the field tries, the engines or devices of a result that show that it was measured, and the
+# kind of machine that it concerns: on others the report is silent about it.
 ROADMAP = (
-    ("Device selection", "an accelerator in place of the CPU", {"cuda", "mps"}),
-    ("Layout and fusion", "channels-last memory, BatchNorm folded, BiFPN rewritten", set()),
-    ("Compilation", "`torch.compile`", {"compile"}),
-    ("Batching of models", "`torch.vmap`, grouped convolutions", set()),
-    ("Concurrency", "the ensemble's models side by side", set()),
-    ("16-bit arithmetic", "bfloat16 or float16", set()),
-    ("INT8 quantisation", "calibrated on photos that are not the timed ones", set()),
-    ("ONNX Runtime", "the networks exported to ONNX", {"onnxruntime"}),
-    ("OpenVINO", "the networks converted for Intel and other CPUs", {"openvino"}),
-    ("TensorRT", "on NVIDIA GPUs", {"tensorrt"}),
-    ("Core ML", "on Apple devices", {"coreml"}),
+    ("Device selection", "an accelerator in place of the CPU", {"cuda", "mps"}, "accelerator"),
+    ("Layout and fusion", "channels-last, BatchNorm folded, BiFPN rewritten", set(), None),
+    ("Compilation", "`torch.compile`", {"compile"}, None),
+    ("Batching of models", "`torch.vmap`, grouped convolutions", set(), None),
+    ("Concurrency", "the ensemble's models side by side", set(), None),
+    ("16-bit arithmetic", "bfloat16 or float16", set(), None),
+    ("INT8 quantisation", "calibrated on photos that are not the timed ones", set(), None),
+    ("ONNX Runtime", "the networks exported to ONNX", {"onnxruntime"}, None),
+    ("OpenVINO", "the networks converted to it", {"openvino"}, None),
+    ("TensorRT", "the networks compiled for NVIDIA GPUs", {"tensorrt"}, "cuda"),
+    ("Core ML", "the networks converted for Apple devices", {"coreml"}, "mps"),
 )
 
 
@@ -73,6 +74,10 @@ def context(
         for name, found in row["latency"]["percentiles"].items()
         if not found["supported"]
     }
+    devices = {row["device"] for row in summary["rows"]}
+    kinds = devices | (
+        {"accelerator"} if environment["accelerators"] or devices - {"cpu"} else set()
+    )
     return {
         "summary": summary,
         "environment": environment,
@@ -91,7 +96,8 @@ def context(
         "requests_for": lambda needs: -(-needs // summary["rounds"]),
         "roadmap": [
             {"name": name, "what": what, "measured": [r for r in valid if _shows(r, signs)]}
-            for name, what, signs in ROADMAP
+            for name, what, signs, concerns in ROADMAP
+            if concerns is None or concerns in kinds
         ],
     }
 

@@ -158,6 +158,7 @@ def _stages(completed: list[Job]) -> dict | None:
         models.append({"model": name, **parts, "total_ms": total, "share": total / request})
     decode = float(means["decode", ""])
     return {
+        "requests": len(rows[rows["stage"] == "decode"]),
         "decode_ms": decode,
         "decode_share": decode / request,
         "models": models,

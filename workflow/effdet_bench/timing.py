@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
         "label": f"[{args.job}] {args.device} {args.mode} round {args.round}",
         "device": args.device,
         "engine": args.engine,
+        "round": args.round,
         "models": [
             {"model": record["model"], "file": path, "sha256": record["sha256"]}
             for record, path in zip(ensemble, args.checkpoints, strict=True)

@@ -22,7 +22,7 @@ rule download_checkpoint:
         model=released_model,
         mirror=CONFIG["mirror"],
     shell:
-        "python3 -m effdet_bench download --model {params.model} --mirror {params.mirror:q}"
+        "python3 -m effdet_bench download --model {params.model} --mirror {resources.mirror:q}"
         " --output {output:q} 2>&1 | tee {log} >&2"
 
 

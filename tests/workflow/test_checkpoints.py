@@ -1,0 +1,81 @@
+"""From synthetic weights to released ones, through the workflow and a server on loopback."""
+
+import functools
+import hashlib
+import json
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from helpers import Workspace
+
+MODEL = "tf_efficientdet_lite0"
+NOWHERE = "http://no-such-host.invalid/"
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def released(smoke: Workspace, tmp_path):
+    """The smoke run's checkpoint as if it were released as lite0.pth, and its server's address."""
+    made = smoke.path / "checkpoints" / "synthetic" / f"{MODEL}-seed0.pth"
+    content = made.read_bytes()
+    folder = tmp_path / "release"
+    folder.mkdir()
+    (folder / "lite0.pth").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    entry = f'("lite0.pth", {len(content)}, "{digest}", 3_243_470)'
+    handler = functools.partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield (
+            f'\nRELEASE["{MODEL}"] = ReleaseFile{entry}\n',
+            f"http://127.0.0.1:{server.server_port}/",
+        )
+        server.shutdown()
+
+
+def auto(mirror: str) -> tuple[str, ...]:
+    return ("--config", "weights=auto", f"mirror={mirror}", "requests=2", "rounds=1")
+
+
+def test_the_next_run_with_network_replaces_synthetic_weights(finished, released):
+    entry, mirror = released
+    finished.append("workflow/effdet_bench/checkpoints/catalogue.py", entry)
+    offline = finished.snakemake(*auto(NOWHERE))
+    assert offline.returncode == 0, offline.stdout
+    assert f"WARNING: SYNTHETIC WEIGHTS for {MODEL}: the release file was not on" in offline.stdout
+    banner = (finished.results / "report.md").read_text().split("## Test environment")[0]
+    assert f"{NOWHERE} could not be reached" in banner
+    assert finished.planned(*auto(NOWHERE)) == []
+
+    online = finished.snakemake(*auto(mirror))
+    assert online.returncode == 0, online.stdout
+    assert "SYNTHETIC" not in online.stdout
+    report = (finished.results / "report.md").read_text()
+    assert "Synthetic weights" not in report
+    assert "| release | `lite0.pth` |" in report
+    job = json.loads((finished.results / "timing/cpu/baseline/round-1/job.json").read_text())
+    assert job["ensemble"][0]["weights"] == "release"
+    assert finished.planned(*auto(NOWHERE)) == []
+
+
+def test_a_server_with_a_wrong_file_is_an_error(workspace, released):
+    entry, mirror = released
+    wrong = entry.replace('"lite0.pth", 1', '"lite0.pth", 2')
+    assert wrong != entry
+    workspace.append("workflow/effdet_bench/checkpoints/catalogue.py", wrong)
+    code = workspace.package / "checkpoints" / "download.py"
+    code.write_text(
+        code.read_text().replace("FIRST_WAIT_SECONDS = 1.0", "FIRST_WAIT_SECONDS = 0.0")
+    )
+    done = workspace.snakemake(*auto(mirror))
+    assert done.returncode != 0
+    assert "lite0.pth" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (workspace.path / "checkpoints" / "lite0.pth").exists()
+    assert not (workspace.path / "checkpoints" / "synthetic").exists()
