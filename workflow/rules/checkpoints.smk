@@ -20,9 +20,8 @@ rule download_checkpoint:
         timing=1,
     params:
         model=released_model,
-        mirror=CONFIG["mirror"],
     shell:
-        "python3 -m effdet_bench download --model {params.model} --mirror {resources.mirror:q}"
+        'python3 -m effdet_bench download --model {params.model} --mirror "$EFFDET_BENCH_MIRROR"'
         " --output {output:q} 2>&1 | tee {log} >&2"
 
 

@@ -49,8 +49,12 @@ RECORDS = [
     f"checkpoints/verified/{source.model}.{source.weights}.json" for source in SOURCES.values()
 ]
 
-# `python3` in a step is the interpreter that runs Snakemake, which has the packages.
-os.environ.update(PATH=f"{os.path.dirname(sys.executable)}{os.pathsep}{os.getenv('PATH')}")
+# Of the steps' shells: `python3` is the interpreter that runs Snakemake, which has the packages. The
+# mirror is no param, as another address of a verified file is no reason to fetch it again.
+os.environ.update(
+    PATH=f"{os.path.dirname(sys.executable)}{os.pathsep}{os.getenv('PATH')}",
+    EFFDET_BENCH_MIRROR=CONFIG["mirror"],
+)
 
 # One token that everything that computes must take: nothing runs beside a timing, whatever --cores
 # says. The workflow's own limit holds against --resources too; Snakemake does not document it.
