@@ -1,0 +1,100 @@
+"""Downloads one release checkpoint: resumed, retried, and verified before it gets its name."""
+
+import argparse
+import time
+from pathlib import Path
+
+import requests
+from tqdm import tqdm
+
+from effdet_bench.checkpoints.catalogue import RELEASE, ReleaseFile
+from effdet_bench.checkpoints.verify import check_file
+from effdet_bench.errors import BenchError
+
+ATTEMPTS = 5
+TIMEOUT_SECONDS = (10, 30)  # to connect, and between two pieces of the answer
+FIRST_WAIT_SECONDS = 1.0
+PIECE_BYTES = 1 << 16
+
+
+class _TryAgainError(Exception):
+    """The server answered, but with something that another attempt may mend."""
+
+
+RETRIED = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    _TryAgainError,
+)
+
+
+def download(
+    url: str, release: ReleaseFile, target: str | Path, wait: float = FIRST_WAIT_SECONDS
+) -> None:
+    """Fetches `url` to `target`, which appears only once its size and SHA-256 are right.
+
+    What arrived of a broken transfer stays in `<target>.part`, and the next attempt, of this run
+    or a later one, asks for the rest of it. `wait` seconds, doubled each time, lie between
+    attempts.
+
+    Raises:
+        BenchError: the server refuses, the attempts are used up, or the file is a wrong one.
+    """
+    target = Path(target)
+    part = target.with_name(target.name + ".part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(ATTEMPTS):
+        try:
+            _fetch_rest(url, part, release.bytes)
+            break
+        except RETRIED as error:
+            if attempt == ATTEMPTS - 1:
+                raise BenchError(
+                    f"{url} could not be downloaded in {ATTEMPTS} attempts ({error}): run again to "
+                    f"go on from {part}, or put the file into {target.parent}/ yourself."
+                ) from error
+            time.sleep(wait * 2**attempt)
+    try:
+        check_file(part, release.sha256, release.bytes)
+    except BenchError:
+        part.unlink()
+        raise
+    part.replace(target)
+
+
+def _fetch_rest(url: str, part: Path, total: int) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if have >= total:
+        return
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise _TryAgainError(f"the server answered {answer.status_code}")
+        if answer.status_code >= 400:
+            raise BenchError(
+                f"{url} cannot be downloaded, the server answered {answer.status_code} "
+                f"{answer.reason}: check `mirror` in config.yaml."
+            )
+        resumed = answer.status_code == 206
+        with (
+            part.open("ab" if resumed else "wb") as out,
+            tqdm(total=total, initial=have if resumed else 0, unit="B", unit_scale=True) as bar,
+        ):
+            bar.set_description(part.stem)
+            for piece in answer.iter_content(PIECE_BYTES):
+                out.write(piece)
+                bar.update(len(piece))
+    if part.stat().st_size < total:
+        raise _TryAgainError(f"the connection closed after {part.stat().st_size} of {total} bytes")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, choices=list(RELEASE))
+    parser.add_argument("--mirror", required=True, help="address the file name is appended to")
+    parser.add_argument("--output", required=True, help="where the checkpoint goes")
+
+
+def run(args: argparse.Namespace) -> None:
+    release = RELEASE[args.model]
+    download(args.mirror + release.file, release, args.output)

@@ -1,0 +1,97 @@
+"""Which file each model's weights come from: decided while Snakemake plans, so a dry run shows it."""
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from effdet_bench.checkpoints.catalogue import RELEASE
+from effdet_bench.errors import BenchError
+
+FOLDER = Path("checkpoints")
+PROBE_SECONDS = 1.5
+
+
+class Source(NamedTuple):
+    """Where one model's weights come from.
+
+    `weights` is `release`, `file` (the user's own) or `synthetic`; `why` says in words why it is
+    this one. `sha256` and `bytes` are what the file must have, `None` where nobody can know.
+    """
+
+    model: str
+    weights: str
+    path: str
+    sha256: str | None
+    bytes: int | None
+    why: str
+
+
+def choose(config: dict) -> list[Source]:
+    """The source of every model of the ensemble in a resolved `config`, in its order.
+
+    Looks for files and, only where `weights: auto` misses one, asks the mirror for an answer.
+
+    Raises:
+        BenchError: a file or folder that the user names is not there.
+    """
+    folder = config["weights_folder"]
+    if folder and not Path(folder).is_dir():
+        raise BenchError(f"config: weights_folder is {folder!r}, but there is no such folder.")
+    wanted = [entry["model"] for entry in config["ensemble"] if entry["file"] is None]
+    absent = [model for model in wanted if model in RELEASE and not _local(model, config)]
+    offline = bool(absent) and config["weights"] == "auto" and not reachable(config["mirror"])
+    return [_source(entry, config, offline) for entry in config["ensemble"]]
+
+
+def reachable(address: str) -> bool:
+    """Whether a server answers at `address`, proxies honoured, within `PROBE_SECONDS`.
+
+    Any answer counts: a server that refuses a file is there, and its refusal is an error to show.
+    The thread bounds the name look-up too, which no time-out of a socket does.
+    """
+    answers = []
+
+    def ask() -> None:
+        import requests
+
+        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
+            answers.append(requests.head(address, timeout=PROBE_SECONDS, allow_redirects=False))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return bool(answers)
+
+
+def _local(model: str, config: dict) -> Path | None:
+    """The release file of `model` where it lies already: the user's folder, then the project's."""
+    folders = [Path(config["weights_folder"] or FOLDER), FOLDER]
+    paths = [folder / RELEASE[model].file for folder in folders]
+    return next((path for path in paths if path.exists()), None)
+
+
+def _source(entry: dict, config: dict, offline: bool) -> Source:
+    model = entry["model"]
+    if entry["file"] is not None:
+        if not Path(entry["file"]).is_file():
+            raise BenchError(
+                f"config: ensemble names the checkpoint {entry['file']!r} for {model}, but there "
+                "is no such file."
+            )
+        why = "config.yaml names this file"
+        return Source(model, "file", entry["file"], entry["sha256"], None, why)
+    if config["weights"] == "synthetic":
+        return _synthetic(model, config["seed"], "config.yaml asks for synthetic weights")
+    local = _local(model, config)
+    if local is None and offline:
+        why = f"the release file was not on this machine and {config['mirror']} could not be reached"
+        return _synthetic(model, config["seed"], why)
+    release = RELEASE[model]
+    path = local or FOLDER / release.file
+    return Source(model, "release", str(path), release.sha256, release.bytes, "a verified file")
+
+
+def _synthetic(model: str, seed: int, why: str) -> Source:
+    path = FOLDER / "synthetic" / f"{model}-seed{seed}.pth"
+    return Source(model, "synthetic", str(path), None, None, why)

@@ -1,0 +1,132 @@
+"""Seeded weights for networks whose real ones cannot be had: for latency and parity, never accuracy.
+
+A freshly initialised effdet network gives every anchor the same score, so that NMS has nothing to
+decide. Here BatchNorm takes its statistics from photographs, each layer normalised by what reaches
+it (data-dependent initialisation, Krähenbühl et al. 2016, arXiv:1511.06856), and the prediction
+layers are scaled so that scores spread over (0, 1) and classes.
+"""
+
+import argparse
+import io
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from effdet_bench.ensemble import Model, build_model
+from effdet_bench.photos import list_photos
+from effdet_bench.request import preprocess
+
+CLASS_STD, BOX_STD = 2.0, 0.3  # of logits and of box regressions, over the photos' area
+SCORED_HALF = 100  # rank of the logit, in the median photo, that gets a score of 0.5
+THREADS = 2  # fixed: sums are taken in an order that depends on the number of threads
+PADDING_ENERGY = 0.95  # share of what sets padding apart that class scores must not see
+
+
+def synthesise(name: str, photos: list[Path], seed: int) -> dict[str, torch.Tensor]:
+    """A state dict for the effdet model `name`: the same for the same seed, photos and processor."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(THREADS)
+    model = build_model(name)
+    images = [Image.open(path).convert("RGB") for path in photos]
+    device = torch.device("cpu")
+    pixels = torch.cat([preprocess(image, model, device).pixels for image in images])
+    heads = [model.network.class_net, model.network.box_net]
+    features: dict[torch.nn.Module, list[torch.Tensor]] = {head: [] for head in heads}
+    hooks = [
+        head.predict.conv_pw.register_forward_hook(
+            lambda _, inputs, __, kept=features[head]: kept.append(inputs[0])
+        )
+        for head in heads
+    ]
+    with torch.no_grad():
+        _estimate_batchnorm(model, pixels)
+        for hook in hooks:
+            hook.remove()
+        inside = torch.stack([_inside_photo(model, image, features[heads[0]]) for image in images])
+        flat = [torch.cat([f.permute(0, 2, 3, 1).flatten(1, 2) for f in features[h]], 1) for h in heads]
+        _ignore_padding(heads[0], flat[0], inside)
+        logits = _standardise(heads[0], flat[0], inside, CLASS_STD)
+        _standardise(heads[1], flat[1], inside, BOX_STD)
+        ranked = logits.flatten(1).topk(SCORED_HALF).values[:, -1]
+        heads[0].predict.conv_pw.bias.sub_(ranked.median())
+    return model.network.state_dict()
+
+
+def _estimate_batchnorm(model: Model, pixels: torch.Tensor) -> None:
+    """Sets every BatchNorm's statistics from one batch of all photos.
+
+    One batch rather than a running mean: in evaluation mode the network then computes on these
+    photos what it computed here. The bias of 1 keeps activations where SiLU is nearly linear;
+    around 0, a photo of higher contrast grows against the others from layer to layer.
+    """
+    norms = [m for m in model.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.bias.fill_(1.0)
+        norm.momentum = 1.0
+        norm.train()
+    model.network(pixels)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def _inside_photo(model: Model, image: Image.Image, levels: list[torch.Tensor]) -> torch.Tensor:
+    """bool [cells of all levels]: whether a cell's centre lies on the photo, not on its padding."""
+    height, width = model.image_size
+    scale = min(height / image.height, width / image.width)
+    masks = []
+    for level in levels:
+        rows, columns = level.shape[-2:]
+        y = (torch.arange(rows) + 0.5) * height / rows < image.height * scale
+        x = (torch.arange(columns) + 0.5) * width / columns < image.width * scale
+        masks.append((y[:, None] & x[None, :]).flatten())
+    return torch.cat(masks)
+
+
+def _ignore_padding(head: torch.nn.Module, features: torch.Tensor, inside: torch.Tensor) -> None:
+    """Projects out of the class weights the directions in which padding differs from photos.
+
+    Otherwise the strongest scores sit on the padding, where boxes are clipped to nothing.
+    """
+    apart = features[~inside] - features[inside].mean(0)
+    energy, directions = torch.linalg.eigh(apart.T @ apart)
+    kept = directions[:, energy.cumsum(0) < (1 - PADDING_ENERGY) * energy.sum()]
+    weight = head.predict.conv_pw.weight
+    weight.copy_((weight.flatten(1) @ kept @ kept.T).view_as(weight))
+
+
+def _standardise(
+    head: torch.nn.Module, features: torch.Tensor, inside: torch.Tensor, std: float
+) -> torch.Tensor:
+    """Scales the prediction layer to outputs of mean 0 per channel and `std` overall, on photos.
+
+    Returns:
+        Its outputs [photos, cells, channels].
+    """
+    layer = head.predict.conv_pw
+    outputs = features @ layer.weight.flatten(1).T
+    mean = outputs[inside].mean(0)
+    scale = std / (outputs[inside] - mean).std()
+    layer.weight.mul_(scale)
+    layer.bias.copy_(-mean * scale)
+    return (outputs - mean) * scale
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="effdet model name")
+    parser.add_argument("--photos", required=True, help="folder of the photos to estimate from")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--output", required=True, help="the checkpoint to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    # to memory first: in a file, torch names the archive after it, and equal weights would differ
+    buffer = io.BytesIO()
+    torch.save(synthesise(args.model, list_photos(args.photos), args.seed), buffer)
+    target = Path(args.output)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    part.write_bytes(buffer.getvalue())
+    part.replace(target)

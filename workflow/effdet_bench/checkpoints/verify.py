@@ -1,0 +1,78 @@
+"""Verifies one checkpoint: bytes, SHA-256, a pickle without code, a strict load, parameters."""
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from effdet_bench import records
+from effdet_bench.checkpoints.catalogue import RELEASE
+from effdet_bench.errors import BenchError
+
+
+def check_file(path: str | Path, sha256: str | None, size: int | None = None) -> bytes:
+    """Reads `path` and checks its size in bytes and its SHA-256, each where it is given.
+
+    Returns what was read, so that what is loaded is what was checked.
+
+    Raises:
+        BenchError: the file is missing, or is not the one that was expected.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BenchError(
+            f"{path}: the checkpoint cannot be read ({error.strerror}); check the path in "
+            "config.yaml."
+        ) from None
+    mend = "delete it to have it downloaded again, or replace it by the right file."
+    if size is not None and len(data) != size:
+        raise BenchError(f"{path} has {len(data)} bytes instead of {size}: {mend}")
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise BenchError(f"{path} has SHA-256 {found} instead of {sha256}: {mend}")
+    return data
+
+
+def verify(model: str, path: str | Path, sha256: str | None, size: int | None = None) -> dict:
+    """Checks the checkpoint of `model` at `path` and returns what was found.
+
+    Returns:
+        `file`, `bytes`, `sha256`, `parameters` and `image_size` (height, width in pixels).
+
+    Raises:
+        BenchError: any check fails; the text says which.
+    """
+    from effdet_bench.ensemble import load_model
+
+    data = check_file(path, sha256, size)
+    loaded = load_model(model, data, str(path))
+    parameters = sum(parameter.numel() for parameter in loaded.network.parameters())
+    if model in RELEASE and parameters != RELEASE[model].parameters:
+        raise BenchError(
+            f"{model} has {parameters} parameters in the installed effdet instead of "
+            f"{RELEASE[model].parameters}: install the versions of constraints.txt."
+        )
+    return {
+        "file": Path(path).name,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "parameters": parameters,
+        "image_size": list(loaded.image_size),
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="effdet model name")
+    parser.add_argument("--weights", required=True, choices=["release", "file", "synthetic"])
+    parser.add_argument("--why", required=True, help="why these weights, in words")
+    parser.add_argument("--file", required=True, help="the checkpoint")
+    parser.add_argument("--sha256", help="digest it must have")
+    parser.add_argument("--bytes", type=int, help="size it must have")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    found = verify(args.model, args.file, args.sha256, args.bytes)
+    record = {"model": args.model, "weights": args.weights, "why": args.why, **found}
+    records.write_json(args.output, record, "checkpoint")
