@@ -211,6 +211,14 @@ def test_synthetic_weights_and_smoke_runs_carry_banners(tmp_path):
     assert "Synthetic weights" in top
 
 
+def test_each_gap_is_shown_once(tmp_path):
+    job = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
+    fast = {**job, "latencies_ns": [10**8] * 5}
+    jobs = {("cpu", "baseline", 1): job, ("cpu", "invalid", 1): fast}
+    report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
+    assert report.count("| CPU `baseline` | CPU `invalid` | 10.00x |") == 1
+
+
 def test_a_machine_on_which_nothing_ran_still_has_a_report(tmp_path):
     job = {"outcome": "failed", "reason": "RuntimeError: out of memory"}
     results = write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job})
@@ -222,7 +230,8 @@ def test_a_machine_on_which_nothing_ran_still_has_a_report(tmp_path):
 def test_invalid_is_never_ranked(archive):
     summary = summarise(read_jobs(sorted(p.parent for p in archive.glob("timing/*/*/*/job.json"))))
     assert [row["mode"] for row in summary["rows"] if row["floor"]] == ["invalid"]
-    assert summary["gaps"][0]["faster"] == {"device": "mps", "mode": "baseline"}
+    gaps = [(gap["slower"]["device"], gap["faster"]["device"]) for gap in summary["gaps"]]
+    assert gaps == [("cpu", "mps")]
     report = render_archive(archive, **OPTIONS)
     assert "| **CPU `invalid`**" in report
     assert "not ranked: no network ran" in report

@@ -6,6 +6,7 @@ Run as `python -m effdet_bench.measure SPEC FOLDER` by `effdet_bench.timing` alo
 import csv
 import gc
 import json
+import os
 import resource
 import sys
 import time
@@ -155,6 +156,9 @@ def main() -> None:
         text = " ".join(str(error).split())[:300]
         result = {"outcome": "failed", "reason": f"{type(error).__name__}: {text}"}
     (folder / ".result.json").write_text(json.dumps(result))
+    sys.stderr.flush()
+    # all is written, and tearing torch down takes up to 2 s
+    os._exit(0)
 
 
 if __name__ == "__main__":

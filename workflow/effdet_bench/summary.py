@@ -4,6 +4,7 @@
 """
 
 import argparse
+import itertools
 import statistics as std
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -174,9 +175,13 @@ def _gaps(rows: list[dict], baseline: dict | None) -> list[dict]:
         return []
     fastest = min(valid, key=_p50)
     floors = [r for r in rows if r["latency"] and r["floor"] and r["device"] == fastest["device"]]
-    steps = [row for row in (baseline, fastest, *floors[:1]) if row]
-    pairs = [(a, b) for i, a in enumerate(steps) for b in steps[i + 1 :] if a is not b]
-    return [{"slower": _name(a), "faster": _name(b), "ratio": _p50(a) / _p50(b)} for a, b in pairs]
+    steps = [fastest, *floors[:1]]
+    if baseline and baseline is not fastest:
+        steps.insert(0, baseline)
+    return [
+        {"slower": _name(a), "faster": _name(b), "ratio": _p50(a) / _p50(b)}
+        for a, b in itertools.combinations(steps, 2)
+    ]
 
 
 def _p50(row: dict) -> float:

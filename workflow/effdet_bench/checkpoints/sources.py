@@ -85,7 +85,9 @@ def _source(entry: dict, config: dict, offline: bool) -> Source:
         return _synthetic(model, config["seed"], "config.yaml asks for synthetic weights")
     local = _local(model, config)
     if local is None and offline:
-        why = f"the release file was not on this machine and {config['mirror']} could not be reached"
+        why = (
+            f"the release file was not on this machine and {config['mirror']} could not be reached"
+        )
         return _synthetic(model, config["seed"], why)
     release = RELEASE[model]
     path = local or FOLDER / release.file

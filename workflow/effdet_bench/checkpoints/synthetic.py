@@ -44,7 +44,9 @@ def synthesise(name: str, photos: list[Path], seed: int) -> dict[str, torch.Tens
         for hook in hooks:
             hook.remove()
         inside = torch.stack([_inside_photo(model, image, features[heads[0]]) for image in images])
-        flat = [torch.cat([f.permute(0, 2, 3, 1).flatten(1, 2) for f in features[h]], 1) for h in heads]
+        flat = [
+            torch.cat([f.permute(0, 2, 3, 1).flatten(1, 2) for f in features[h]], 1) for h in heads
+        ]
         _ignore_padding(heads[0], flat[0], inside)
         logits = _standardise(heads[0], flat[0], inside, CLASS_STD)
         _standardise(heads[1], flat[1], inside, BOX_STD)
