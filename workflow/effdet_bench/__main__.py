@@ -13,6 +13,7 @@ STEPS = {
     "environment": ("effdet_bench.environment", "record this machine and its versions"),
     "photos": ("effdet_bench.photos", "check the photos and record them"),
     "timing": ("effdet_bench.timing", "time one device, mode and round"),
+    "retry": ("effdet_bench.retry", "forget timing jobs that did not complete"),
     "summary": ("effdet_bench.summary", "compute every number of a report"),
     "report": ("effdet_bench.report", "render the report"),
 }

@@ -86,5 +86,4 @@ rule retry:
     params:
         folder=f"{RESULTS}/timing",
     shell:
-        '{{ grep -rlE \'"outcome": "(failed|unavailable)"\' --include=job.json {params.folder:q} ||'
-        " true; }} | xargs -r rm -v 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench retry --timing {params.folder:q} 2>&1 | tee {log} >&2"

@@ -1,1 +1,1 @@
-"""Weights of an ensemble: chosen, downloaded or synthesised, and verified before anything is timed."""
+"""Weights of an ensemble: chosen, downloaded or synthesised, and verified before any timing."""

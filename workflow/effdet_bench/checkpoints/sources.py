@@ -1,4 +1,4 @@
-"""Which file each model's weights come from: decided while Snakemake plans, so a dry run shows it."""
+"""Which file each model's weights come from, decided while Snakemake plans: a dry run shows it."""
 
 import contextlib
 import threading

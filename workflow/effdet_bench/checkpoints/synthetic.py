@@ -1,4 +1,4 @@
-"""Seeded weights for networks whose real ones cannot be had: for latency and parity, never accuracy.
+"""Seeded weights where the real ones cannot be had: for latency and parity, never accuracy.
 
 A freshly initialised effdet network gives every anchor the same score, so that NMS has nothing to
 decide. Here BatchNorm takes its statistics from photographs, each layer normalised by what reaches
@@ -24,7 +24,7 @@ PADDING_ENERGY = 0.95  # share of what sets padding apart that class scores must
 
 
 def synthesise(name: str, photos: list[Path], seed: int) -> dict[str, torch.Tensor]:
-    """A state dict for the effdet model `name`: the same for the same seed, photos and processor."""
+    """A state dict of the model `name`: the same for the same seed, photos and processor."""
     torch.manual_seed(seed)
     torch.set_num_threads(THREADS)
     model = build_model(name)
