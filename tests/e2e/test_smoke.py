@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 
-from helpers import Workspace
+from helpers import ROOT, Workspace
 
 
 def jobs(workspace: Workspace) -> list[dict]:
@@ -104,3 +104,10 @@ def test_a_device_that_is_not_there_is_a_row(finished):
     assert done.returncode == 0, done.stdout
     report = (finished.results / "report.md").read_text()
     assert "| MPS `baseline` | unavailable | 0 of 2 | torch" in report
+
+
+def test_the_readme_quotes_a_report_that_was_really_written():
+    quoted = [line[2:] for line in (ROOT / "README.md").read_text().splitlines() if line[:1] == ">"]
+    report = (ROOT / "results" / "amd-epyc-2-core" / "report.md").read_text().splitlines()
+    assert len(quoted) > 10
+    assert [line for line in quoted if line and line not in report] == []
