@@ -31,7 +31,7 @@ test: $(VENV)/.installed-test
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "effdet-bench needs Python 3.11 or newer, but $(PYTHON) is older: make PYTHON=python3.12 …"; exit 1; }
+	  { echo "effdet-bench needs Python 3.11 or newer, but $(PYTHON) is older or missing: make PYTHON=python3.12 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python

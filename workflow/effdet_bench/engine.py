@@ -49,7 +49,7 @@ def load_engine(name: str, models: list[Model], device: torch.device) -> Engine:
     try:
         module = import_module(f"effdet_bench.engines.{name}")
     except ImportError as error:
-        package = (error.name or "").split(".")[0]
+        package = (error.name or name).split(".")[0]
         if package == "effdet_bench":
             raise BenchError(f"there is no engine {name!r} in effdet_bench/engines/.") from None
         raise UnavailableError(

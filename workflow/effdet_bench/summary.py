@@ -66,7 +66,8 @@ def summarise(jobs: list[Job]) -> dict:
     rows = [_row(group) for group in groups.values()]
     baseline = next((r for r in rows if r["mode"] == "baseline" and r["latency"]), None)
     for row in rows:
-        row["speedup"] = _speedup(row, baseline) if baseline and row["latency"] else None
+        ranked = baseline and row["latency"] and not row["floor"]
+        row["speedup"] = _speedup(row, baseline) if ranked else None
     return {
         "machine": first["machine"],
         "ensemble": first["ensemble"],
