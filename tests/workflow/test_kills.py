@@ -1,17 +1,19 @@
-"""Kills: no half file is left, nothing measured is lost, and one command goes on."""
+"""Interrupted runs: no half file is left, nothing measured is lost, and one command goes on."""
 
 import os
 import signal
 import subprocess
 import time
 
+import pytest
+
 from helpers import Workspace
 
 
-def start_and_kill(workspace: Workspace, how: signal.Signals) -> None:
-    """Kills the whole process group of a run once its second timing job has begun."""
+def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
+    """Sends `how` to the whole process group of a run once its second timing job has begun."""
     running = subprocess.Popen(
-        workspace.command("--cores", "1"),
+        workspace.command("--cores", "1", *args),
         cwd=workspace.path,
         env=workspace.env,
         stdout=subprocess.DEVNULL,
@@ -29,7 +31,7 @@ def start_and_kill(workspace: Workspace, how: signal.Signals) -> None:
 
 
 def test_a_killed_run_is_gone_on_with(workspace):
-    start_and_kill(workspace, signal.SIGKILL)
+    interrupt(workspace, signal.SIGKILL)
     first = workspace.results / "timing" / "cpu" / "baseline" / "round-1" / "requests.csv"
     measured = first.read_text()
     assert not (workspace.results / "timing/cpu/invalid/round-1/requests.csv").exists()
@@ -39,3 +41,21 @@ def test_a_killed_run_is_gone_on_with(workspace):
     assert done.returncode == 0, done.stdout
     assert first.read_text() == measured
     assert (workspace.results / "report.md").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_second_measurement_leaves_the_first(finished, how):
+    folder = finished.results / "timing" / "cpu" / "invalid" / "round-1"
+    measured = (folder / "requests.csv").read_text()
+    more = ("--config", "requests=5")
+    interrupt(finished, how, *more)
+    assert (folder / "requests.csv").read_text() == measured
+    finished.snakemake("--unlock")
+    done = finished.snakemake("--rerun-incomplete", *more)
+    assert done.returncode == 0, done.stdout
+    assert len((folder / "requests.csv").read_text().splitlines()) == 1 + 1 + 5
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "job.json",
+        "requests.csv",
+        "stages.csv",
+    ]

@@ -49,9 +49,11 @@ rule time_mode:
         checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output,
         code=lambda wildcards: step_code("timing", "measure", f"engines.{engine_of(wildcards)}"),
+    # `update` keeps what was measured before until it is replaced, should this job be interrupted.
+    # Not so the record: without it the job counts as not done.
     output:
-        requests=f"{JOB}/requests.csv",
-        stages=f"{JOB}/stages.csv",
+        requests=update(f"{JOB}/requests.csv"),
+        stages=update(f"{JOB}/stages.csv"),
         job=f"{JOB}/job.json",
     log:
         f"{RESULTS}/logs/timing/{{device}}-{{mode}}-round-{{round}}.log",
