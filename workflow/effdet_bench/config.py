@@ -5,7 +5,6 @@ Every mistake ends in one sentence that names the key, the value and what is all
 
 import ast
 import copy
-import difflib
 import pkgutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from effdet_bench import engines, machine
 from effdet_bench.checkpoints.catalogue import RELEASE
-from effdet_bench.errors import BenchError
+from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import load_schema
 
 SHIPPED_PHOTOS = Path(__file__).parents[1] / "resources" / "photos"
@@ -66,12 +65,6 @@ def known_models() -> list[str]:
         if isinstance(node, ast.Assign) and node.targets[0].id == "efficientdet_model_param_dict":
             return [keyword.arg for keyword in node.value.keywords]
     return []
-
-
-def did_you_mean(value: Any, choices: list[str]) -> str:
-    """` (did you mean 'x'?)` for a near miss of one of `choices`, else nothing."""
-    near = difflib.get_close_matches(str(value), choices, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,6 +1,5 @@
 """The networks of an ensemble: built by effdet, weights loaded strictly, ready to be run."""
 
-import difflib
 import io
 import pickle
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from effdet.anchors import Anchors
 from effdet.config.model_config import efficientdet_model_param_dict
 from effdet.data.transforms import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from effdet_bench.errors import BenchError
+from effdet_bench.errors import BenchError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,9 @@ def build_model(name: str) -> Model:
     Raises:
         BenchError: effdet knows no such model.
     """
-    known = efficientdet_model_param_dict
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise BenchError(f"effdet has no model {name!r}{hint}")
+    if name not in efficientdet_model_param_dict:
+        hint = did_you_mean(name, efficientdet_model_param_dict)
+        raise BenchError(f"effdet has no model {name!r}{hint}.")
     network = effdet.create_model(name, pretrained=False, pretrained_backbone=False).eval()
     config = network.config
     return Model(

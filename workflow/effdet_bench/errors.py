@@ -1,4 +1,7 @@
-"""The two ways in which a step may end that are the user's to mend."""
+"""How a step may end that is the user's to mend, and how to put it."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class BenchError(Exception):
@@ -7,3 +10,9 @@ class BenchError(Exception):
 
 class UnavailableError(BenchError):
     """A mode cannot run on this machine: a device or an engine is not there. The text says why."""
+
+
+def did_you_mean(value: object, choices: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for a near miss of one of `choices`, else nothing."""
+    near = difflib.get_close_matches(str(value), list(choices), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

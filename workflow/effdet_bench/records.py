@@ -19,13 +19,18 @@ def load_schema(name: str) -> dict:
     return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Writes `text` under a temporary name and renames it: `path` is never half written."""
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Writes `data` under a temporary name and renames it: `path` is never half written."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
+    temporary.write_bytes(data)
     temporary.replace(path)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """`write_bytes` of `text` in UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, record: dict[str, Any], schema: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 
 from effdet_bench import records
-from effdet_bench.summary import Job, read_jobs
+from effdet_bench.summary import Job, p50, place, read_jobs
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
@@ -66,7 +66,7 @@ def context(
 ) -> dict:
     """What the templates see: the archive, and its rows sorted into what may be ranked and not."""
     measured = [row for row in summary["rows"] if row["latency"]]
-    valid = sorted((row for row in measured if not row["floor"]), key=_p50)
+    valid = sorted((row for row in measured if not row["floor"]), key=p50)
     baselines = [row for row in valid if row["mode"] == "baseline"]
     unsupported = {
         name: found["needs"]
@@ -89,8 +89,8 @@ def context(
         "valid": valid,
         "floors": [row for row in measured if row["floor"]],
         "missing": [row for row in summary["rows"] if row["outcome"] != "completed"],
-        "baseline": next((r for r in valid if _name(r) == summary["baseline"]), None),
-        "other_devices": [r for r in baselines if _name(r) != summary["baseline"]],
+        "baseline": next((r for r in valid if place(r) == summary["baseline"]), None),
+        "other_devices": [r for r in baselines if place(r) != summary["baseline"]],
         "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
         "unsupported": unsupported,
         "requests_for": lambda needs: -(-needs // summary["rounds"]),
@@ -110,7 +110,7 @@ def key_finding(view: dict) -> str:
     fastest = valid[0]
     named = f"`{fastest['mode']}` on {fastest['device'].upper()}"
     cost = (
-        f"one request takes {milliseconds(_p50(fastest))} at the median, "
+        f"one request takes {milliseconds(p50(fastest))} at the median, "
         f"{requests_per_second(fastest['latency']['throughput_rps'])} from one process"
     )
     if baseline is None or fastest is baseline:
@@ -139,14 +139,6 @@ def requests_per_second(rate: float) -> str:
 
 def _raw(latencies_ns: list[int]) -> str:
     return ", ".join(f"{latency / 1e6:.2f}" for latency in latencies_ns[:RAW_VALUES])
-
-
-def _p50(row: dict) -> float:
-    return row["latency"]["percentiles"]["p50"]["ms"]
-
-
-def _name(row: dict) -> dict:
-    return {"device": row["device"], "mode": row["mode"]}
 
 
 def _shows(row: dict, signs: set[str]) -> bool:

@@ -36,10 +36,16 @@ def decode(encoded: bytes) -> Image.Image:
     return Image.open(io.BytesIO(encoded)).convert("RGB")
 
 
+def letterbox_scale(image: Image.Image, model: Model) -> float:
+    """From pixels of `image` to pixels of the network's input."""
+    height, width = model.image_size
+    return min(height / image.height, width / image.width)
+
+
 def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelInput:
     """Letterboxes `image` to the input of `model` and normalises it on `device`."""
     height, width = model.image_size
-    scale = min(height / image.height, width / image.width)
+    scale = letterbox_scale(image, model)
     resized = image.resize(
         (int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR
     )

@@ -77,7 +77,7 @@ def summarise(jobs: list[Job]) -> dict:
         "threads": first["threads"],
         "started": min(job.record["started"] for job in jobs),
         "versions": first["versions"],
-        "baseline": _name(baseline) if baseline else None,
+        "baseline": place(baseline) if baseline else None,
         "gaps": _gaps(rows, baseline),
         "rows": rows,
     }
@@ -97,6 +97,16 @@ def to_table(summary: dict) -> pd.DataFrame:
         line |= {key: row[key] for key in ("load_seconds", "first_request_ms", "peak_rss_bytes")}
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def p50(row: dict) -> float:
+    """The median latency of a summary's row in milliseconds."""
+    return row["latency"]["percentiles"]["p50"]["ms"]
+
+
+def place(row: dict) -> dict:
+    """Device and mode of a summary's row."""
+    return {"device": row["device"], "mode": row["mode"]}
 
 
 def _row(group: list[Job]) -> dict:
@@ -174,23 +184,15 @@ def _gaps(rows: list[dict], baseline: dict | None) -> list[dict]:
     valid = [row for row in rows if row["latency"] and not row["floor"]]
     if not valid:
         return []
-    fastest = min(valid, key=_p50)
+    fastest = min(valid, key=p50)
     floors = [r for r in rows if r["latency"] and r["floor"] and r["device"] == fastest["device"]]
     steps = [fastest, *floors[:1]]
     if baseline and baseline is not fastest:
         steps.insert(0, baseline)
     return [
-        {"slower": _name(a), "faster": _name(b), "ratio": _p50(a) / _p50(b)}
+        {"slower": place(a), "faster": place(b), "ratio": p50(a) / p50(b)}
         for a, b in itertools.combinations(steps, 2)
     ]
-
-
-def _p50(row: dict) -> float:
-    return row["latency"]["percentiles"]["p50"]["ms"]
-
-
-def _name(row: dict) -> dict:
-    return {"device": row["device"], "mode": row["mode"]}
 
 
 def _speedup(row: dict, baseline: dict) -> dict:

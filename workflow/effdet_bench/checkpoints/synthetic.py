@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from effdet_bench import records
 from effdet_bench.ensemble import Model, build_model
 from effdet_bench.photos import list_photos
-from effdet_bench.request import preprocess
+from effdet_bench.request import letterbox_scale, preprocess
 
 CLASS_STD, BOX_STD = 2.0, 0.3  # of logits and of box regressions, over the photos' area
 SCORED_HALF = 100  # rank of the logit, in the median photo, that gets a score of 0.5
@@ -77,7 +78,7 @@ def _estimate_batchnorm(model: Model, pixels: torch.Tensor) -> None:
 def _inside_photo(model: Model, image: Image.Image, levels: list[torch.Tensor]) -> torch.Tensor:
     """bool [cells of all levels]: whether a cell's centre lies on the photo, not on its padding."""
     height, width = model.image_size
-    scale = min(height / image.height, width / image.width)
+    scale = letterbox_scale(image, model)
     masks = []
     for level in levels:
         rows, columns = level.shape[-2:]
@@ -127,8 +128,4 @@ def run(args: argparse.Namespace) -> None:
     # to memory first: in a file, torch names the archive after it, and equal weights would differ
     buffer = io.BytesIO()
     torch.save(synthesise(args.model, list_photos(args.photos), args.seed), buffer)
-    target = Path(args.output)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
-    part.write_bytes(buffer.getvalue())
-    part.replace(target)
+    records.write_bytes(args.output, buffer.getvalue())
