@@ -13,6 +13,12 @@ from effdet_bench.errors import BenchError
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 SCHEMA_VERSION = 1
 
+# The raw data of a timing job; the last column of each is integer nanoseconds.
+RAW_COLUMNS = {
+    "requests.csv": ["request", "phase", "photo", "latency_ns"],
+    "stages.csv": ["request", "photo", "stage", "model", "duration_ns"],
+}
+
 
 def load_schema(name: str) -> dict:
     """The JSON schema `workflow/schemas/<name>.schema.yaml`."""

@@ -32,13 +32,8 @@ ROADMAP = (
 )
 
 
-def render(
-    summary: dict, environment: dict, photos: list[dict], jobs: list[Job], options: dict
-) -> str:
-    """The report in Markdown; the same for the same arguments.
-
-    `options` are `smoke` and the `report` settings of config.yaml.
-    """
+def render(view: dict) -> str:
+    """The report in Markdown from what `context` returns; the same for the same view."""
     loader = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -57,14 +52,16 @@ def render(
         "count": lambda number: f"{number:,}",
         "raw": _raw,
     }
-    view = context(summary, environment, photos, jobs, options)
     return loader.get_template("report.md.j2").render(view, key_finding=key_finding(view))
 
 
 def context(
     summary: dict, environment: dict, photos: list[dict], jobs: list[Job], options: dict
 ) -> dict:
-    """What the templates see: the archive, and its rows sorted into what may be ranked and not."""
+    """What the templates see: the archive, and its rows sorted into what may be ranked and not.
+
+    `options` are `smoke` and the `report` settings of config.yaml.
+    """
     measured = [row for row in summary["rows"] if row["latency"]]
     valid = sorted((row for row in measured if not row["floor"]), key=p50)
     baselines = [row for row in valid if row["mode"] == "baseline"]
@@ -161,6 +158,6 @@ def run(args: argparse.Namespace) -> None:
         for row in summary["rows"]
         for done in row["rounds"]
     )
-    view = (summary, environment, photos, jobs, json.loads(args.options))
-    records.write_text(args.output, render(*view))
-    print(f"{key_finding(context(*view))}.\nThe report: {args.output}")
+    view = context(summary, environment, photos, jobs, json.loads(args.options))
+    records.write_text(args.output, render(view))
+    print(f"{key_finding(view)}.\nThe report: {args.output}")

@@ -13,8 +13,7 @@ def forget(timing: str | Path) -> list[Path]:
     measured again.
     """
     paths = sorted(Path(timing).glob("*/*/*/job.json"))
-    kept = [p for p in paths if records.read_json(p, "job")["outcome"] == "completed"]
-    forgotten = [path for path in paths if path not in kept]
+    forgotten = [p for p in paths if records.read_json(p, "job")["outcome"] != "completed"]
     for path in forgotten:
         path.unlink()
     return forgotten

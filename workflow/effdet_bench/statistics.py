@@ -1,5 +1,6 @@
 """Statistics of latencies: pure functions of numbers."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.99
 
 
+@functools.cache
 def needed_requests(percent: float) -> int:
     """The least number of requests with which a percentile carries a confidence statement.
 
@@ -50,7 +52,6 @@ def describe(latencies_ns: Sequence[int]) -> dict:
         raise ValueError("no latency to describe")
     milliseconds = np.asarray(latencies_ns, dtype=np.float64) / 1e6
     n = len(milliseconds)
-    needs = {percent: needed_requests(percent) for percent in PERCENTILES}
     return {
         "n": n,
         "mean_ms": float(milliseconds.mean()),
@@ -60,8 +61,8 @@ def describe(latencies_ns: Sequence[int]) -> dict:
         "percentiles": {
             f"p{percent}": {
                 "ms": percentile(milliseconds, percent),
-                "needs": needs[percent],
-                "supported": n >= needs[percent],
+                "needs": needed_requests(percent),
+                "supported": n >= needed_requests(percent),
             }
             for percent in PERCENTILES
         },

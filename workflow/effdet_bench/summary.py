@@ -209,12 +209,8 @@ def _speedup(row: dict, baseline: dict) -> dict:
 
 def _read_job(folder: Path) -> Job:
     record = records.read_json(folder / "job.json", "job")
-    tables = {
-        "requests.csv": ["request", "phase", "photo", "latency_ns"],
-        "stages.csv": ["request", "photo", "stage", "model", "duration_ns"],
-    }
     frames = []
-    for name, columns in tables.items():
+    for name, columns in records.RAW_COLUMNS.items():
         path = folder / name
         try:
             frame = pd.read_csv(path, keep_default_na=False, dtype={columns[-1]: "int64"})

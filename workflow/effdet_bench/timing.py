@@ -21,9 +21,6 @@ from effdet_bench import records
 from effdet_bench.photos import list_photos
 from effdet_bench.versions import versions
 
-REQUESTS_HEADER = "request,phase,photo,latency_ns\n"
-STAGES_HEADER = "request,photo,stage,model,duration_ns\n"
-
 # Snakemake sets these to a rule's threads, capped by --cores; the job sets threads from config
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -55,8 +52,8 @@ def run_job(spec: dict, folder: Path) -> dict:
         Requests that were measured before a failure stay in `requests.csv`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, header in (("requests.csv", REQUESTS_HEADER), ("stages.csv", STAGES_HEADER)):
-        (folder / f".{name}").write_text(header)
+    for name, columns in records.RAW_COLUMNS.items():
+        (folder / f".{name}").write_text(",".join(columns) + "\n")
     result = folder / ".result.json"
     result.unlink(missing_ok=True)
     environment = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
@@ -70,7 +67,7 @@ def run_job(spec: dict, folder: Path) -> dict:
     if result.exists():
         found = json.loads(result.read_text())
         result.unlink()
-    for name in ("requests.csv", "stages.csv"):
+    for name in records.RAW_COLUMNS:
         (folder / f".{name}").replace(folder / name)
     return {"started": started, "job_seconds": round(seconds, 3), **found}
 
