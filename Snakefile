@@ -9,7 +9,10 @@ configfile: "config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/checkpoints.smk"
+include: "workflow/rules/reference.smk"
 include: "workflow/rules/timing.smk"
+include: "workflow/rules/validity.smk"
+include: "workflow/rules/roofline.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/report.smk"
 

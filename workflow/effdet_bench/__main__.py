@@ -12,9 +12,13 @@ STEPS = {
     "verify": ("effdet_bench.checkpoints.verify", "verify one checkpoint and record it"),
     "environment": ("effdet_bench.environment", "record this machine and its versions"),
     "photos": ("effdet_bench.photos", "check the photos and record them"),
+    "reference": ("effdet_bench.reference", "compute what answers are judged against"),
+    "roofline": ("effdet_bench.roofline", "measure a device's ceilings and bound the request"),
     "timing": ("effdet_bench.timing", "time one device, mode and round"),
     "retry": ("effdet_bench.retry", "forget timing jobs that did not complete"),
+    "validity": ("effdet_bench.validity", "judge the answers of one device and mode"),
     "summary": ("effdet_bench.summary", "compute every number of a report"),
+    "figures": ("effdet_bench.figures", "draw the figures of the report"),
     "report": ("effdet_bench.report", "render the report"),
 }
 

@@ -5,6 +5,7 @@ Every mistake ends in one sentence that names the key, the value and what is all
 
 import ast
 import copy
+import hashlib
 import pkgutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import load_schema
 
+TWIN = "baseline-twin"
 SHIPPED_PHOTOS = Path(__file__).parents[1] / "resources" / "photos"
 
 
@@ -47,7 +49,39 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
             config[key] = resolved()
     if config["photos"] == "shipped":
         config["photos"] = str(SHIPPED_PHOTOS)
+    if config["annotations"] is not None and not Path(config["annotations"]).is_file():
+        raise BenchError(
+            f"config: annotations is {config['annotations']!r}, but there is no such file."
+        )
+    names = [mode["name"] for mode in config["modes"]]
+    if config["twin"] and "baseline" in names:
+        config["modes"].insert(names.index("baseline") + 1, {"name": TWIN, "engine": "eager"})
     return config
+
+
+def timing_jobs(config: dict[str, Any]) -> list[dict[str, str]]:
+    """Device, mode and round of every timing job of a resolved `config`, in running order.
+
+    Round by round, so that a drift of the machine meets every mode alike; within a round shuffled
+    by `seed`, so that no mode always follows the same other. A mode added leaves the order of the
+    others as it was.
+    """
+
+    def shuffled(job: dict[str, str]) -> bytes:
+        return hashlib.sha256(f"{config['seed']} {sorted(job.items())}".encode()).digest()
+
+    return [
+        job
+        for round in range(1, config["rounds"] + 1)
+        for job in sorted(
+            (
+                {"device": device, "mode": mode["name"], "round": str(round)}
+                for device in config["devices"]
+                for mode in config["modes"]
+            ),
+            key=shuffled,
+        )
+    ]
 
 
 def engine_names() -> list[str]:
@@ -124,6 +158,11 @@ def _check_engines(modes: list[dict]) -> None:
             raise BenchError(
                 f"config: modes[{index}].engine is {mode['engine']!r}, but must be "
                 f"one of {', '.join(known)}{did_you_mean(mode['engine'], known)}."
+            )
+        if mode["name"] == TWIN:
+            raise BenchError(
+                f"config: modes[{index}] is named {TWIN}, which the setting `twin` adds by itself; "
+                "give it another name."
             )
         if mode["name"] == "baseline" and mode["engine"] != "eager":
             raise BenchError(

@@ -15,9 +15,14 @@ from effdet_bench.postprocess import Outputs, detect
 
 
 class Engine(ABC):
-    """An ensemble loaded on a device. `version` is of the library that executes the networks."""
+    """An ensemble loaded on a device.
+
+    `version` is of the library that executes the networks. `precision` is that of the networks:
+    fp32, tf32, bf16, fp16 or int8; it decides by which tolerances the answers are judged.
+    """
 
     version: str
+    precision = "fp32"
 
     def __init__(self, models: list[Model], device: torch.device) -> None:
         self.models = models

@@ -5,6 +5,7 @@ Run as `python -m effdet_bench.measure SPEC FOLDER` by `effdet_bench.timing` alo
 
 import csv
 import gc
+import hashlib
 import json
 import os
 import resource
@@ -17,26 +18,30 @@ from pathlib import Path
 from effdet_bench.errors import BenchError, UnavailableError
 
 PROGRESS_SECONDS = 5.0
-STAGE_REQUESTS = 3  # of the separate pass; rounds go on where the one before stopped
+STAGE_REQUESTS = 2  # of the separate pass; rounds go on where the one before stopped
 
 
 def measure(spec: dict, folder: Path) -> dict:
     """Serves the warm-up, timed and stage requests of `spec`, and appends them to `folder`.
 
-    `spec` holds device, engine, round, models (model, file, sha256), photos (paths), requests,
-    warmup, threads and label.
+    `spec` holds device, engine, round, models (model, file, sha256, reference), photos (paths),
+    requests, warmup, threads and label.
 
     Returns:
-        What is known once all is done: times in seconds, peak memory in bytes, threads.
+        What is known once all is done: times in seconds, peak memory in bytes, threads, and what
+        the machine was like around the timed requests.
 
     Raises:
         UnavailableError: this machine lacks the device or what the engine needs.
-        BenchError: a checkpoint is not the verified one, or threads could not be set.
+        BenchError: a checkpoint is not the verified one, the reference is of another, or threads
+            could not be set.
     """
     clock = time.monotonic()
     import torch
 
+    from effdet_bench.capture import Capture
     from effdet_bench.checkpoints.verify import check_file
+    from effdet_bench.conditions import Load, drift_probe, gpu_state, power
     from effdet_bench.devices import open_device, peak_memory
     from effdet_bench.engine import load_engine
     from effdet_bench.ensemble import load_model
@@ -58,19 +63,38 @@ def measure(spec: dict, folder: Path) -> dict:
     total = spec["warmup"] + spec["requests"]
     requests = _photos(spec["photos"], 0, total)
     staged = _photos(spec["photos"], (spec["round"] - 1) * STAGE_REQUESTS, STAGE_REQUESTS)
+    capture = Capture(folder, _references(spec["models"], requests[spec["warmup"] :]))
+    before = {"probe_ms": drift_probe(device), "gpu": gpu_state(device)}
+    load = Load()
     with torch.inference_mode():
-        _time_requests(engine, requests, spec, folder / ".requests.csv")
-        # taken here: the stage pass below is not part of what the figures are about
+        _time_requests(engine, requests, capture, spec, folder / ".requests.csv")
+        shares = load.shares()
+        # taken here: what follows is not part of what the figures are about
         memory = _peak_rss()
+        after = {"probe_ms": drift_probe(device), "gpu": gpu_state(device)}
         _time_stages(engine, staged, folder / ".stages.csv")
     return {
         "engine_version": engine.version,
+        "precision": engine.precision,
         "threads_used": torch.get_num_threads(),
         "import_seconds": round(imported - clock, 3),
         "load_seconds": round(loaded - imported, 3),
         "peak_rss_bytes": memory,
         "peak_device_bytes": peak_memory(device),
+        "conditions": {"before": before, "after": after, "load": shares, "power": power()},
     }
+
+
+def _references(models: list[dict], requests: list[tuple[str, bytes]]) -> list:
+    """The reference of each model, once it is known to be of its checkpoint and of these photos."""
+    from effdet_bench.capture import check_reference
+    from effdet_bench.reference import read_reference
+
+    photos = {name: hashlib.sha256(encoded).hexdigest() for name, encoded in dict(requests).items()}
+    references = [read_reference(entry["reference"]) for entry in models]
+    for entry, reference in zip(models, references, strict=True):
+        check_reference(reference, entry["sha256"], photos)
+    return references
 
 
 def _photos(paths: list[str], first: int, count: int) -> list[tuple[str, bytes]]:
@@ -80,8 +104,13 @@ def _photos(paths: list[str], first: int, count: int) -> list[tuple[str, bytes]]
     return [(path.name, encoded[path]) for path in chosen]
 
 
-def _time_requests(engine, photos: list[tuple[str, bytes]], spec: dict, path: Path) -> None:
-    """One request per photo in turn, warm-up first, each synchronised at both ends."""
+def _time_requests(
+    engine, photos: list[tuple[str, bytes]], capture, spec: dict, path: Path
+) -> None:
+    """One request per photo in turn, warm-up first, each synchronised at both ends.
+
+    What a timed request answered is captured after its clock has stopped.
+    """
     from effdet_bench.devices import synchronize
     from effdet_bench.request import serve
 
@@ -93,12 +122,15 @@ def _time_requests(engine, photos: list[tuple[str, bytes]], spec: dict, path: Pa
         for request, (name, encoded) in enumerate(photos):
             synchronize(device)
             begin = time.perf_counter_ns()
-            serve(engine, encoded)
+            answer = serve(engine, encoded)
             synchronize(device)
             latency = time.perf_counter_ns() - begin
             phase = "warmup" if request < spec["warmup"] else "timed"
             rows.writerow([request, phase, name, latency])
             out.flush()
+            if phase == "timed":
+                capture(request, name, answer)
+            del answer  # its memory is free for the next request, as it would be in use
             next(progress)
 
 

@@ -3,20 +3,28 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jsonschema import Draft202012Validator
 
 from effdet_bench.errors import BenchError
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 SCHEMA_VERSION = 1
 
-# The raw data of a timing job; the last column of each is integer nanoseconds.
+DETECTION = ["x_min", "y_min", "x_max", "y_max", "score", "class"]
+
+# The raw data of a timing job; columns in nanoseconds are integers.
 RAW_COLUMNS = {
     "requests.csv": ["request", "phase", "photo", "latency_ns"],
     "stages.csv": ["request", "photo", "stage", "model", "duration_ns"],
+    "outputs.csv": ["request", "photo", "model", "fault", "class_error", "box_error", "table"],
+    "detections.csv": ["table", *DETECTION],
 }
 
 
@@ -69,3 +77,31 @@ def read_json(path: str | Path, schema: str) -> dict[str, Any]:
             f"{error.message}; delete it and run again."
         )
     return record
+
+
+def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
+    """Reads a CSV file of raw data; columns in nanoseconds become 64-bit integers.
+
+    Raises:
+        BenchError: the file is missing or broken, or has other columns.
+    """
+    import pandas as pd  # planning imports this module, and pandas takes half a second
+
+    integers = {column: "int64" for column in columns if column.endswith("_ns")}
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, dtype=integers)
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{path} cannot be read ({error}): run this timing again.") from None
+    if list(frame.columns) != columns:
+        raise BenchError(f"{path} has the columns {list(frame.columns)}, not {columns}.")
+    return frame
+
+
+def read_detections(path: str | Path, key: str) -> "dict[Any, np.ndarray]":
+    """Reads a CSV file of `DETECTION` rows: float32 [n, 6] by the value of the first column, `key`.
+
+    A table without detections has no rows, and is not among the keys.
+    """
+    frame = read_table(path, [key, *DETECTION])
+    groups = frame.groupby(key, sort=False)
+    return {value: rows[DETECTION].to_numpy("float32") for value, rows in groups}

@@ -10,7 +10,8 @@ from pathlib import Path
 import jinja2
 
 from effdet_bench import records
-from effdet_bench.summary import Job, p50, place, read_jobs
+from effdet_bench.jobs import Job, read_jobs
+from effdet_bench.summary import p50, place
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone

@@ -15,6 +15,7 @@ from PIL import Image
 
 from effdet_bench.engine import Engine
 from effdet_bench.ensemble import Model
+from effdet_bench.postprocess import Outputs
 
 Mark = Callable[[str, str], None]
 
@@ -79,24 +80,33 @@ def no_mark(stage: str, model: str) -> None:
     """The mark of a timed request: nothing happens between its stages."""
 
 
-def serve(engine: Engine, encoded: bytes, mark: Mark = no_mark) -> list[np.ndarray]:
+class Answer(NamedTuple):
+    """What a request returns, one entry per model of the ensemble.
+
+    `tables` are float32 [detections, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score,
+    COCO class id; by falling score, filled up with zeros. `outputs` are what the networks returned,
+    still on the device: the validity gate looks at them once the clock has stopped.
+    """
+
+    tables: list[np.ndarray]
+    outputs: list[Outputs]
+
+
+def serve(engine: Engine, encoded: bytes, mark: Mark = no_mark) -> Answer:
     """Serves one request with every model of the ensemble, one after the other.
 
     `mark(stage, model)` is called when a stage has been issued; `model` is empty for `decode`.
-
-    Returns:
-        For each model float32 [detections, 6]: x_min, y_min, x_max, y_max in pixels of the photo,
-        score, COCO class id; by falling score, filled up with zeros.
     """
     image = decode(encoded)
     mark("decode", "")
-    tables = []
+    answer = Answer([], [])
     for index, model in enumerate(engine.models):
         model_input = preprocess(image, model, engine.device)
         mark("preprocess", model.name)
         outputs = engine.forward(index, model_input.pixels)
         mark("forward", model.name)
         detections = engine.postprocess(index, outputs, model_input.scale, model_input.size)
-        tables.append(detections.cpu().numpy())
+        answer.tables.append(detections.cpu().numpy())
+        answer.outputs.append(outputs)
         mark("postprocess", model.name)
-    return tables
+    return answer

@@ -7,6 +7,8 @@ import numpy as np
 
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.99
+INTERVAL_CONFIDENCE = 0.95
+RESAMPLES = 1000
 
 
 @functools.cache
@@ -68,3 +70,30 @@ def describe(latencies_ns: Sequence[int]) -> dict:
         },
         "throughput_rps": n / (sum(map(int, latencies_ns)) / 1e9),
     }
+
+
+def percentile_intervals(
+    rounds: Sequence[Sequence[float]], percents: Sequence[float]
+) -> list[tuple[float, float]] | None:
+    """An interval for each percentile at `INTERVAL_CONFIDENCE`, in the unit of the latencies.
+
+    By resampling rounds first, then requests within each, since requests of one round share its
+    process and its moment: one round fewer than there are, as otherwise a handful of rounds shows
+    too little of the spread between them (Rao and Wu, "Resampling inference with complex survey
+    data", 1988). The draws are the same for the same data.
+
+    Returns:
+        `None` where there are fewer than two rounds, which say nothing of that spread.
+    """
+    if len(rounds) < 2:
+        return None
+    generator = np.random.default_rng(0)
+    values = [np.asarray(one, dtype=np.float64) for one in rounds]
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = generator.integers(0, len(values), len(values) - 1)
+        pooled = [values[k][generator.integers(0, len(values[k]), len(values[k]))] for k in drawn]
+        found.append(np.percentile(np.concatenate(pooled), percents))
+    tail = 50 * (1 - INTERVAL_CONFIDENCE)
+    low, high = np.percentile(found, [tail, 100 - tail], axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))

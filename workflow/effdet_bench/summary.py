@@ -1,53 +1,34 @@
-"""Every number of a report, computed from the raw data of its timing jobs.
+"""Every number of a report, computed from the archive of a machine.
 
-`summarise` is a pure function; `read_jobs` and `run` are its files.
+`summarise` is a pure function; `run` is its files.
 """
 
 import argparse
 import itertools
 import statistics as std
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from effdet_bench import records
+from effdet_bench import comparison, records
+from effdet_bench.config import TWIN
 from effdet_bench.errors import BenchError
-from effdet_bench.statistics import describe
+from effdet_bench.jobs import Job, read_jobs
+from effdet_bench.stability import Round, find_doubts, tukey_outliers
+from effdet_bench.statistics import describe, percentile_intervals
 
 FLOOR_ENGINE = "invalid"
 MODEL_STAGES = ("preprocess", "forward", "postprocess")
+INTERVALS = {"p50": 50, "p90": 90}
+JUDGED = ("verdict", "failed", "reason", "tolerance", "models", "accuracy")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One timing job: its record and its raw rows, as the data contract in the README has them."""
-
-    record: dict
-    requests: pd.DataFrame
-    stages: pd.DataFrame
-
-    @property
-    def timed(self) -> list[int]:
-        """Latencies of the timed requests in nanoseconds, in the order in which they happened."""
-        return self.requests.loc[self.requests["phase"] == "timed", "latency_ns"].tolist()
-
-
-def read_jobs(folders: Iterable[str | Path]) -> list[Job]:
-    """Reads the folders of timing jobs.
-
-    Raises:
-        BenchError: a file is missing or is not what the data contract says.
-    """
-    return [_read_job(Path(folder)) for folder in folders]
-
-
-def summarise(jobs: list[Job]) -> dict:
+def summarise(jobs: list[Job], validity: list[dict], rooflines: list[dict]) -> dict:
     """The summary of one machine's `jobs`, which share an ensemble and settings.
 
     Rows come in the order of the jobs, one per device and mode. Figures are of all timed requests
-    of the completed rounds; speed-ups are against `baseline` on the first device that has it.
+    of the completed rounds. Only rows whose answers are valid are ranked and compared, with
+    `baseline` on the first device that has it. `validity` and `rooflines` are the records of those
+    steps.
 
     Raises:
         BenchError: jobs disagree about machine or ensemble.
@@ -57,17 +38,19 @@ def summarise(jobs: list[Job]) -> dict:
         for key in ("machine", "ensemble"):
             if job.record[key] != first[key]:
                 raise BenchError(
-                    f"jobs disagree about {key}: {_label(job.record)} and {_label(first)} were not "
-                    "measured alike; run snakemake again."
+                    f"jobs disagree about {key}: {job.label} and {jobs[0].label} were not measured "
+                    "alike; run snakemake again."
                 )
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.record["device"], job.record["mode"]), []).append(job)
-    rows = [_row(group) for group in groups.values()]
-    baseline = next((r for r in rows if r["mode"] == "baseline" and r["latency"]), None)
+    judged = {(one["device"], one["mode"]): one for one in validity}
+    roofs = {one["device"]: one for one in rooflines}
+    rows = [_row(group, judged[key]) for key, group in groups.items()]
+    baseline = next((row for row in rows if row["mode"] == "baseline" and row["ranked"]), None)
+    _compare(rows, baseline, jobs)
     for row in rows:
-        ranked = baseline and row["latency"] and not row["floor"]
-        row["speedup"] = _speedup(row, baseline) if ranked else None
+        row["bound"] = _bound(row, roofs.get(row["device"]))
     return {
         "machine": first["machine"],
         "ensemble": first["ensemble"],
@@ -75,9 +58,11 @@ def summarise(jobs: list[Job]) -> dict:
         "warmup": first["warmup"],
         "rounds": max(job.record["round"] for job in jobs),
         "threads": first["threads"],
+        "seed": first["seed"],
         "started": min(job.record["started"] for job in jobs),
         "versions": first["versions"],
         "baseline": place(baseline) if baseline else None,
+        "rooflines": rooflines,
         "gaps": _gaps(rows, baseline),
         "rows": rows,
     }
@@ -87,14 +72,18 @@ def to_table(summary: dict) -> pd.DataFrame:
     """The rows of a summary as a flat table, one line per device and mode."""
     lines = []
     for row in summary["rows"]:
-        latency, speedup = row["latency"] or {}, row["speedup"] or {}
+        latency, versus, bound = row["latency"] or {}, row["comparison"] or {}, row["bound"] or {}
         line = {key: row[key] for key in ("device", "mode", "engine", "outcome", "reason")}
+        line["validity"] = row["validity"]["verdict"]
         line |= {k: latency.get(k) for k in ("n", "mean_ms", "sd_ms", "min_ms", "max_ms")}
         for name, found in latency.get("percentiles", {}).items():
-            line |= {f"{name}_ms": found["ms"], f"{name}_supported": found["supported"]}
+            line |= {f"{name}_{key}": found[key] for key in found if key != "needs"}
         line["throughput_rps"] = latency.get("throughput_rps")
-        line |= {f"speedup_{key}": speedup.get(key) for key in ("p50", "mean")}
+        line |= {f"speedup_{k}": versus.get(k) for k in comparison.Comparison._fields[:3]}
+        line["verdict"] = versus.get("verdict")
+        line |= {key: bound.get(key) for key in ("bound_ms", "request_over_bound")}
         line |= {key: row[key] for key in ("load_seconds", "first_request_ms", "peak_rss_bytes")}
+        line["doubts"] = " ".join(doubt["kind"] for doubt in row["doubts"])
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -109,30 +98,64 @@ def place(row: dict) -> dict:
     return {"device": row["device"], "mode": row["mode"]}
 
 
-def _row(group: list[Job]) -> dict:
-    completed = [job for job in group if job.record["outcome"] == "completed"]
-    others = [job.record for job in group if job.record["outcome"] != "completed"]
+def _row(group: list[Job], judged: dict) -> dict:
+    completed = [job for job in group if job.completed]
+    others = [job.record for job in group if not job.completed]
     record = group[0].record
-    latencies = [latency for job in completed for latency in job.timed]
+    floor, twin = record["engine"] == FLOOR_ENGINE, record["mode"] == TWIN
     return {
         "device": record["device"],
         "mode": record["mode"],
         "engine": record["engine"],
         "engine_version": completed[0].record["engine_version"] if completed else None,
+        "precision": completed[0].record["precision"] if completed else None,
         "options": record["options"],
-        "floor": record["engine"] == FLOOR_ENGINE,
+        "floor": floor,
+        "twin": twin,
+        "ranked": bool(completed) and judged["verdict"] == "valid" and not floor and not twin,
         "outcome": others[0]["outcome"] if others else "completed",
         "reason": others[0]["reason"] if others else None,
         "rounds_completed": len(completed),
-        "latency": describe(latencies) if latencies else None,
+        "validity": {key: judged.get(key) for key in JUDGED},
+        "latency": _latency(completed),
         "rounds": [_round(job) for job in completed],
+        "doubts": [doubt._asdict() for doubt in _doubts(completed)],
         "stages": _stages(completed),
         **_costs(completed),
     }
 
 
+def _latency(completed: list[Job]) -> dict | None:
+    """Figures of all timed requests, with intervals on the percentiles that they support."""
+    if not completed:
+        return None
+    rounds = [job.timed for job in completed]
+    pooled = list(itertools.chain.from_iterable(rounds))
+    found = describe(pooled) | {"outliers": tukey_outliers(pooled)}
+    intervals = percentile_intervals(rounds, list(INTERVALS.values()))
+    for name, (low, high) in zip(INTERVALS, intervals or [], strict=False):
+        if found["percentiles"][name]["supported"]:
+            found["percentiles"][name] |= {"low_ms": low / 1e6, "high_ms": high / 1e6}
+    return found
+
+
 def _round(job: Job) -> dict:
     return {"round": job.record["round"], "started": job.record["started"], **describe(job.timed)}
+
+
+def _doubts(completed: list[Job]) -> list:
+    if not completed:
+        return []
+    rounds = [
+        Round(
+            job.record["round"],
+            job.timed_rows["photo"].tolist(),
+            job.timed,
+            job.record["conditions"],
+        )
+        for job in completed
+    ]
+    return find_doubts(rounds)
 
 
 def _costs(completed: list[Job]) -> dict:
@@ -179,24 +202,52 @@ def _stages(completed: list[Job]) -> dict | None:
     }
 
 
-def _gaps(rows: list[dict], baseline: dict | None) -> list[dict]:
-    """How far apart, as ratios of p50, baseline, fastest valid mode and floor are."""
-    valid = [row for row in rows if row["latency"] and not row["floor"]]
-    if not valid:
-        return []
-    fastest = min(valid, key=p50)
-    floors = [r for r in rows if r["latency"] and r["floor"] and r["device"] == fastest["device"]]
-    steps = [fastest, *floors[:1]]
-    if baseline and baseline is not fastest:
-        steps.insert(0, baseline)
-    return [
-        {"slower": place(a), "faster": place(b), "ratio": p50(a) / p50(b)}
-        for a, b in itertools.combinations(steps, 2)
-    ]
+def _bound(row: dict, roof: dict | None) -> dict | None:
+    """The bound of a request in the row's precision, and how far above it the row is."""
+    if row["latency"] is None or row["floor"] or roof is None or "request" not in roof:
+        return None
+    found = roof["request"]["bounds"].get(row["precision"])
+    return found and {
+        **found,
+        "request_over_bound": p50(row) / found["bound_ms"],
+        "forward_over_bound": row["stages"]["forward_ms"] / found["bound_ms"],
+    }
+
+
+def _compare(rows: list[dict], baseline: dict | None, jobs: list[Job]) -> None:
+    """Adds to every valid row how it compares with `baseline`, and to its twin with itself.
+
+    A twin is compared with the baseline of its own device: that is the device's noise floor.
+    """
+    rounds: dict[tuple[str, str], dict[int, list[int]]] = {}
+    for job in jobs:
+        if job.completed:
+            key = job.record["device"], job.record["mode"]
+            rounds.setdefault(key, {})[job.record["round"]] = job.timed
+
+    def against(row: dict, device: str) -> comparison.Comparison | None:
+        theirs = rounds.get((device, "baseline"), {})
+        return comparison.compare(rounds.get((row["device"], row["mode"]), {}), theirs)
+
+    twins = {row["device"]: against(row, row["device"]) for row in rows if row["twin"]}
+    noise = {device: found and found.half_width for device, found in twins.items()}
+    for row in rows:
+        row["comparison"] = row["speedup"] = None
+        device = row["device"] if row["twin"] else baseline and baseline["device"]
+        if row is baseline or not device or not (row["ranked"] or row["twin"]):
+            continue
+        found = against(row, device)
+        if found is None:
+            continue
+        least = comparison.margin([noise[d] for d in {device, row["device"]} & noise.keys()])
+        verdict = comparison.verdict(found, least)
+        row["comparison"] = {**found._asdict(), "margin": least, "verdict": verdict}
+        if row["ranked"]:
+            row["speedup"] = _speedup(row, baseline)
 
 
 def _speedup(row: dict, baseline: dict) -> dict:
-    """How many times faster `row` is than `baseline`, by several figures."""
+    """Ratios of `baseline`'s figures to those of `row`, all rounds together."""
     ours, theirs = row["latency"], baseline["latency"]
     ratios = {
         name: theirs["percentiles"][name]["ms"] / ours["percentiles"][name]["ms"]
@@ -207,38 +258,35 @@ def _speedup(row: dict, baseline: dict) -> dict:
     return ratios
 
 
-def _read_job(folder: Path) -> Job:
-    record = records.read_json(folder / "job.json", "job")
-    frames = []
-    for name, columns in records.RAW_COLUMNS.items():
-        path = folder / name
-        try:
-            frame = pd.read_csv(path, keep_default_na=False, dtype={columns[-1]: "int64"})
-        except (OSError, ValueError) as error:
-            raise BenchError(f"{path} cannot be read ({error}): run this timing again.") from None
-        if list(frame.columns) != columns:
-            raise BenchError(f"{path} has the columns {list(frame.columns)}, not {columns}.")
-        frames.append(frame)
-    job = Job(record, *frames)
-    if record["outcome"] == "completed" and len(job.timed) != record["requests"]:
-        raise BenchError(
-            f"{folder / 'requests.csv'} has {len(job.timed)} timed requests, but job.json says "
-            f"{record['requests']}: run this timing again."
-        )
-    return job
-
-
-def _label(record: dict) -> str:
-    return f"{record['device']} {record['mode']} round {record['round']}"
+def _gaps(rows: list[dict], baseline: dict | None) -> list[dict]:
+    """How far apart, as ratios of p50, baseline, fastest valid mode and floor are."""
+    ranked = [row for row in rows if row["ranked"]]
+    if not ranked:
+        return []
+    fastest = min(ranked, key=p50)
+    floors = [r for r in rows if r["latency"] and r["floor"] and r["device"] == fastest["device"]]
+    steps = [fastest, *floors[:1]]
+    if baseline and baseline is not fastest:
+        steps.insert(0, baseline)
+    return [
+        {"slower": place(a), "faster": place(b), "ratio": p50(a) / p50(b)}
+        for a, b in itertools.combinations(steps, 2)
+    ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", nargs="+", required=True, help="folders of timing jobs")
+    parser.add_argument("--validity", nargs="+", required=True, help="records of `validity`")
+    parser.add_argument("--rooflines", nargs="+", required=True, help="records of `roofline`")
     parser.add_argument("--json", required=True, help="summary.json to write")
     parser.add_argument("--csv", required=True, help="summary.csv to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    summary = summarise(read_jobs(args.jobs))
+    summary = summarise(
+        read_jobs(args.jobs),
+        [records.read_json(path, "validity") for path in args.validity],
+        [records.read_json(path, "roofline") for path in args.rooflines],
+    )
     records.write_text(args.csv, to_table(summary).to_csv(index=False))
     records.write_json(args.json, summary, "summary")

@@ -90,6 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", required=True, help="folder of JPEG files")
     parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
     parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
+    parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of jobs, for the record")
     parser.add_argument("--job", default="1/1", help="which job of how many, for the terminal")
     parser.add_argument("--output", required=True, help="folder for what is measured")
 
@@ -102,8 +104,8 @@ def run(args: argparse.Namespace) -> None:
         "engine": args.engine,
         "round": args.round,
         "models": [
-            {"model": record["model"], "file": path, "sha256": record["sha256"]}
-            for record, path in zip(ensemble, args.checkpoints, strict=True)
+            {"model": record["model"], "sha256": record["sha256"], "file": file, "reference": made}
+            for record, file, made in zip(ensemble, args.checkpoints, args.references, strict=True)
         ],
         "photos": [str(path) for path in list_photos(args.photos)],
         "requests": args.requests,
@@ -120,6 +122,7 @@ def run(args: argparse.Namespace) -> None:
         "round": args.round,
         "engine": args.engine,
         "options": {},
+        "seed": args.seed,
         "ensemble": ensemble,
         "requests": args.requests,
         "warmup": args.warmup,

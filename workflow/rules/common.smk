@@ -37,13 +37,8 @@ RESULTS = f"results/{CONFIG['machine']}"
 JOB = f"{RESULTS}/timing/{{device}}/{{mode}}/round-{{round}}"
 MODES = {mode["name"]: mode for mode in CONFIG["modes"]}
 
-# Round by round, so that a drift of the machine meets every mode alike.
-JOBS = [
-    {"device": device, "mode": mode, "round": str(round)}
-    for round in range(1, CONFIG["rounds"] + 1)
-    for device in CONFIG["devices"]
-    for mode in MODES
-]
+JOBS = settings.timing_jobs(CONFIG)
+REFERENCES = [f"{RESULTS}/reference/{model}.json" for model in SOURCES]
 
 RECORDS = [
     f"checkpoints/verified/{source.model}.{source.weights}.json" for source in SOURCES.values()
@@ -61,6 +56,9 @@ os.environ.update(
 workflow.global_resources["timing"] = 1
 
 
+ANNOTATIONS = [CONFIG["annotations"]] if CONFIG["annotations"] else []
+
+
 wildcard_constraints:
     device="|".join(CONFIG["devices"]),
     mode="|".join(MODES),
@@ -74,9 +72,19 @@ def step_code(*modules):
     return [os.path.relpath(path) for path in module_files(*modules)]
 
 
-def job_files(name):
-    """The file `name` of every timing job, in the order of JOBS."""
-    return [f"{JOB}/{name}".format(**job) for job in JOBS]
+def job_files(name, **wanted):
+    """The file `name` of every timing job, or of those with the `wanted` device and mode.
+
+    By device, mode and round in the order of the settings, whatever the order in which they run.
+    """
+    order = [CONFIG["devices"].index, list(MODES).index, int]
+    jobs = sorted(JOBS, key=lambda job: [rank(job[key]) for rank, key in zip(order, job)])
+    return [f"{JOB}/{name}".format(**job) for job in jobs if wanted.items() <= job.items()]
+
+
+def mode_files(pattern):
+    """`pattern`, with {device} and {mode}, for every device and mode."""
+    return [pattern.format(device=d, mode=mode) for d in CONFIG["devices"] for mode in MODES]
 
 
 def job_number(wildcards):
@@ -90,6 +98,11 @@ def engine_of(wildcards):
 
 def source_of(wildcards):
     return SOURCES[wildcards.model]
+
+
+def record_of(wildcards):
+    """The record of a model's verified checkpoint."""
+    return RECORDS[list(SOURCES).index(wildcards.model)]
 
 
 def released_model(wildcards):

@@ -4,6 +4,8 @@ rule summary:
         jobs=job_files("job.json"),
         requests=job_files("requests.csv"),
         stages=job_files("stages.csv"),
+        validity=rules.validity.input,
+        rooflines=[f"{RESULTS}/roofline/{device}.json" for device in CONFIG["devices"]],
         code=step_code("summary"),
         schemas=["workflow/schemas/job.schema.yaml", "workflow/schemas/summary.schema.yaml"],
     output:
@@ -16,5 +18,5 @@ rule summary:
     params:
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
     shell:
-        "python3 -m effdet_bench summary --jobs {params.folders:q} --json {output.json:q}"
-        " --csv {output.csv:q} 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench summary --jobs {params.folders:q} --validity {input.validity:q}"
+        " --rooflines {input.rooflines:q} --json {output.json:q} --csv {output.csv:q} 2>&1 | tee {log} >&2"

@@ -26,34 +26,20 @@ rule environment:
         " 2>&1 | tee {log} >&2"
 
 
-rule photos:
-    input:
-        photos=PHOTOS,
-        code=step_code("photos"),
-    output:
-        f"{RESULTS}/photos.json",
-    log:
-        f"{RESULTS}/logs/photos.log",
-    resources:
-        timing=1,
-    params:
-        folder=lambda wildcards, input: os.path.dirname(input.photos[0]),
-    shell:
-        "python3 -m effdet_bench photos --folder {params.folder:q} --output {output:q}"
-        " 2>&1 | tee {log} >&2"
-
-
 rule time_mode:
     input:
         records=RECORDS,
         checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output,
+        references=REFERENCES,
         code=lambda wildcards: step_code("timing", "measure", f"engines.{engine_of(wildcards)}"),
     # `update` keeps what was measured before until it is replaced, should this job be interrupted.
     # Not so the record: without it the job counts as not done.
     output:
         requests=update(f"{JOB}/requests.csv"),
         stages=update(f"{JOB}/stages.csv"),
+        outputs=update(f"{JOB}/outputs.csv"),
+        detections=update(f"{JOB}/detections.csv"),
         job=f"{JOB}/job.json",
     log:
         f"{RESULTS}/logs/timing/{{device}}-{{mode}}-round-{{round}}.log",
@@ -69,6 +55,7 @@ rule time_mode:
         requests=CONFIG["requests"],
         warmup=CONFIG["warmup"],
         threads=CONFIG["threads"],
+        seed=CONFIG["seed"],
         photos=os.path.dirname(PHOTOS[0]),
         versions=versions(),
         folder=lambda wildcards, output: os.path.dirname(output.job),
@@ -77,7 +64,8 @@ rule time_mode:
         " --mode {wildcards.mode} --engine {params.engine} --round {wildcards.round}"
         " --requests {params.requests} --warmup {params.warmup} --threads {params.threads}"
         " --photos {params.photos:q} --records {input.records:q}"
-        " --checkpoints {input.checkpoints:q} --job {resources.job}/{resources.jobs}"
+        " --checkpoints {input.checkpoints:q} --references {input.references:q}"
+        " --seed {params.seed} --job {resources.job}/{resources.jobs}"
         " --output {params.folder:q} 2>&1 | tee {log} >&2"
 
 

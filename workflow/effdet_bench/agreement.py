@@ -1,0 +1,128 @@
+"""How far two sets of detections agree: matched one to one, and as COCO average precision.
+
+Detections are float32 [n, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score, class id.
+"""
+
+import contextlib
+import io
+from typing import NamedTuple
+
+import numpy as np
+
+MATCH_IOU = 0.9
+SLIVER = 1.0  # square pixels; of less the overlap is a matter of rounding, and it is left out
+
+
+class Matches(NamedTuple):
+    """`share` of detections that found a partner, of the larger of both sets; largest drifts.
+
+    `box_drift_px` is of any coordinate, in pixels of the photo; both drifts are over matched pairs,
+    0 where there is none.
+    """
+
+    share: float
+    box_drift_px: float
+    score_drift: float
+
+
+def solid(table: np.ndarray) -> np.ndarray:
+    """The rows of `table` that hold a detection whose box is no sliver."""
+    area = (table[:, 2:4] - table[:, :2]).prod(axis=1)
+    return table[(table[:, 4] > 0) & (area >= SLIVER)]
+
+
+def match(reference: np.ndarray, found: np.ndarray) -> Matches:
+    """Matches solid detections one to one: equal class, IoU ≥ `MATCH_IOU`, best overlap first.
+
+    Two empty sets agree in full.
+    """
+    reference, found = solid(reference), solid(found)
+    larger = max(len(reference), len(found))
+    if larger == 0:
+        return Matches(1.0, 0.0, 0.0)
+    overlap = iou(reference, found)
+    overlap[reference[:, 5, None] != found[None, :, 5]] = 0
+    pairs = []
+    # equal overlaps go to the closest scores, so that identical sets match themselves
+    closeness = np.abs(reference[:, 4, None] - found[None, :, 4])
+    for place in np.lexsort((closeness.ravel(), -overlap.ravel())):
+        row, column = divmod(int(place), max(len(found), 1))
+        if overlap[row, column] < MATCH_IOU:
+            break
+        if all(row != a and column != b for a, b in pairs):
+            pairs.append((row, column))
+    if not pairs:
+        return Matches(0.0, 0.0, 0.0)
+    rows, columns = (list(side) for side in zip(*pairs, strict=True))
+    drift = np.abs(reference[rows, :5].astype(float) - found[columns, :5].astype(float))
+    return Matches(len(pairs) / larger, float(drift[:, :4].max()), float(drift[:, 4].max()))
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union [n, m] of boxes [n, 4+] and [m, 4+] with areas above 0."""
+    first, second = first.astype(float), second.astype(float)
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:4], second[None, :, 2:4])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(boxes[:, 2:4] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
+    return shared / (areas[0][:, None] + areas[1][None, :] - shared)
+
+
+def agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """COCO AP of found detections with the reference's as ground truth: 1 where all agree.
+
+    `pairs` are (reference, found), one per image. The mean over classes of the reference and IoU
+    0.50 to 0.95, as pycocotools has it. Where the reference has no detection at all, AP has no
+    meaning: 1 if nothing was found either, else 0.
+    """
+    pairs = [(solid(reference), solid(found)) for reference, found in pairs]
+    truths = [
+        {"id": 1, "image_id": image, "category_id": int(row[5]), "bbox": _xywh(row), "iscrowd": 0}
+        for image, (reference, _) in enumerate(pairs)
+        for row in reference
+    ]
+    if not truths:
+        return 0.0 if any(len(found) for _, found in pairs) else 1.0
+    for number, truth in enumerate(truths, start=1):
+        truth |= {"id": number, "area": truth["bbox"][2] * truth["bbox"][3]}
+    return coco_ap(
+        {
+            "info": {},
+            "images": [{"id": image} for image in range(len(pairs))],
+            "categories": [{"id": k} for k in sorted({t["category_id"] for t in truths})],
+            "annotations": truths,
+        },
+        {image: found for image, (_, found) in enumerate(pairs)},
+    )
+
+
+def coco_ap(annotations: dict, tables: dict[int, np.ndarray]) -> float:
+    """COCO AP (IoU 0.50 to 0.95, at most 100 detections) of `tables` by image id, by pycocotools.
+
+    `annotations` are in COCO's instances format; only the images of `tables` count.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    rows = [
+        {"image_id": image, "category_id": int(row[5]), "bbox": _xywh(row), "score": float(row[4])}
+        for image, table in tables.items()
+        for row in table[table[:, 4] > 0]
+    ]
+    if not rows:
+        return 0.0
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = annotations
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+        evaluation.params.imgIds = sorted(tables)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0])
+
+
+def _xywh(row: np.ndarray) -> list[float]:
+    x_min, y_min, x_max, y_max = map(float, row[:4])
+    return [x_min, y_min, x_max - x_min, y_max - y_min]

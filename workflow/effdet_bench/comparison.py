@@ -1,0 +1,73 @@
+"""Modes compared round by round: how many times faster, how sure that is, and a verdict."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+LEAST_EFFECT = 0.01  # smaller differences are of no interest, however sure
+
+
+class Comparison(NamedTuple):
+    """How many times faster one mode is than another, over the rounds that both completed.
+
+    `low` to `high` is the interval of `ratio` at `CONFIDENCE`, and `half_width` its size as a share
+    of the ratio (0.03 is 3 %); all `None` for a single round, which says nothing of the noise.
+    """
+
+    ratio: float
+    low: float | None
+    high: float | None
+    half_width: float | None
+    rounds: int
+
+
+def compare(
+    ours: Mapping[int, Sequence[float]], theirs: Mapping[int, Sequence[float]]
+) -> Comparison | None:
+    """Compares latencies by round: above 1 where `ours` is faster; `None` without a common round.
+
+    The geometric mean over rounds of the ratio of medians, with Student's t-interval of the mean of
+    its logarithm. Requests of a round are not independent, so rounds are what is counted (Kalibera
+    and Jones, "Rigorous benchmarking in reasonable time", 2013).
+    """
+    common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        return None
+    logs = np.log([np.median(theirs[k]) / np.median(ours[k]) for k in common])
+    ratio = float(np.exp(logs.mean()))
+    if len(logs) == 1:
+        return Comparison(ratio, None, None, None, 1)
+    error = logs.std(ddof=1) / np.sqrt(len(logs))
+    width = float(np.exp(stdtrit(len(logs) - 1, (1 + CONFIDENCE) / 2) * error))
+    return Comparison(ratio, ratio / width, ratio * width, width - 1, len(logs))
+
+
+def margin(noise_floors: Sequence[float | None]) -> float | None:
+    """The least effect that counts, as a share: the largest noise floor, at least `LEAST_EFFECT`.
+
+    A noise floor is the half-width of baseline against its twin; `None`, where it is not known,
+    makes the margin unknown.
+    """
+    if None in noise_floors:
+        return None
+    return max([LEAST_EFFECT, *noise_floors])
+
+
+def verdict(found: Comparison, least: float | None) -> str:
+    """FASTER, SLOWER, SAME or AMBIGUOUS, where effects up to `least` do not count.
+
+    FASTER or SLOWER only where the interval excludes 1 and the effect exceeds `least`; SAME where
+    the whole interval lies within it; AMBIGUOUS otherwise, and where interval or noise is unknown.
+    """
+    if found.low is None or least is None:
+        return "AMBIGUOUS"
+    if found.low > 1 and found.ratio > 1 + least:
+        return "FASTER"
+    if found.high < 1 and found.ratio < 1 / (1 + least):
+        return "SLOWER"
+    if 1 / (1 + least) <= found.low and found.high <= 1 + least:
+        return "SAME"
+    return "AMBIGUOUS"

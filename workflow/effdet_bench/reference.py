@@ -1,0 +1,171 @@
+"""What every mode's answers are judged against: upstream effdet, fp32, on the CPU.
+
+Photos pass through effdet's own evaluation transform and `DetBenchPredict`, not through the code
+that is timed. Computed once per model, checkpoint and photos; a change of any computes it again.
+"""
+
+import argparse
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from effdet import DetBenchPredict
+from effdet.data.transforms import transforms_coco_eval
+from PIL import Image
+
+from effdet_bench import records
+from effdet_bench.checkpoints.verify import check_file
+from effdet_bench.ensemble import Model, load_model
+from effdet_bench.errors import BenchError
+from effdet_bench.postprocess import Outputs
+from effdet_bench.versions import versions
+
+ANCHORS_PER_LEVEL = 128  # of each feature level that outputs are compared at
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference of one model.
+
+    `record` follows the reference schema; `outputs` is float32 [photos, anchors, classes + 4], read
+    from disk as needed.
+    """
+
+    record: dict
+    outputs: np.ndarray
+
+    def of(self, photo: str) -> np.ndarray:
+        """Sampled outputs [anchors, classes + 4] for `photo`."""
+        return self.outputs[[known["file"] for known in self.record["photos"]].index(photo)]
+
+
+def upstream_input(model: Model, encoded: bytes) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """effdet's evaluation transform and the normalisation of its PrefetchLoader.
+
+    Returns:
+        float32 [1, 3, height, width], and `img_scale` [1] and `img_size` [1, 2] of the photo.
+    """
+    transform = transforms_coco_eval(
+        model.image_size, use_prefetcher=True, mean=model.mean, std=model.std
+    )
+    image = Image.open(io.BytesIO(encoded)).convert("RGB")
+    array, target = transform(image, {})
+    mean, std = (
+        torch.tensor([value * 255 for value in values]).view(1, 3, 1, 1)
+        for values in (model.mean, model.std)
+    )
+    pixels = torch.from_numpy(array)[None].float().sub_(mean).div_(std)
+    size = torch.tensor([image.size], dtype=torch.float32)
+    return pixels, {"img_scale": torch.tensor([target["img_scale"]]), "img_size": size}
+
+
+def upstream_answer(model: Model, encoded: bytes) -> tuple[np.ndarray, Outputs]:
+    """Detections [detections, 6] of `DetBenchPredict`, and what its network returned on the way."""
+    bench = DetBenchPredict(model.network).eval()
+    kept: list[Outputs] = []
+    hook = bench.model.register_forward_hook(lambda _, __, outputs: kept.append(outputs))
+    try:
+        with torch.inference_mode():
+            table = bench(*upstream_input(model, encoded))[0].numpy()
+    finally:
+        hook.remove()
+    return table, kept[0]
+
+
+def level_shapes(outputs: Outputs) -> list[list[list[int]]]:
+    """Shapes [channels, height, width] of class and of box outputs at each feature level."""
+    return [[list(level.shape[1:]) for level in levels] for levels in outputs]
+
+
+def sample_outputs(outputs: Outputs, anchors_per_cell: int) -> np.ndarray:
+    """Class logits and box regressions of a fixed choice of anchors, on the host.
+
+    Up to `ANCHORS_PER_LEVEL` of every feature level, so that each level counts although most
+    anchors are of the finest, and so that comparing takes milliseconds.
+
+    Returns:
+        float32 [anchors, classes + 4].
+    """
+    parts = []
+    for levels in outputs:
+        generator = np.random.default_rng(0)
+        chosen = []
+        for level in levels:
+            # [cells' anchors, values, cells] without a copy, in either memory format
+            split = level[0].unflatten(0, (anchors_per_cell, -1)).flatten(2)
+            anchors = anchors_per_cell * split.shape[2]
+            count = min(anchors, ANCHORS_PER_LEVEL)
+            picked = np.sort(generator.choice(anchors, count, replace=False))
+            picked = torch.from_numpy(picked).to(level.device)
+            chosen.append(split[picked % anchors_per_cell, :, picked // anchors_per_cell])
+        parts.append(torch.cat(chosen).float().cpu())
+    return torch.cat(parts, dim=1).numpy()
+
+
+def anchors_per_cell(model: Model) -> int:
+    """Anchors at each cell of a feature level."""
+    config = model.network.config
+    return config.num_scales * len(config.aspect_ratios)
+
+
+def read_reference(path: str | Path) -> Reference:
+    """Reads what the step `reference` wrote: the record at `path`, and the outputs beside it.
+
+    Raises:
+        BenchError: a file is missing or not what it should be.
+    """
+    path = Path(path)
+    record = records.read_json(path, "reference")
+    try:
+        outputs = np.load(path.with_suffix(".npy"), mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise BenchError(
+            f"{path.with_suffix('.npy')} cannot be read ({error}): delete {path} and run again."
+        ) from None
+    return Reference(record, outputs)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--record", required=True, help="record of `verify`")
+    parser.add_argument("--checkpoint", required=True, help="the file that it is of")
+    parser.add_argument("--photos", required=True, help="record of `photos`")
+    parser.add_argument("--folder", required=True, help="folder of these photos")
+    parser.add_argument("--first", type=int, required=True, help="how many of them requests carry")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--output", required=True, help="the record to write, .json")
+
+
+def run(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    verified = records.read_json(args.record, "checkpoint")
+    photos = records.read_json(args.photos, "photos")["photos"][: args.first]
+    data = check_file(args.checkpoint, verified["sha256"])
+    model = load_model(verified["model"], data, args.checkpoint)
+    samples, frames = [], []
+    for photo in photos:
+        encoded = (Path(args.folder) / photo["file"]).read_bytes()
+        table, outputs = upstream_answer(model, encoded)
+        samples.append(sample_outputs(outputs, anchors_per_cell(model)))
+        frame = pd.DataFrame(table[table[:, 4] > 0], columns=records.DETECTION)
+        frames.append(frame.assign(photo=photo["file"]))
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack(samples))
+    path = Path(args.output)
+    rows = pd.concat(frames)[["photo", *records.DETECTION]]
+    records.write_bytes(path.with_suffix(".npy"), buffer.getvalue())
+    records.write_text(path.with_suffix(".csv"), rows.to_csv(index=False))
+    record = {
+        "model": model.name,
+        "sha256": verified["sha256"],
+        "photos": [{key: photo[key] for key in ("file", "sha256")} for photo in photos],
+        "shapes": level_shapes(outputs),
+        "anchors_per_cell": anchors_per_cell(model),
+        "anchors_compared": samples[0].shape[0],
+        "rows": table.shape[0],
+        "threads": args.threads,
+        "versions": versions(),
+    }
+    records.write_json(path, record, "reference")

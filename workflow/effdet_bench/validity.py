@@ -1,0 +1,192 @@
+"""The validity gate: judges one mode on one device by what its timed requests answered.
+
+`judge` is a pure function; `run` is its files.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from effdet_bench import records
+from effdet_bench.accuracy import mean_average_precision
+from effdet_bench.agreement import agreement, match
+from effdet_bench.annotations import read_annotations
+from effdet_bench.errors import BenchError
+
+EMPTY = np.zeros((0, len(records.DETECTION)), np.float32)
+TOLERANCES = records.SCHEMAS / "tolerances.yaml"
+
+
+class Gate(NamedTuple):
+    """A figure of the gate, whether more of it is worse, and how it is put in words."""
+
+    name: str
+    at_most: bool
+    text: str
+
+
+# in this order: the first one that fails is the one that is reported
+GATES = (
+    Gate("class_error", True, "relative error of class logits"),
+    Gate("box_error", True, "relative error of box regressions"),
+    Gate("matched", False, "share of detections matched"),
+    Gate("box_drift_px", True, "largest drift of a matched box in pixels"),
+    Gate("score_drift", True, "largest drift of a matched score"),
+    Gate("agreement", False, "COCO AP against the reference's detections"),
+)
+FAULTS = {
+    "no answer": "there is no answer",
+    "shape": "outputs or detections have another shape than the reference's",
+    "not finite": "outputs or detections are not finite",
+}
+
+
+class Answers(NamedTuple):
+    """What the timed requests of one round answered: rows of `outputs.csv`, tables by number."""
+
+    rows: pd.DataFrame
+    tables: dict[int, np.ndarray]
+
+
+def tolerance_of(precision: str) -> dict[str, float]:
+    """The row of tolerances.yaml for answers computed in `precision`."""
+    row = "16-bit" if precision in ("bf16", "fp16") else precision
+    return yaml.safe_load(TOLERANCES.read_text())[row]
+
+
+def judge(
+    rounds: list[Answers], references: dict[str, dict[str, np.ndarray]], tolerance: dict
+) -> dict:
+    """Judges all `rounds` of a mode by `tolerance`, a row of tolerances.yaml.
+
+    `references` maps a model's name to its reference tables [n, 6] by photo.
+
+    Returns:
+        `verdict` (`valid` or `invalid`), `failed` (the first gate that failed, or `None`), `reason`
+        in words, and for each model its worst figures and those of each photo.
+    """
+    models = [_model(name, rounds, references[name]) for name in references]
+    found = next(_failures(models, tolerance), None)
+    return {
+        "verdict": "invalid" if found else "valid",
+        "failed": found[0] if found else None,
+        "reason": found[1] if found else None,
+        "models": models,
+    }
+
+
+def _model(name: str, rounds: list[Answers], reference: dict[str, np.ndarray]) -> dict:
+    rows = [answers.rows[answers.rows["model"] == name] for answers in rounds]
+    requests = pd.concat(rows)
+    faults = [fault for fault in requests["fault"] if fault]
+    result = {"model": name, "requests": len(requests), "fault": faults[0] if faults else None}
+    if faults:
+        return result | {gate.name: None for gate in GATES} | {"photos": []}
+    # by photo and content, so that an answer which comes back for another photo is judged there
+    distinct = {}
+    for answers, part in zip(rounds, rows, strict=True):
+        for photo, number in dict.fromkeys(zip(part["photo"], part["table"], strict=True)):
+            table = answers.tables.get(int(number), EMPTY)
+            distinct[photo, table.tobytes()] = reference.get(photo, EMPTY), table
+    photos = [
+        _photo(photo, part, [pair for (name, _), pair in distinct.items() if name == photo])
+        for photo, part in requests.groupby("photo")
+    ]
+    worst = {
+        gate.name: (max if gate.at_most else min)(photo[gate.name] for photo in photos)
+        for gate in GATES[:-1]
+    }
+    return result | worst | {"agreement": agreement(list(distinct.values())), "photos": photos}
+
+
+def _photo(name: str, rows: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict:
+    """The worst figures of one photo, over its requests and the distinct answers to it."""
+    matches = [match(expected, found) for expected, found in pairs]
+    return {
+        "photo": name,
+        "class_error": float(pd.to_numeric(rows["class_error"]).max()),
+        "box_error": float(pd.to_numeric(rows["box_error"]).max()),
+        "matched": min(one.share for one in matches),
+        "box_drift_px": max(one.box_drift_px for one in matches),
+        "score_drift": max(one.score_drift for one in matches),
+    }
+
+
+def _failures(models: list[dict], tolerance: dict) -> Iterator[tuple[str, str]]:
+    """Name and words of every gate that fails, in the order of the gates."""
+    for model in models:
+        if model["requests"] == 0:
+            yield "answers", f"{model['model']}: no answer of a timed request was kept"
+        elif model["fault"]:
+            yield model["fault"], f"{model['model']}: {FAULTS[model['fault']]}"
+    for gate in GATES:
+        for model in models:
+            value, limit = model[gate.name], tolerance[gate.name]
+            if value is not None and not (value <= limit if gate.at_most else value >= limit):
+                word = "at most" if gate.at_most else "at least"
+                yield (
+                    gate.name,
+                    f"{model['model']}: {gate.text} {value:.3g}, but {word} {limit:g} is valid",
+                )
+
+
+def read_answers(folder: Path, record: dict) -> Answers:
+    """The answers of the completed timing job in `folder`, whose record is `record`.
+
+    Raises:
+        BenchError: a file is missing or broken, or a timed request has no row.
+    """
+    columns = records.RAW_COLUMNS["outputs.csv"]
+    rows = records.read_table(folder / "outputs.csv", columns)
+    expected = record["requests"] * len(record["ensemble"])
+    if len(rows) != expected:
+        raise BenchError(
+            f"{folder / 'outputs.csv'} has {len(rows)} rows, but {record['requests']} timed "
+            f"requests of {len(record['ensemble'])} models make {expected}: run this timing again."
+        )
+    return Answers(rows, records.read_detections(folder / "detections.csv", "table"))
+
+
+def _accuracy(answers: Answers, ensemble: list[dict], path: str | None) -> list[dict] | None:
+    if path is None:
+        return None
+    annotations = read_annotations(path, sorted(set(answers.rows["photo"])))
+    return mean_average_precision(*answers, ensemble, annotations)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", nargs="+", required=True, help="folders of one mode's jobs")
+    parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
+    parser.add_argument("--annotations", help="COCO instances of the photos")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    jobs = [(Path(job), records.read_json(Path(job) / "job.json", "job")) for job in args.jobs]
+    completed = [(job, record) for job, record in jobs if record["outcome"] == "completed"]
+    first = jobs[0][1]
+    result = {"device": first["device"], "mode": first["mode"]}
+    if not completed:
+        reason = "no round completed"
+        result |= {"verdict": "not judged", "failed": None, "reason": reason, "models": []}
+    else:
+        record = completed[0][1]
+        tolerance = tolerance_of(record["precision"])
+        rounds = [read_answers(folder, record) for folder, record in completed]
+        references = {
+            records.read_json(path, "reference")["model"]: records.read_detections(
+                Path(path).with_suffix(".csv"), "photo"
+            )
+            for path in args.references
+        }
+        result |= {"precision": record["precision"], "tolerance": tolerance}
+        result |= judge(rounds, references, tolerance)
+        result["accuracy"] = _accuracy(rounds[0], record["ensemble"], args.annotations)
+    records.write_json(args.output, result, "validity")
+    words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
+    print(f"{first['device']} {first['mode']}: {words}")

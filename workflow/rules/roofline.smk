@@ -1,0 +1,17 @@
+# What each device can do at best, and the bound of a request that follows from it.
+rule roofline:
+    input:
+        code=step_code("roofline"),
+    output:
+        f"{RESULTS}/roofline/{{device}}.json",
+    log:
+        f"{RESULTS}/logs/roofline/{{device}}.log",
+    resources:
+        timing=1,
+    params:
+        models=list(SOURCES),
+        threads=CONFIG["threads"],
+        versions=versions(),
+    shell:
+        "python3 -m effdet_bench roofline --device {wildcards.device} --models {params.models}"
+        " --threads {params.threads} --output {output:q} 2>&1 | tee {log} >&2"
