@@ -7,10 +7,18 @@ from effdet_bench import records
 
 MODELS = ("tf_efficientdet_d0", "tf_efficientdet_d1")
 VERSIONS = {"python": "3.12.8", "torch": "2.9.1", "effdet": "0.4.1"}
+VALID = {"class_error": 0.0, "box_error": 0.0, "count": 1.0, "duplicates": 0.0, "matched": 1.0}
+VALID |= {"box_drift_px": 0.0, "score_drift": 0.0, "agreement": 1.0}
+INVALID = VALID | {"class_error": 5.1, "box_error": 1.25, "matched": 0.0, "agreement": 0.0}
+TOLERANCE = VALID | {"class_error": 1e-4, "matched": 0.98, "box_drift_px": 0.1}
+FP32, BF16, COPY = 2.5e11, 1.5e12, 2.8e10  # operations and bytes per second
 
 
 def write_archive(results: Path, jobs: dict[tuple[str, str, int], dict]) -> Path:
-    """Writes `results` for jobs (device, mode, round) -> {latencies_ns, stages_ns} or {outcome}."""
+    """Writes `results` for jobs (device, mode, round) -> {latencies_ns, stages_ns} or {outcome}.
+
+    A job may say `weights`, `load` and `probe_ms` (before, after), and `verdict` of its mode.
+    """
     requests = max(len(job.get("latencies_ns", [])) for job in jobs.values()) - 1
     for (device, mode, number), job in jobs.items():
         folder = results / "timing" / device / mode / f"round-{number}"
@@ -18,6 +26,12 @@ def write_archive(results: Path, jobs: dict[tuple[str, str, int], dict]) -> Path
         (folder / "requests.csv").write_text(_requests(job.get("latencies_ns", [])))
         (folder / "stages.csv").write_text(_stages(job.get("stages_ns", [])))
         records.write_json(folder / "job.json", _record(device, mode, number, requests, job), "job")
+    for device, mode in {(device, mode): None for device, mode, _ in jobs}:
+        job = next(job for key, job in jobs.items() if key[:2] == (device, mode))
+        path = results / "validity" / device / f"{mode}.json"
+        records.write_json(path, _validity(device, mode, job), "validity")
+    for device in {device: None for device, _, _ in jobs}:
+        records.write_json(results / "roofline" / f"{device}.json", roofline(device), "roofline")
     environment = {
         "machine": results.name,
         "cpu": "Test Processor",
@@ -44,11 +58,91 @@ def render_archive(results: Path, **options) -> str:
 
     folders = sorted(str(path.parent) for path in results.glob("timing/*/*/*/job.json"))
     summary = ["--json", str(results / "summary.json"), "--csv", str(results / "summary.csv")]
-    main(["summary", "--jobs", *folders, *summary])
+    judged = sorted(map(str, results.glob("validity/*/*.json")))
+    roofs = sorted(map(str, results.glob("roofline/*.json")))
+    given = ["--jobs", *folders, "--validity", *judged, "--rooflines", *roofs]
+    main(["summary", *given, *summary])
     defaults = {"smoke": False, "latency_targets": [], "throughput_targets": []}
     report = ["--results", str(results), "--options", json.dumps(defaults | options)]
     main(["report", *report, "--output", str(results / "report.md")])
     return (results / "report.md").read_text()
+
+
+def summary_of(results: Path) -> dict:
+    """The summary of an archive, without any file."""
+    from effdet_bench.jobs import read_jobs
+    from effdet_bench.summary import summarise
+
+    return summarise(
+        read_jobs(sorted(path.parent for path in results.glob("timing/*/*/*/job.json"))),
+        [records.read_json(p, "validity") for p in sorted(results.glob("validity/*/*.json"))],
+        [records.read_json(p, "roofline") for p in sorted(results.glob("roofline/*.json"))],
+    )
+
+
+def roofline(device: str) -> dict:
+    """A record of the step `roofline`, its numbers chosen and not measured."""
+    record = {"device": device, "threads": 4, "versions": VERSIONS}
+    if device == "cuda":
+        reason = "torch is built without CUDA."
+        return record | {"outcome": "unavailable", "reason": reason}
+    works = [_work(name, 214 + 50 * i, (5 + 7 * i) * 10**9) for i, name in enumerate(MODELS)]
+    return record | {
+        "outcome": "completed",
+        "reason": None,
+        "flops_per_second": {"fp32": FP32, "bf16": BF16},
+        "copy_bytes_per_second": COPY,
+        "models": works,
+        "request": _work("request", 478, 17 * 10**9),
+    }
+
+
+def _work(name: str, convolutions: int, flops: int) -> dict:
+    compute = {"fp32": 1e3 * flops / FP32, "bf16": 1e3 * flops / BF16}
+    return {
+        "model": name,
+        "convolutions": convolutions,
+        "flops": flops,
+        "weights": 3_820_000,
+        "activations": 92_195_000,
+        "bounds": {
+            key: {"compute_ms": value, "memory_ms": value / 2, "bound_ms": value * 1.1}
+            for key, value in compute.items()
+        },
+    }
+
+
+def _validity(device: str, mode: str, job: dict) -> dict:
+    verdict = job.get("verdict", "invalid" if mode == "invalid" else "valid")
+    if job.get("outcome", "completed") != "completed":
+        verdict = "not judged"
+    bad = verdict == "invalid"
+    model = INVALID if bad else VALID
+    return {
+        "device": device,
+        "mode": mode,
+        "verdict": verdict,
+        "failed": "class_error" if bad else None,
+        "reason": "a relative error of class logits" if bad else None,
+        "precision": "fp32",
+        "tolerance": TOLERANCE,
+        "models": []
+        if verdict == "not judged"
+        else [
+            {"model": name, "requests": 30, "fault": None, **model, "photos": []} for name in MODELS
+        ],
+        "accuracy": None,
+    }
+
+
+def conditions(before_ms: float = 5.0, after_ms: float = 5.0, other: float = 0.0) -> dict:
+    """What job.json says of the machine, which is calm unless told."""
+    return {
+        "before": {"probe_ms": before_ms, "gpu": None},
+        "after": {"probe_ms": after_ms, "gpu": None},
+        "load": {"other": other, "steal": None},
+        "power": {"governor": None, "on_battery": None, "low_power": None},
+    }
 
 
 def _requests(latencies_ns: list[int]) -> str:
@@ -79,6 +173,7 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
         "round": number,
         "engine": "invalid" if mode == "invalid" else "eager",
         "options": {},
+        "seed": 7,
         "ensemble": [
             {
                 "model": model,
@@ -104,6 +199,8 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
     if record["outcome"] == "completed":
         record |= {
             "engine_version": "torch 2.9.1",
+            "precision": "fp32",
+            "conditions": conditions(*job.get("probe_ms", (5.0, 5.0)), job.get("load", 0.0)),
             "threads_used": 4,
             "import_seconds": 2.25 + number,
             "load_seconds": 0.5 + number,

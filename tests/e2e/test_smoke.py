@@ -1,13 +1,34 @@
 """A whole run as a user makes it, on a small network and with more cores than a timing may use."""
 
+import hashlib
 import itertools
 import json
 import re
+import shutil
 from datetime import datetime, timedelta
+from xml.etree import ElementTree
 
 import pandas as pd
 
-from helpers import ROOT, Workspace
+from effdet_bench.__main__ import main
+from effdet_bench.config import timing_jobs
+from effdet_bench.records import RAW_COLUMNS
+from helpers import ROOT, UNSEEN, Workspace
+
+MODES = ("baseline", "baseline-twin", "invalid")
+STALE = """
+from effdet_bench.engines.eager import Eager
+
+
+class Stale(Eager):
+    def forward(self, index, pixels):
+        self.kept = getattr(self, "kept", None) or super().forward(index, pixels)
+        return self.kept
+
+
+def load(models, device):
+    return Stale(models, device)
+"""
 
 
 def jobs(workspace: Workspace) -> list[dict]:
@@ -19,11 +40,14 @@ def test_everything_is_there(smoke):
     names = {str(p.relative_to(smoke.results)) for p in smoke.results.rglob("*") if p.is_file()}
     rounds = {
         f"timing/cpu/{mode}/round-{number}/{file}"
-        for mode in ("baseline", "invalid")
+        for mode in MODES
         for number in (1, 2)
-        for file in ("requests.csv", "stages.csv", "job.json")
+        for file in (*RAW_COLUMNS, "job.json")
     }
     archive = {"environment.json", "photos.json", "summary.json", "summary.csv", "report.md"}
+    archive |= {f"validity/cpu/{mode}.json" for mode in MODES}
+    archive |= {f"reference/tf_efficientdet_lite0.{kind}" for kind in ("json", "csv", "npy")}
+    archive |= {"roofline/cpu.json", "figures/roofline.svg"}
     assert rounds | archive == {name for name in names if not name.startswith("logs/")}
 
 
@@ -35,7 +59,10 @@ def test_timings_never_overlap_and_are_interleaved(smoke):
     for before, after in itertools.pairwise(spans):
         assert after[0] >= before[1] - timedelta(milliseconds=2)
     order = [(job["round"], job["mode"]) for job in jobs(smoke)]
-    assert order == [(1, "baseline"), (1, "invalid"), (2, "baseline"), (2, "invalid")]
+    settings = {"seed": 0, "rounds": 2, "devices": ["cpu"], "modes": [{"name": m} for m in MODES]}
+    planned = timing_jobs(settings)
+    assert order == [(int(job["round"]), job["mode"]) for job in planned]
+    assert {job["seed"] for job in jobs(smoke)} == {0}
     logs = smoke.results.glob("logs/timing/*.log")
     assert not any("waiting" in log.read_text() for log in logs)
 
@@ -48,7 +75,9 @@ def test_threads_are_those_of_config_and_not_those_of_cores(smoke):
 
 def test_the_terminal_shows_progress_and_the_key_finding(smoke):
     said = (smoke.path / "terminal.txt").read_text()
-    assert re.search(r"\[1/4\] cpu baseline round 1: 5/5 requests, about 0 s left", said)
+    assert re.search(r"\[1/6\] cpu invalid round 1: 5/5 requests, about 0 s left", said)
+    assert "cpu baseline: valid" in said
+    assert "cpu invalid: invalid: tf_efficientdet_lite0: relative error of class logits" in said
     assert "With `baseline` on CPU, one request takes" in said
     assert "The report: results/smoke/report.md" in said
 
@@ -62,7 +91,11 @@ def test_the_report_is_honest_about_what_it_is(smoke):
         "## Executive summary",
         "### Key finding",
         "### Models used",
+        "## Validity",
+        "## Comparison with `baseline`",
+        "## Stability",
         "## Performance bounds",
+        "### The physical bound",
         "## Device comparison",
         "### Performance gap analysis",
         "## Implications for production",
@@ -82,6 +115,75 @@ def test_baseline_works_and_invalid_does_not(smoke):
     stages = {row["mode"]: row["stages"] for row in summary["rows"]}
     assert stages["baseline"]["forward_ms"] > 100 * stages["invalid"]["forward_ms"]
     assert stages["invalid"]["decode_ms"] > 0
+
+
+def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
+    judged = {}
+    for mode in MODES:
+        path = smoke.results / "validity" / "cpu" / f"{mode}.json"
+        judged[mode] = json.loads(path.read_text())
+    for mode in MODES[:2]:
+        (model,) = judged[mode]["models"]
+        assert judged[mode]["verdict"] == "valid"
+        assert model["requests"] == 8
+        assert len(model["photos"]) == 4
+        worst = [model[k] for k in ("class_error", "box_error", "box_drift_px", "score_drift")]
+        assert worst == [0, 0, 0, 0]
+    assert judged["invalid"]["verdict"] == "invalid"
+    assert judged["invalid"]["failed"] == "class_error"
+
+
+def test_figures_are_well_formed_and_the_same_again(smoke, tmp_path):
+    path = smoke.results / "figures" / "roofline.svg"
+    ElementTree.parse(path)
+    again = tmp_path / "again.svg"
+    summary = str(smoke.results / "summary.json")
+    main(["figures", "--summary", summary, "--roofline", str(again)])
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_wrong_answers_are_reported_as_invalid_and_never_ranked(finished):
+    """An engine that is fast because it decodes no photo but the first."""
+    (finished.package / "engines" / "stale.py").write_text(STALE)
+    modes = ("{name: baseline, engine: eager}", "{name: stale, engine: stale}")
+    finished.append("smoke.yaml", f"modes: [{', '.join(modes)}]\n")
+    done = finished.snakemake()
+    assert done.returncode == 0, done.stdout
+    report = (finished.results / "report.md").read_text()
+    assert re.search(r"CPU `stale`\*\* .*not ranked \| \*\*INVALID\*\*: class error", report)
+    assert "Key finding: With `baseline` on CPU" in report
+    assert "CPU `stale` is INVALID and counts for nothing" in report
+
+
+def test_accuracy_is_left_out_with_synthetic_weights_and_said_to_be(finished):
+    shutil.copy(UNSEEN / "instances.json", finished.path / "instances.json")
+    finished.append("smoke.yaml", "annotations: instances.json\n")
+    done = finished.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert "Rule: time_mode" not in done.stdout
+    report = (finished.results / "report.md").read_text()
+    assert (
+        "mAP is left out for tf_efficientdet_lite0: of synthetic weights it means nothing" in report
+    )
+
+
+def test_accuracy_of_weights_of_ones_own(finished):
+    """The same weights, as a file of the user's."""
+    file = finished.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    shutil.copy(file, finished.path / "mine.pth")
+    shutil.copy(UNSEEN / "instances.json", finished.path / "instances.json")
+    entry = f"{{model: tf_efficientdet_lite0, file: mine.pth, sha256: {digest}}}"
+    text = (finished.path / "smoke.yaml").read_text()
+    text = text.replace("ensemble: [tf_efficientdet_lite0]", f"ensemble: [{entry}]")
+    settings = "annotations: instances.json\nrounds: 1\ntwin: false\n"
+    (finished.path / "smoke.yaml").write_text(text.replace("rounds: 2\n", settings))
+    done = finished.snakemake()
+    assert done.returncode == 0, done.stdout
+    report = (finished.results / "report.md").read_text()
+    row = re.search(r"CPU `baseline` \| tf_efficientdet_lite0 \| 4 \| (\d+\.\d) % \| – \|", report)
+    assert row, report
+    assert "The published figure is of release weights on the whole of val2017" in report
 
 
 def test_a_mode_that_fails_leaves_the_others_and_a_full_report(finished):

@@ -85,3 +85,23 @@ def test_a_mistake_is_one_sentence_that_names_key_value_and_what_is_allowed(chan
 def test_an_ensemble_entry_may_name_a_file_of_the_users():
     entry = {"model": "efficientdet_d0", "file": "mine.pth", "sha256": SHA}
     assert resolve(config(ensemble=[entry]))["ensemble"] == [entry]
+
+
+def test_modes_are_shuffled_within_a_round_and_a_mode_more_moves_no_other():
+    settings = {"seed": 3, "rounds": 5, "devices": ["cpu", "cuda"]}
+    settings["modes"] = [{"name": name} for name in "abcd"]
+    jobs = timing_jobs(settings)
+    assert [job["round"] for job in jobs] == [str(k) for k in range(1, 6) for _ in range(8)]
+    rounds = [tuple((j["device"], j["mode"]) for j in jobs[8 * k : 8 * k + 8]) for k in range(5)]
+    assert len(set(rounds)) == 5
+    assert all(len(set(one)) == 8 for one in rounds)
+    assert timing_jobs(settings) == jobs
+    assert timing_jobs(settings | {"seed": 4}) != jobs
+    more = timing_jobs(settings | {"modes": [*settings["modes"], {"name": "e"}]})
+    assert [job for job in more if job["mode"] != "e"] == jobs
+
+
+def test_the_twin_follows_its_baseline():
+    names = [mode["name"] for mode in resolve({})["modes"]]
+    assert names == ["baseline", "baseline-twin", "invalid"]
+    assert "baseline-twin" not in [m["name"] for m in resolve({"twin": False})["modes"]]

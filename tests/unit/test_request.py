@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from effdet import DetBenchPredict
-from effdet.data.transforms import transforms_coco_eval
 from PIL import Image
 
 from effdet_bench.engine import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
+from effdet_bench.reference import upstream_input
 from effdet_bench.request import decode, preprocess, serve
 from helpers import SHIPPED, UNSEEN
 
@@ -24,31 +24,15 @@ def resized(size: tuple[int, int], mode: str = "RGB") -> bytes:
     return buffer.getvalue()
 
 
-def effdet_input(model, encoded: bytes):
-    """effdet's evaluation transform, then the normalisation of its PrefetchLoader."""
-    transform = transforms_coco_eval(
-        model.image_size, use_prefetcher=True, mean=model.mean, std=model.std
-    )
-    image = Image.open(io.BytesIO(encoded)).convert("RGB")
-    array, target = transform(image, {})
-    mean, std = (
-        torch.tensor([v * 255 for v in values]).view(1, 3, 1, 1)
-        for values in (model.mean, model.std)
-    )
-    pixels = torch.from_numpy(array)[None].float().sub_(mean).div_(std)
-    size = torch.tensor([image.size], dtype=torch.float32)
-    return pixels, {"img_scale": torch.tensor([target["img_scale"]]), "img_size": size}
-
-
 def assert_as_effdet(model, encoded: bytes) -> np.ndarray:
-    pixels, info = effdet_input(model, encoded)
+    pixels, info = upstream_input(model, encoded)
     ours = preprocess(decode(encoded), model, CPU)
     assert torch.equal(ours.pixels, pixels)
     assert ours.pixels.stride() == pixels.contiguous().stride()
     assert torch.equal(ours.scale, info["img_scale"])
     with torch.inference_mode():
         expected = DetBenchPredict(model.network).eval()(pixels, info)[0].numpy()
-        (table,) = serve(load_engine("eager", [model], CPU), encoded)
+        (table,) = serve(load_engine("eager", [model], CPU), encoded).tables
     np.testing.assert_array_equal(table, expected)
     return table
 
@@ -79,7 +63,7 @@ def test_odd_sizes(lite0, size):
 def serve_any(model, encoded: bytes) -> None:
     """Sizes whose letterbox would have a side of no pixel are refused by Pillow, here as there."""
     try:
-        expected, _ = effdet_input(model, encoded)
+        expected, _ = upstream_input(model, encoded)
     except ValueError:
         with pytest.raises(ValueError, match="height and width must be > 0"):
             preprocess(decode(encoded), model, CPU)

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from effdet_bench.__main__ import main
 from effdet_bench.errors import BenchError
 from effdet_bench.photos import describe_photos, list_photos
+from effdet_bench.records import RAW_COLUMNS
 from helpers import SHIPPED, Workspace, copy_project
 
 CRASHES = {
@@ -24,11 +26,17 @@ def job(smoke: Workspace, tmp_path):
     """Starts a timing job by hand, with the package of a workspace of its own."""
     made = copy_project(tmp_path / "project")
     verified = smoke.path / "checkpoints" / "verified" / "tf_efficientdet_lite0.synthetic.json"
+    reference = tmp_path / "reference" / "tf_efficientdet_lite0.json"
     checkpoint = smoke.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
+
+    given = ["--record", verified, "--checkpoint", checkpoint, "--first", "8", "--threads", "1"]
+    given += ["--photos", smoke.results / "photos.json", "--folder", SHIPPED]
+    main(["reference", *map(str, given), "--output", str(reference)])
 
     def start(output="out", engine="invalid", device="cpu", file=checkpoint) -> subprocess.Popen:
         settings = {"machine": "m", "mode": "mode", "round": 1, "requests": 6, "warmup": 2}
         settings |= {"threads": 1, "photos": SHIPPED, "device": device, "engine": engine}
+        settings |= {"references": reference}
         settings |= {"records": verified, "checkpoints": file, "output": tmp_path / output}
         flags = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
         command = [sys.executable, "-m", "effdet_bench", "timing", *flags]
@@ -54,11 +62,13 @@ def test_a_completed_job(job):
     assert phases == ["warmup"] * 2 + ["timed"] * 6
     names = [path.name for path in list_photos(SHIPPED)]
     assert [row.split(",")[2] for row in rows[1:]] == names
-    assert sorted(p.name for p in (job.folder / "out").iterdir()) == [
-        "job.json",
-        "requests.csv",
-        "stages.csv",
-    ]
+    assert {p.name for p in (job.folder / "out").iterdir()} == {"job.json", *RAW_COLUMNS}
+    assert record["precision"] == "fp32"
+    assert (
+        record["conditions"]["before"]["probe_ms"] > 0 < record["conditions"]["after"]["probe_ms"]
+    )
+    judged = (job.folder / "out" / "outputs.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[:2] for row in judged] == [[str(k), names[k]] for k in range(2, 8)]
 
 
 @pytest.mark.parametrize("how", CRASHES)
@@ -90,6 +100,14 @@ def test_a_checkpoint_that_changed_since_it_was_verified_is_not_timed(job, tmp_p
     record = job.finish(file=changed)
     assert record["outcome"] == "failed"
     assert "SHA-256" in record["reason"]
+
+
+def test_a_reference_of_other_photos_is_not_judged_by(job, tmp_path):
+    record = tmp_path / "reference" / "tf_efficientdet_lite0.json"
+    record.write_text(record.read_text().replace("000000005001.jpg", "another.jpg"))
+    found = job.finish()
+    assert found["outcome"] == "failed"
+    assert "of another checkpoint or of other photos" in found["reason"]
 
 
 def test_two_jobs_in_two_terminals_wait_for_each_other(job, tmp_path):

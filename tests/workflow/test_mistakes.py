@@ -21,6 +21,7 @@ def refused(workspace: Workspace, *args: str) -> str:
         ("devices=[gpu]", "config: devices[0] is 'gpu', but must be cpu, cuda or mps"),
         ("ensemble=[tf_efficientdet_d9]", "config: effdet has no model 'tf_efficientdet_d9'"),
         ("photos=nowhere", "config: photos is 'nowhere', but there is no such folder."),
+        ("annotations=nowhere", "config: annotations is 'nowhere', but there is no such file."),
         ("weights_folder=nowhere", "config: weights_folder is 'nowhere', but there is no such"),
     ],
 )
@@ -34,6 +35,21 @@ def test_a_bad_mode(workspace):
         "modes[0].engine is 'egaer', but must be one of eager, invalid (did you mean 'eager'?)"
     )
     assert sentence in refused(workspace)
+
+
+def test_the_name_of_the_twin_is_taken(workspace):
+    workspace.append("smoke.yaml", "modes: [{name: baseline-twin, engine: eager}]\n")
+    assert "named baseline-twin, which the setting `twin` adds by itself" in refused(workspace)
+
+
+def test_annotations_of_other_photos_are_refused_before_any_timing(workspace):
+    content = '{"images": [], "annotations": [], "categories": []}'
+    (workspace.path / "instances.json").write_text(content)
+    done = workspace.snakemake("--config", "annotations=instances.json", "weights=synthetic")
+    assert done.returncode != 0
+    assert "does not know the photo 000000005001.jpg (8 of 8 are missing)" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (workspace.results / "timing").exists()
 
 
 def test_a_broken_photo_is_named_before_any_timing(workspace):

@@ -5,10 +5,14 @@ import shutil
 
 import pytest
 
-from helpers import Workspace
+from helpers import UNSEEN, Workspace
 
-LATER = ["report results/smoke/report.md", "summary results/smoke/summary.json"]
-REPORT = LATER[:1]
+REPORT = ["report results/smoke/report.md"]
+FIGURES = ["figures results/smoke/figures/roofline.svg", *REPORT]
+LATER = [*FIGURES, "summary results/smoke/summary.json"]
+REFERENCE = ["reference results/smoke/reference/tf_efficientdet_lite0.json"]
+ROOFLINE = ["bound_device results/smoke/roofline/cpu.json"]
+MODES = ("baseline", "baseline-twin", "invalid")
 PACKAGE = "workflow/effdet_bench"
 
 
@@ -21,7 +25,13 @@ def timings(*modes: str, rounds: int = 2) -> list[str]:
     ]
 
 
-ALL_TIMINGS = timings("baseline", "invalid")
+def judged(*modes: str) -> list[str]:
+    return [f"judge_mode results/smoke/validity/cpu/{mode}.json" for mode in modes]
+
+
+ALL_TIMINGS = timings(*MODES)
+GATE = [*judged(*MODES), *LATER]
+EVERYTHING = [*ALL_TIMINGS, *GATE]
 
 
 def set_config(workspace: Workspace, old: str, new: str, file: str = "smoke.yaml") -> None:
@@ -40,12 +50,18 @@ def test_nothing_changed_runs_nothing(smoke):
     [
         ("workflow/templates/gaps.md.j2", REPORT),
         (f"{PACKAGE}/report.py", REPORT),
+        (f"{PACKAGE}/figures.py", FIGURES),
         (f"{PACKAGE}/statistics.py", LATER),
+        (f"{PACKAGE}/comparison.py", LATER),
         (f"{PACKAGE}/summary.py", LATER),
-        (f"{PACKAGE}/engines/eager.py", timings("baseline") + LATER),
-        (f"{PACKAGE}/engines/invalid.py", timings("invalid") + LATER),
-        (f"{PACKAGE}/measure.py", ALL_TIMINGS + LATER),
-        (f"{PACKAGE}/timing.py", ALL_TIMINGS + LATER),
+        ("workflow/schemas/tolerances.yaml", GATE),
+        (f"{PACKAGE}/validity.py", GATE),
+        (f"{PACKAGE}/roofline.py", ROOFLINE + LATER),
+        (f"{PACKAGE}/engines/eager.py", timings(*MODES[:2]) + judged(*MODES[:2]) + LATER),
+        (f"{PACKAGE}/engines/invalid.py", timings("invalid") + judged("invalid") + LATER),
+        (f"{PACKAGE}/measure.py", EVERYTHING),
+        (f"{PACKAGE}/timing.py", EVERYTHING),
+        (f"{PACKAGE}/reference.py", REFERENCE + EVERYTHING),
         (f"{PACKAGE}/checkpoints/download.py", []),
         (f"{PACKAGE}/config.py", []),
     ],
@@ -64,31 +80,44 @@ def test_a_touch_reruns_nothing(finished):
 @pytest.mark.parametrize("change", ["requests: 4", "warmup: 1"])
 def test_other_requests_rerun_from_timing_onwards(finished, change):
     set_config(finished, change, change[:-1] + "5")
-    assert finished.planned() == sorted(ALL_TIMINGS + LATER)
+    assert finished.planned() == sorted(REFERENCE + EVERYTHING)
 
 
 def test_other_threads_rerun_from_timing_onwards(finished):
     threads = json.loads((finished.results / "summary.json").read_text())["threads"]
     set_config(finished, "smoke: true", f"smoke: true\nthreads: {threads + 1}")
-    assert finished.planned() == sorted(ALL_TIMINGS + LATER)
+    assert finished.planned() == sorted(REFERENCE + ROOFLINE + EVERYTHING)
 
 
 def test_one_more_round_runs_that_round(finished):
     set_config(finished, "rounds: 2", "rounds: 3")
-    third = set(timings("baseline", "invalid", rounds=3)) - set(ALL_TIMINGS)
-    assert finished.planned() == sorted([*third, *LATER])
+    third = set(timings(*MODES, rounds=3)) - set(ALL_TIMINGS)
+    assert finished.planned() == sorted([*third, *GATE])
 
 
 def test_a_mode_added_runs_that_mode_and_a_mode_removed_keeps_its_raw_data(finished):
     more = "  - {name: again, engine: eager}\n  - {name: invalid, engine: invalid}"
     set_config(finished, "  - {name: invalid, engine: invalid}", more, "config.yaml")
-    assert finished.planned() == sorted(timings("again") + LATER)
+    assert finished.planned() == sorted(timings("again") + judged("again") + LATER)
     set_config(finished, more, "", "config.yaml")
     assert finished.planned() == LATER
     done = finished.snakemake()
     assert done.returncode == 0, done.stdout
     assert "`invalid`** |" not in (finished.results / "report.md").read_text()
     assert (finished.results / "timing/cpu/invalid/round-2/requests.csv").exists()
+
+
+def test_without_the_twin_it_is_not_timed(finished):
+    set_config(finished, "twin: true", "twin: false", "config.yaml")
+    assert finished.planned() == sorted(LATER)
+
+
+def test_annotations_rerun_the_gate(finished):
+    shutil.copy(UNSEEN / "instances.json", finished.path / "instances.json")
+    finished.append("smoke.yaml", "annotations: instances.json\n")
+    planned = set(finished.planned())
+    assert set(GATE) <= planned
+    assert not set(ALL_TIMINGS) & planned
 
 
 def test_report_options_rerun_the_report(finished):
@@ -100,7 +129,7 @@ def test_a_changed_checkpoint_reruns_everything_behind_it(finished):
     path = finished.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
     path.write_bytes(path.read_bytes())
     verify = ["verify_checkpoint checkpoints/verified/tf_efficientdet_lite0.synthetic.json"]
-    assert finished.planned() == sorted(verify + ALL_TIMINGS + LATER)
+    assert finished.planned() == sorted(verify + REFERENCE + EVERYTHING)
 
 
 def test_a_changed_photo_reruns_from_the_photos_onwards(finished):
@@ -108,7 +137,7 @@ def test_a_changed_photo_reruns_from_the_photos_onwards(finished):
     shutil.copy(photos / "000000005001.jpg", photos / "000000168974.jpg")
     planned = finished.planned()
     assert "photos results/smoke/photos.json" in planned
-    assert set(ALL_TIMINGS + LATER) <= set(planned)
+    assert set(REFERENCE + EVERYTHING) <= set(planned)
 
 
 def test_another_machine_leaves_the_first_alone(finished):
@@ -116,7 +145,19 @@ def test_another_machine_leaves_the_first_alone(finished):
     assert all("results/smoke" not in job for job in finished.planned())
 
 
-@pytest.mark.parametrize("target", ["checkpoints", "timing", "summary", "report", "environment"])
+STEPS = [
+    "checkpoints",
+    "environment",
+    "figures",
+    "report",
+    "roofline",
+    "summary",
+    "timing",
+    "validity",
+]
+
+
+@pytest.mark.parametrize("target", STEPS)
 def test_steps_have_names(smoke, target):
     assert smoke.planned(target) == []
 
@@ -127,4 +168,4 @@ def test_retry_forgets_only_what_did_not_complete(finished):
     record.write_text(json.dumps(job, indent=1))
     assert finished.snakemake("retry").returncode == 0
     first = timings("invalid", rounds=1)
-    assert finished.planned() == sorted(first + LATER)
+    assert finished.planned() == sorted(first + judged("invalid") + LATER)

@@ -12,6 +12,7 @@ STEPS = {
     "verify": ("effdet_bench.checkpoints.verify", "verify one checkpoint and record it"),
     "environment": ("effdet_bench.environment", "record this machine and its versions"),
     "photos": ("effdet_bench.photos", "check the photos and record them"),
+    "annotations": ("effdet_bench.annotations", "check and keep COCO annotations of the photos"),
     "reference": ("effdet_bench.reference", "compute what answers are judged against"),
     "roofline": ("effdet_bench.roofline", "measure a device's ceilings and bound the request"),
     "timing": ("effdet_bench.timing", "time one device, mode and round"),

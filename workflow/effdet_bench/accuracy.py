@@ -14,7 +14,8 @@ def mean_average_precision(
 ) -> list[dict]:
     """COCO AP in percent of each model with trained weights, over the photos of `rows`.
 
-    `rows` and `tables` are of one round (`validity.Answers`), `ensemble` as in job.json.
+    `rows` and `tables` are of one round (`validity.Answers`), `ensemble` as in job.json, and
+    `annotations` what the step of that name keeps.
 
     Returns:
         `model`, `photos`, `ap`, and `published`: effdet's own figure, where these are its release

@@ -10,19 +10,32 @@ from typing import NamedTuple
 import numpy as np
 
 MATCH_IOU = 0.9
+DUPLICATE_IOU = 0.6  # effdet's NMS leaves nothing above 0.5; the rest is room for rounding
 SLIVER = 1.0  # square pixels; of less the overlap is a matter of rounding, and it is left out
 
 
 class Matches(NamedTuple):
-    """`share` of detections that found a partner, of the larger of both sets; largest drifts.
+    """How far two sets of detections agree.
 
-    `box_drift_px` is of any coordinate, in pixels of the photo; both drifts are over matched pairs,
-    0 where there is none.
+    `count` is the size of the smaller set as a share of the larger, `share` that of detections
+    which found a partner, of the larger set. `box_drift_px` is of any coordinate, in pixels of the
+    photo; both drifts are the largest over matched pairs, 0 where there is none.
     """
 
+    count: float
     share: float
     box_drift_px: float
     score_drift: float
+
+
+def duplicates(table: np.ndarray) -> float:
+    """Share of solid detections that overlap a better one of their class: what NMS is there for."""
+    rows = solid(table)
+    rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+    if len(rows) == 0:
+        return 0.0
+    same = (rows[:, 5, None] == rows[None, :, 5]) & (iou(rows, rows) >= DUPLICATE_IOU)
+    return float(np.tril(same, -1).any(axis=1).mean())
 
 
 def solid(table: np.ndarray) -> np.ndarray:
@@ -39,7 +52,8 @@ def match(reference: np.ndarray, found: np.ndarray) -> Matches:
     reference, found = solid(reference), solid(found)
     larger = max(len(reference), len(found))
     if larger == 0:
-        return Matches(1.0, 0.0, 0.0)
+        return Matches(1.0, 1.0, 0.0, 0.0)
+    count = min(len(reference), len(found)) / larger
     overlap = iou(reference, found)
     overlap[reference[:, 5, None] != found[None, :, 5]] = 0
     pairs = []
@@ -52,10 +66,11 @@ def match(reference: np.ndarray, found: np.ndarray) -> Matches:
         if all(row != a and column != b for a, b in pairs):
             pairs.append((row, column))
     if not pairs:
-        return Matches(0.0, 0.0, 0.0)
+        return Matches(count, 0.0, 0.0, 0.0)
     rows, columns = (list(side) for side in zip(*pairs, strict=True))
     drift = np.abs(reference[rows, :5].astype(float) - found[columns, :5].astype(float))
-    return Matches(len(pairs) / larger, float(drift[:, :4].max()), float(drift[:, 4].max()))
+    drifts = float(drift[:, :4].max()), float(drift[:, 4].max())
+    return Matches(count, len(pairs) / larger, *drifts)
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -87,7 +102,6 @@ def agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
         truth |= {"id": number, "area": truth["bbox"][2] * truth["bbox"][3]}
     return coco_ap(
         {
-            "info": {},
             "images": [{"id": image} for image in range(len(pairs))],
             "categories": [{"id": k} for k in sorted({t["category_id"] for t in truths})],
             "annotations": truths,
@@ -113,7 +127,7 @@ def coco_ap(annotations: dict, tables: dict[int, np.ndarray]) -> float:
         return 0.0
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = annotations
+        truth.dataset = {"info": {}, **annotations}
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
         evaluation.params.imgIds = sorted(tables)

@@ -73,12 +73,13 @@ def relative_errors(
     Against the spread of the reference and not its size: class logits have a large common offset,
     beside which outputs of another photo would seem 25 % off.
     """
-    found = sample_outputs(outputs, anchors_per_cell).astype(np.float64)
-    expected = expected.astype(np.float64)
+    # torch and not numpy, whose BLAS has threads of its own that spin on into the next request
+    found = sample_outputs(outputs, anchors_per_cell).double()
+    reference = torch.from_numpy(np.array(expected)).double()
     errors = []
     for part in (np.s_[:, :-4], np.s_[:, -4:]):
-        spread = np.linalg.norm(expected[part] - expected[part].mean())
-        errors.append(float(np.linalg.norm(found[part] - expected[part]) / spread))
+        spread = (reference[part] - reference[part].mean()).square().sum().sqrt()
+        errors.append(float((found[part] - reference[part]).square().sum().sqrt() / spread))
     return errors[0], errors[1]
 
 

@@ -1,4 +1,4 @@
-"""What the machine was like around the timed requests: speed of a fixed workload, load, power, clocks.
+"""The machine around the timed requests: speed of a fixed workload, load, power and clocks.
 
 Everything here is read before or after the timed requests, never between them: polling during a
 timing causes the spikes that it looks for.
@@ -42,7 +42,11 @@ class Load:
     """Processor time that others took, from when this is made until `shares` is asked for."""
 
     def __init__(self) -> None:
-        self._wall, self._own, self._times = time.monotonic(), time.process_time(), _busy_and_steal()
+        self._wall, self._own, self._times = (
+            time.monotonic(),
+            time.process_time(),
+            _busy_and_steal(),
+        )
 
     def shares(self) -> dict[str, float | None]:
         """Shares of all logical cores that `other` processes and, on a virtual machine, its host

@@ -16,9 +16,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from effdet_bench import engines, machine
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.names import BASELINE, TWIN
 from effdet_bench.records import load_schema
 
-TWIN = "baseline-twin"
 SHIPPED_PHOTOS = Path(__file__).parents[1] / "resources" / "photos"
 
 
@@ -54,8 +54,8 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
             f"config: annotations is {config['annotations']!r}, but there is no such file."
         )
     names = [mode["name"] for mode in config["modes"]]
-    if config["twin"] and "baseline" in names:
-        config["modes"].insert(names.index("baseline") + 1, {"name": TWIN, "engine": "eager"})
+    if config["twin"] and BASELINE in names:
+        config["modes"].insert(names.index(BASELINE) + 1, {"name": TWIN, "engine": "eager"})
     return config
 
 
@@ -164,7 +164,7 @@ def _check_engines(modes: list[dict]) -> None:
                 f"config: modes[{index}] is named {TWIN}, which the setting `twin` adds by itself; "
                 "give it another name."
             )
-        if mode["name"] == "baseline" and mode["engine"] != "eager":
+        if mode["name"] == BASELINE and mode["engine"] != "eager":
             raise BenchError(
                 f"config: modes[{index}] is named baseline, which must have the engine eager, "
                 f"not {mode['engine']!r}; give it another name."

@@ -8,7 +8,6 @@ from pathlib import Path
 from PIL import Image
 
 from effdet_bench import records
-from effdet_bench.annotations import read_annotations
 from effdet_bench.errors import BenchError
 
 SUFFIXES = {".jpg", ".jpeg"}
@@ -63,13 +62,9 @@ def _describe(path: Path) -> dict:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", required=True, help="folder of JPEG files")
-    parser.add_argument("--annotations", help="COCO instances that must know every photo")
     parser.add_argument("--output", required=True, help="the record to write")
 
 
 def run(args: argparse.Namespace) -> None:
     photos = describe_photos(list_photos(args.folder))
-    if args.annotations:
-        # before hours of timing and not after them
-        read_annotations(args.annotations, [photo["file"] for photo in photos])
     records.write_json(args.output, {"photos": photos}, "photos")

@@ -80,7 +80,7 @@ def level_shapes(outputs: Outputs) -> list[list[list[int]]]:
     return [[list(level.shape[1:]) for level in levels] for levels in outputs]
 
 
-def sample_outputs(outputs: Outputs, anchors_per_cell: int) -> np.ndarray:
+def sample_outputs(outputs: Outputs, anchors_per_cell: int) -> torch.Tensor:
     """Class logits and box regressions of a fixed choice of anchors, on the host.
 
     Up to `ANCHORS_PER_LEVEL` of every feature level, so that each level counts although most
@@ -102,7 +102,7 @@ def sample_outputs(outputs: Outputs, anchors_per_cell: int) -> np.ndarray:
             picked = torch.from_numpy(picked).to(level.device)
             chosen.append(split[picked % anchors_per_cell, :, picked // anchors_per_cell])
         parts.append(torch.cat(chosen).float().cpu())
-    return torch.cat(parts, dim=1).numpy()
+    return torch.cat(parts, dim=1)
 
 
 def anchors_per_cell(model: Model) -> int:
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> None:
     for photo in photos:
         encoded = (Path(args.folder) / photo["file"]).read_bytes()
         table, outputs = upstream_answer(model, encoded)
-        samples.append(sample_outputs(outputs, anchors_per_cell(model)))
+        samples.append(sample_outputs(outputs, anchors_per_cell(model)).numpy())
         frame = pd.DataFrame(table[table[:, 4] > 0], columns=records.DETECTION)
         frames.append(frame.assign(photo=photo["file"]))
     buffer = io.BytesIO()

@@ -51,6 +51,8 @@ def render(view: dict) -> str:
         "mib": lambda size: f"{size / 2**20:,.0f} MiB",
         "millions": lambda count: f"{count / 1e6:.3f} M",
         "count": lambda number: f"{number:,}",
+        "error": lambda value: "0" if value == 0 else f"{value:.2g}",
+        "interval": interval,
         "raw": _raw,
     }
     return loader.get_template("report.md.j2").render(view, key_finding=key_finding(view))
@@ -63,8 +65,10 @@ def context(
 
     `options` are `smoke` and the `report` settings of config.yaml.
     """
-    measured = [row for row in summary["rows"] if row["latency"]]
-    valid = sorted((row for row in measured if not row["floor"]), key=p50)
+    measured = sorted((row for row in summary["rows"] if row["latency"]), key=p50)
+    valid = [row for row in measured if row["ranked"]]
+    floors = [row for row in measured if row["floor"]]
+    apart = [row for row in measured if not row["ranked"] and not row["floor"]]
     baselines = [row for row in valid if row["mode"] == "baseline"]
     unsupported = {
         name: found["needs"]
@@ -82,10 +86,14 @@ def context(
         "photos": photos,
         "raw_values": RAW_VALUES,
         "options": options,
-        "jobs": [job for job in jobs if job.record["outcome"] == "completed"],
-        "measured": [*valid, *(row for row in measured if row["floor"])],
+        "jobs": [job for job in jobs if job.completed],
+        "measured": [*valid, *apart, *floors],
         "valid": valid,
-        "floors": [row for row in measured if row["floor"]],
+        "floors": floors,
+        "twins": [row for row in apart if row["twin"]],
+        "judged": [row for row in summary["rows"] if row["validity"]["models"]],
+        "doubted": [row for row in (*valid, *apart, *floors) if row["doubts"]],
+        "roofs": [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"],
         "missing": [row for row in summary["rows"] if row["outcome"] != "completed"],
         "baseline": next((r for r in valid if place(r) == summary["baseline"]), None),
         "other_devices": [r for r in baselines if place(r) != summary["baseline"]],
@@ -104,18 +112,39 @@ def key_finding(view: dict) -> str:
     """The report in one sentence, from the data of `context`."""
     valid, baseline = view["valid"], view["baseline"]
     if not valid:
-        return "No mode could be measured on this machine"
-    fastest = valid[0]
+        return "No mode gave valid answers on this machine"
+    fastest = next((row for row in valid if _stands_out(row)), baseline or valid[0])
     named = f"`{fastest['mode']}` on {fastest['device'].upper()}"
     cost = (
         f"one request takes {milliseconds(p50(fastest))} at the median, "
         f"{requests_per_second(fastest['latency']['throughput_rps'])} from one process"
     )
-    if baseline is None or fastest is baseline:
-        return f"With {named}, {cost}"
-    return (
-        f"{named} is {times(fastest['speedup']['p50'])} as fast as `baseline` on "
-        f"{baseline['device'].upper()}: {cost}"
+    if baseline is None or fastest is not baseline:
+        versus = fastest["comparison"]
+        return (
+            f"With {named}, {cost}"
+            if versus is None
+            else (
+                f"{named} is {times(versus['ratio'])} as fast as `baseline` on "
+                f"{baseline['device'].upper()} ({interval(versus)}): {cost}"
+            )
+        )
+    alone = "" if len(valid) == 1 else ", and no other mode was shown to be faster"
+    return f"With {named}, {cost}{alone}"
+
+
+def interval(versus: dict) -> str:
+    """The interval of a comparison in words, as `95 % interval 2.10x to 2.30x`."""
+    if versus["low"] is None:
+        return "one round, so without an interval"
+    return f"95 % interval {times(versus['low'])} to {times(versus['high'])}"
+
+
+def _stands_out(row: dict) -> bool:
+    """Whether `row` was found faster than baseline, or measured too seldom to say but is."""
+    versus = row["comparison"]
+    return versus is not None and (
+        versus["verdict"] == "FASTER" or (versus["low"] is None and versus["ratio"] > 1)
     )
 
 

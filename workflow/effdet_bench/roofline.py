@@ -1,8 +1,9 @@
 """The physical bound: what a device reaches at best, and what a request needs at least.
 
-Ceilings are measured (dense matrix products, memory copies), the work of each convolution is counted,
-and the bound of a request is the sum over convolutions of max(FLOPs / ceiling, bytes / bandwidth):
-the roofline model of Williams, Waterman and Patterson (2009, doi:10.1145/1498765.1498785) by layer.
+Ceilings are measured (dense matrix products, memory copies) and the work of each convolution is
+counted. The bound of a request is the sum over convolutions of max(FLOPs / ceiling, bytes /
+bandwidth): by layer, the roofline model of Williams, Waterman and Patterson (2009,
+doi:10.1145/1498765.1498785).
 """
 
 import argparse

@@ -10,13 +10,12 @@ import statistics as std
 import pandas as pd
 
 from effdet_bench import comparison, records
-from effdet_bench.config import TWIN
 from effdet_bench.errors import BenchError
 from effdet_bench.jobs import Job, read_jobs
+from effdet_bench.names import BASELINE, FLOOR_ENGINE, TWIN
 from effdet_bench.stability import Round, find_doubts, tukey_outliers
 from effdet_bench.statistics import describe, percentile_intervals
 
-FLOOR_ENGINE = "invalid"
 MODEL_STAGES = ("preprocess", "forward", "postprocess")
 INTERVALS = {"p50": 50, "p90": 90}
 JUDGED = ("verdict", "failed", "reason", "tolerance", "models", "accuracy")
@@ -47,7 +46,7 @@ def summarise(jobs: list[Job], validity: list[dict], rooflines: list[dict]) -> d
     judged = {(one["device"], one["mode"]): one for one in validity}
     roofs = {one["device"]: one for one in rooflines}
     rows = [_row(group, judged[key]) for key, group in groups.items()]
-    baseline = next((row for row in rows if row["mode"] == "baseline" and row["ranked"]), None)
+    baseline = next((row for row in rows if row["mode"] == BASELINE and row["ranked"]), None)
     _compare(rows, baseline, jobs)
     for row in rows:
         row["bound"] = _bound(row, roofs.get(row["device"]))
@@ -226,7 +225,7 @@ def _compare(rows: list[dict], baseline: dict | None, jobs: list[Job]) -> None:
             rounds.setdefault(key, {})[job.record["round"]] = job.timed
 
     def against(row: dict, device: str) -> comparison.Comparison | None:
-        theirs = rounds.get((device, "baseline"), {})
+        theirs = rounds.get((device, BASELINE), {})
         return comparison.compare(rounds.get((row["device"], row["mode"]), {}), theirs)
 
     twins = {row["device"]: against(row, row["device"]) for row in rows if row["twin"]}

@@ -14,8 +14,7 @@ import yaml
 
 from effdet_bench import records
 from effdet_bench.accuracy import mean_average_precision
-from effdet_bench.agreement import agreement, match
-from effdet_bench.annotations import read_annotations
+from effdet_bench.agreement import agreement, duplicates, match
 from effdet_bench.errors import BenchError
 
 EMPTY = np.zeros((0, len(records.DETECTION)), np.float32)
@@ -34,6 +33,8 @@ class Gate(NamedTuple):
 GATES = (
     Gate("class_error", True, "relative error of class logits"),
     Gate("box_error", True, "relative error of box regressions"),
+    Gate("count", False, "number of detections, as a share of the reference's,"),
+    Gate("duplicates", True, "share of detections that NMS should have suppressed"),
     Gate("matched", False, "share of detections matched"),
     Gate("box_drift_px", True, "largest drift of a matched box in pixels"),
     Gate("score_drift", True, "largest drift of a matched score"),
@@ -111,6 +112,8 @@ def _photo(name: str, rows: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarr
         "photo": name,
         "class_error": float(pd.to_numeric(rows["class_error"]).max()),
         "box_error": float(pd.to_numeric(rows["box_error"]).max()),
+        "count": min(one.count for one in matches),
+        "duplicates": max(duplicates(found) for _, found in pairs),
         "matched": min(one.share for one in matches),
         "box_drift_px": max(one.box_drift_px for one in matches),
         "score_drift": max(one.score_drift for one in matches),
@@ -155,14 +158,13 @@ def read_answers(folder: Path, record: dict) -> Answers:
 def _accuracy(answers: Answers, ensemble: list[dict], path: str | None) -> list[dict] | None:
     if path is None:
         return None
-    annotations = read_annotations(path, sorted(set(answers.rows["photo"])))
-    return mean_average_precision(*answers, ensemble, annotations)
+    return mean_average_precision(*answers, ensemble, records.read_json(path, "annotations"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", nargs="+", required=True, help="folders of one mode's jobs")
     parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
-    parser.add_argument("--annotations", help="COCO instances of the photos")
+    parser.add_argument("--annotations", help="record of `annotations`")
     parser.add_argument("--output", required=True, help="the record to write")
 
 

@@ -56,7 +56,7 @@ os.environ.update(
 workflow.global_resources["timing"] = 1
 
 
-ANNOTATIONS = [CONFIG["annotations"]] if CONFIG["annotations"] else []
+ANNOTATIONS = f"{RESULTS}/annotations.json"
 
 
 wildcard_constraints:

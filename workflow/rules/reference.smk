@@ -2,7 +2,6 @@
 rule photos:
     input:
         photos=PHOTOS,
-        annotations=ANNOTATIONS,
         code=step_code("photos"),
     output:
         f"{RESULTS}/photos.json",
@@ -12,10 +11,27 @@ rule photos:
         timing=1,
     params:
         folder=lambda wildcards, input: os.path.dirname(input.photos[0]),
-        annotations="--annotations" if ANNOTATIONS else "",
     shell:
         "python3 -m effdet_bench photos --folder {params.folder:q} --output {output:q}"
-        " {params.annotations} {input.annotations:q} 2>&1 | tee {log} >&2"
+        " 2>&1 | tee {log} >&2"
+
+
+# Ahead of all timing, so that annotations of other photos are refused before hours of it.
+rule annotations:
+    input:
+        file=CONFIG["annotations"] or [],
+        photos=rules.photos.output,
+        code=step_code("annotations"),
+    output:
+        ANNOTATIONS,
+    log:
+        f"{RESULTS}/logs/annotations.log",
+    priority: len(JOBS) + 1
+    resources:
+        timing=1,
+    shell:
+        "python3 -m effdet_bench annotations --file {input.file:q} --photos {input.photos:q}"
+        " --output {output:q} 2>&1 | tee {log} >&2"
 
 
 rule reference:

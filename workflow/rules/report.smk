@@ -1,11 +1,27 @@
-# The report, rendered from the archive of this machine alone.
+# The report and its figures, rendered from the archive of this machine alone.
 localrules:
     all,
+
+
+rule figures:
+    input:
+        summary=rules.summary.output.json,
+        code=step_code("figures"),
+    output:
+        f"{RESULTS}/figures/roofline.svg",
+    log:
+        f"{RESULTS}/logs/figures.log",
+    resources:
+        timing=1,
+    shell:
+        "python3 -m effdet_bench figures --summary {input.summary:q} --roofline {output:q}"
+        " 2>&1 | tee {log} >&2"
 
 
 rule report:
     input:
         summary=rules.summary.output.json,
+        figures=rules.figures.output,
         environment=rules.environment.output,
         photos=rules.photos.output,
         requests=job_files("requests.csv"),

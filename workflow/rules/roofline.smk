@@ -1,5 +1,14 @@
 # What each device can do at best, and the bound of a request that follows from it.
+localrules:
+    roofline,
+
+
 rule roofline:
+    input:
+        [f"{RESULTS}/roofline/{device}.json" for device in CONFIG["devices"]],
+
+
+rule bound_device:
     input:
         code=step_code("roofline"),
     output:

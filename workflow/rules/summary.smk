@@ -5,7 +5,7 @@ rule summary:
         requests=job_files("requests.csv"),
         stages=job_files("stages.csv"),
         validity=rules.validity.input,
-        rooflines=[f"{RESULTS}/roofline/{device}.json" for device in CONFIG["devices"]],
+        rooflines=rules.roofline.input,
         code=step_code("summary"),
         schemas=["workflow/schemas/job.schema.yaml", "workflow/schemas/summary.schema.yaml"],
     output:

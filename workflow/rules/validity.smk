@@ -14,7 +14,7 @@ rule judge_mode:
         outputs=lambda wildcards: job_files("outputs.csv", **wildcards),
         detections=lambda wildcards: job_files("detections.csv", **wildcards),
         references=REFERENCES,
-        annotations=ANNOTATIONS,
+        annotations=ANNOTATIONS if CONFIG["annotations"] else [],
         tolerances="workflow/schemas/tolerances.yaml",
         code=step_code("validity"),
     output:
@@ -25,7 +25,7 @@ rule judge_mode:
         timing=1,
     params:
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
-        annotations="--annotations" if ANNOTATIONS else "",
+        annotations="--annotations" if CONFIG["annotations"] else "",
     shell:
         "python3 -m effdet_bench validity --jobs {params.folders:q} --references {input.references:q}"
         " {params.annotations} {input.annotations:q} --output {output:q} 2>&1 | tee {log} >&2"

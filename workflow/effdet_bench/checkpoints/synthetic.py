@@ -18,9 +18,10 @@ from effdet_bench.ensemble import Model, build_model
 from effdet_bench.photos import list_photos
 from effdet_bench.request import letterbox_scale, preprocess
 
-CLASS_STD, BOX_STD = 2.0, 0.3  # of logits and of box regressions, over the photos' area
+CLASS_STD, BOX_STD = 2.0, 0.15  # of logits and of box regressions, over the photos' area
 SCORED_HALF = 100  # rank of the logit, in the median photo, that gets a score of 0.5
 THREADS = 2  # fixed: sums are taken in an order that depends on the number of threads
+ALIKE = 0.9  # share of prediction weights, by variance, that anchors of a cell have in common
 PADDING_ENERGY = 0.95  # share of what sets padding apart that class scores must not see
 
 
@@ -48,6 +49,8 @@ def synthesise(name: str, photos: list[Path], seed: int) -> dict[str, torch.Tens
         flat = [
             torch.cat([f.permute(0, 2, 3, 1).flatten(1, 2) for f in features[h]], 1) for h in heads
         ]
+        for head in heads:
+            _liken_anchors(model, head)
         _ignore_padding(heads[0], flat[0], inside)
         logits = _standardise(heads[0], flat[0], inside, CLASS_STD)
         _standardise(heads[1], flat[1], inside, BOX_STD)
@@ -86,6 +89,17 @@ def _inside_photo(model: Model, image: Image.Image, levels: list[torch.Tensor]) 
         x = (torch.arange(columns) + 0.5) * width / columns < image.width * scale
         masks.append((y[:, None] & x[None, :]).flatten())
     return torch.cat(masks)
+
+
+def _liken_anchors(model: Model, head: torch.nn.Module) -> None:
+    """Gives the anchors of a cell nearly the same weights, so that they find the same objects.
+
+    As in a trained network, overlapping boxes of one class then compete, and NMS has work to do.
+    """
+    config = model.network.config
+    weight = head.predict.conv_pw.weight
+    split = weight.unflatten(0, (config.num_scales * len(config.aspect_ratios), -1))
+    weight.copy_((ALIKE**0.5 * split[:1] + (1 - ALIKE) ** 0.5 * split).flatten(0, 1))
 
 
 def _ignore_padding(head: torch.nn.Module, features: torch.Tensor, inside: torch.Tensor) -> None:

@@ -1,0 +1,164 @@
+"""Agreement of detections: what is equal agrees in full, and every difference is seen."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from effdet_bench.accuracy import mean_average_precision
+from effdet_bench.agreement import agreement, coco_ap, duplicates, iou, match, solid
+from effdet_bench.annotations import select_annotations
+from effdet_bench.errors import BenchError
+from effdet_bench.records import RAW_COLUMNS
+from helpers import SHIPPED, UNSEEN
+
+ANNOTATIONS = UNSEEN / "instances.json"
+
+
+def table(count: int, seed: int = 0) -> np.ndarray:
+    """`count` detections [count, 6] on a photo of 640 by 480, no two of which overlap by much."""
+    generator = np.random.default_rng(seed)
+    place = generator.permutation(60)[:count]
+    corner = np.stack([place % 10 * 64, place // 10 * 80], axis=1) + generator.uniform(0, 4)
+    size = generator.uniform(20, 60, (count, 2))
+    score = np.sort(generator.uniform(0.05, 0.95, count))[::-1]
+    kind = generator.integers(1, 91, count)
+    return np.column_stack([corner, corner + size, score, kind]).astype(np.float32)
+
+
+@given(st.integers(0, 60), st.integers(0, 100))
+def test_a_table_agrees_with_itself_in_any_order(count, seed):
+    same = table(count, seed)
+    shuffled = same[np.random.default_rng(seed).permutation(count)]
+    assert match(same, shuffled) == (1.0, 1.0, 0.0, 0.0)
+
+
+def test_equal_tables_have_an_average_precision_of_one():
+    assert agreement([(table(40, seed), table(40, seed)) for seed in range(3)]) == pytest.approx(1)
+
+
+def test_a_missing_and_an_additional_detection_both_lower_the_share():
+    whole = table(40)
+    assert match(whole, whole[:-4]).share == 0.9
+    assert match(whole[:-4], whole).share == 0.9
+
+
+def test_another_class_is_another_detection():
+    wrong = table(40)
+    wrong[:, 5] += 1
+    assert match(table(40), wrong).share == 0
+
+
+def test_drifts_are_those_of_matched_pairs():
+    moved = table(40)
+    moved[3, 2] += 0.75
+    moved[5, 4] -= 0.03
+    found = match(table(40), moved)
+    assert found.share == 1
+    assert found.box_drift_px == pytest.approx(0.75, abs=1e-4)
+    assert found.score_drift == pytest.approx(0.03, abs=1e-6)
+
+
+def test_one_detection_is_matched_once():
+    doubled = np.concatenate([table(10), table(10)])
+    found = match(table(10), doubled)
+    assert found.share == found.count == 0.5
+
+
+def test_duplicates_are_what_overlaps_a_better_one_of_its_class():
+    rows = table(10)
+    near = rows[:4].copy()
+    near[:, :4] += 1
+    near[:, 4] -= 0.01
+    assert duplicates(rows) == 0
+    assert duplicates(np.concatenate([rows, near])) == pytest.approx(4 / 14)
+    near[:, 5] += 1
+    assert duplicates(np.concatenate([rows, near])) == 0
+
+
+def test_slivers_and_filling_are_no_detections():
+    odd = table(3)
+    odd[0, 2] = odd[0, 0] + 1e-3
+    odd[1] = 0
+    assert len(solid(odd)) == 1
+
+
+def test_nothing_agrees_with_nothing_alone():
+    empty = np.zeros((0, 6), np.float32)
+    assert match(empty, empty).share == 1
+    assert match(empty, table(3)).share == match(table(3), empty).share == 0
+    assert agreement([(empty, empty)]) == 1
+    assert agreement([(empty, table(3))]) == agreement([(table(3), empty)]) == 0
+
+
+def test_overlap_of_known_boxes():
+    boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]], np.float32)
+    expected = [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]]
+    np.testing.assert_allclose(iou(boxes, boxes), expected)
+
+
+def annotated() -> tuple[dict, dict[int, np.ndarray]]:
+    """The shipped photos' annotations, and detections that are exactly those."""
+    photos = sorted(path.name for path in SHIPPED.glob("*.jpg"))
+    known = select_annotations(ANNOTATIONS, photos)
+    tables = {image["id"]: [] for image in known["images"]}
+    for truth in known["annotations"]:
+        if not truth["iscrowd"]:
+            x, y, width, height = truth["bbox"]
+            row = [x, y, x + width, y + height, 0.9, truth["category_id"]]
+            tables[truth["image_id"]].append(row)
+    return known, {
+        image: np.array(rows, np.float32).reshape(-1, 6) for image, rows in tables.items()
+    }
+
+
+def test_annotations_found_again_have_an_average_precision_of_one():
+    known, tables = annotated()
+    assert coco_ap(known, tables) == pytest.approx(1)
+    shifted = {image: rows + np.array([30, 30, 30, 30, 0, 0]) for image, rows in tables.items()}
+    assert coco_ap(known, shifted) < 0.5
+
+
+@pytest.mark.parametrize("weights", ["release", "synthetic"])
+def test_accuracy_is_of_trained_weights_alone(weights):
+    import pandas as pd
+
+    known, by_id = annotated()
+    names = {image["id"]: image["file_name"] for image in known["images"]}
+    rows = pd.DataFrame(
+        [[i, names[image], "tf_efficientdet_d0", "", 0.0, 0.0, i] for i, image in enumerate(by_id)],
+        columns=RAW_COLUMNS["outputs.csv"],
+    )
+    tables = dict(enumerate(by_id.values()))
+    ensemble = [{"model": "tf_efficientdet_d0", "weights": weights}]
+    found = mean_average_precision(rows, tables, ensemble, known)
+    if weights == "synthetic":
+        assert found == []
+    else:
+        (one,) = found
+        assert one["ap"] == pytest.approx(100)
+        assert one["photos"] == 8
+        assert one["published"] is None, "8 photos are not val2017"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("not json", "no COCO instances file"),
+        ("[]", "no COCO instances file"),
+        ('{"images": [], "annotations": [], "categories": []}', "does not know the photo x.jpg"),
+    ],
+)
+def test_annotations_that_cannot_be_used_are_one_sentence(tmp_path, content, words):
+    path = tmp_path / "instances.json"
+    path.write_text(content)
+    with pytest.raises(BenchError, match=words):
+        select_annotations(path, ["x.jpg"])
+
+
+def test_annotations_of_the_tests_know_all_photos_of_the_project():
+    photos = [path.name for folder in (SHIPPED, UNSEEN) for path in folder.glob("*.jpg")]
+    known = json.loads(ANNOTATIONS.read_text())
+    assert {image["file_name"] for image in known["images"]} == set(photos)

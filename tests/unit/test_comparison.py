@@ -1,0 +1,118 @@
+"""Comparisons by round: what they do not depend on, and how often their verdicts are right."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from effdet_bench.comparison import Comparison, compare, margin, verdict
+
+latency = st.integers(min_value=1, max_value=10**12)
+rounds = st.dictionaries(st.integers(1, 8), st.lists(latency, min_size=1, max_size=9), min_size=1)
+# the spread that rounds of one mode had on a shared machine, and on a quiet one
+NOISE = (0.03, 0.005)
+
+
+def simulated(generator, slower: float, noise: float, count: int = 8) -> Comparison:
+    """A mode that takes `slower` times as long, compared with baseline over `count` rounds."""
+
+    def mode(factor: float) -> dict[int, np.ndarray]:
+        levels = factor * np.exp(generator.normal(0, noise, count))
+        return {k: level * np.exp(generator.normal(0, noise, 16)) for k, level in enumerate(levels)}
+
+    return compare(mode(slower), mode(1))
+
+
+@given(rounds)
+def test_a_mode_is_exactly_as_fast_as_itself(mode):
+    found = compare(mode, mode)
+    assert found.ratio == 1
+    if len(mode) > 1:
+        assert found.low == found.high == 1
+        assert verdict(found, 0.01) == "SAME"
+    else:
+        assert found.low is found.half_width is None
+        assert verdict(found, 0.01) == "AMBIGUOUS"
+
+
+@given(rounds, rounds)
+def test_comparing_the_other_way_round_inverts(ours, theirs):
+    forth, back = compare(ours, theirs), compare(theirs, ours)
+    if forth is None:
+        assert back is None
+        assert not ours.keys() & theirs.keys()
+    else:
+        assert forth.ratio == pytest.approx(1 / back.ratio)
+        if forth.low is not None:
+            assert forth.low == pytest.approx(1 / back.high, rel=1e-6)
+            assert forth.half_width == pytest.approx(back.half_width, rel=1e-6, abs=1e-12)
+
+
+@given(rounds, st.integers(2, 50))
+def test_the_ratio_scales_and_order_within_a_round_does_not_matter(mode, factor):
+    longer = {k: [factor * value for value in values[::-1]] for k, values in mode.items()}
+    found = compare(longer, mode)
+    assert found.ratio == pytest.approx(1 / factor)
+    assert found.low is None or found.half_width == pytest.approx(0, abs=1e-6)
+
+
+def test_the_interval_is_students():
+    """Ratios of medians e^0, e^0.1 and e^0.2: mean 0.1, standard error 0.1/√3, t = 4.3027."""
+    theirs = {k: [1e9 * math.exp(0.1 * k)] for k in range(3)}
+    found = compare({k: [1e9] for k in range(3)}, theirs)
+    assert found.ratio == pytest.approx(math.exp(0.1))
+    assert found.half_width == pytest.approx(math.exp(4.302653 * 0.1 / math.sqrt(3)) - 1, rel=1e-6)
+    assert found.high == pytest.approx(found.ratio * (1 + found.half_width))
+
+
+def test_only_common_rounds_count():
+    found = compare({1: [10], 2: [10], 3: [99]}, {1: [20], 2: [20], 4: [1]})
+    assert (found.ratio, found.rounds) == (2, 2)
+    assert compare({1: [10]}, {2: [10]}) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "ratio", "high", "least", "expected"),
+    [
+        (1.04, 1.06, 1.08, 0.02, "FASTER"),
+        (0.92, 0.94, 0.96, 0.02, "SLOWER"),
+        (1.001, 1.008, 1.015, 0.02, "SAME"),
+        (1.001, 1.008, 1.025, 0.02, "AMBIGUOUS"),
+        (0.99, 1.06, 1.13, 0.02, "AMBIGUOUS"),
+        (1.04, 1.06, 1.08, 0.09, "SAME"),
+        (1.04, 1.06, 1.14, 0.09, "AMBIGUOUS"),
+        (1.04, 1.06, 1.08, None, "AMBIGUOUS"),
+        (None, 2.0, None, 0.01, "AMBIGUOUS"),
+    ],
+)
+def test_verdicts(low, ratio, high, least, expected):
+    assert verdict(Comparison(ratio, low, high, None, 4), least) == expected
+
+
+def test_the_margin_is_the_largest_noise_and_at_least_one_percent():
+    assert margin([]) == margin([0.002]) == 0.01
+    assert margin([0.02, 0.05]) == 0.05
+    assert margin([0.02, None]) is None
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_intervals_cover_the_truth_as_often_as_they_say(noise):
+    generator = np.random.default_rng(1)
+    found = [simulated(generator, 1.1, noise, count=4) for _ in range(1000)]
+    covered = np.mean([one.low <= 1 / 1.1 <= one.high for one in found])
+    assert 0.93 < covered < 0.97
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_a_slowdown_of_a_tenth_is_found_and_none_is_invented(noise):
+    generator = np.random.default_rng(2)
+    counts = {1.1: [], 1.01: [], 1.0: []}
+    for _ in range(500):
+        least = margin([simulated(generator, 1, noise).half_width])
+        for slower, verdicts in counts.items():
+            verdicts.append(verdict(simulated(generator, slower, noise), least))
+    assert counts[1.1].count("SLOWER") >= 450
+    assert counts[1.01].count("FASTER") == 0
+    assert counts[1.0].count("SLOWER") + counts[1.0].count("FASTER") <= 25

@@ -1,0 +1,64 @@
+"""The physical bound: work is what torch counts, and the bound follows from ceilings and work."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from effdet_bench import records
+from effdet_bench.ensemble import build_model
+from effdet_bench.roofline import Ceilings, Layer, bound, count_work, measure_ceilings
+
+CEILINGS = Ceilings({"fp32": 1e12, "bf16": 4e12}, bandwidth=1e10)
+
+
+def test_work_is_what_torch_counts():
+    model = build_model("tf_efficientdet_lite0")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.network(torch.zeros(1, 3, *model.image_size))
+    assert sum(layer.flops for layer in count_work(model.name)) == counter.get_total_flops()
+
+
+def test_the_default_ensemble_has_its_known_work():
+    """38.7 GFLOP for D0, D1 and D2, as measured with torch's counter on other machines too."""
+    names = ("tf_efficientdet_d0", "tf_efficientdet_d1", "tf_efficientdet_d2")
+    flops = [sum(layer.flops for layer in count_work(name)) / 1e9 for name in names]
+    assert flops == pytest.approx([4.98, 12.0, 21.7], abs=0.05)
+    assert sum(flops) == pytest.approx(38.7, abs=0.05)
+
+
+def test_each_weight_counts_once():
+    """Heads share their convolutions between levels, and biases are no weights of a convolution."""
+    network = build_model("tf_efficientdet_lite0").network
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    counted = sum(layer.weights for layer in count_work("tf_efficientdet_lite0"))
+    assert counted == sum(convolution.weight.numel() for convolution in convolutions)
+
+
+def test_the_bound_is_the_larger_limit_of_each_layer():
+    layers = [Layer(flops=2 * 10**9, weights=10**6, activations=10**6), Layer(10**6, 0, 10**7)]
+    found = bound(layers, CEILINGS, "fp32")
+    assert found["compute_ms"] == pytest.approx(2 + 0.001)
+    assert found["memory_ms"] == pytest.approx(0.8 + 4)
+    assert found["bound_ms"] == pytest.approx(2 + 4)
+    assert bound(layers, CEILINGS, "bf16")["bound_ms"] == pytest.approx(0.5 + 2)
+
+
+def test_ceilings_are_measured_and_emulated_precisions_left_out():
+    found = measure_ceilings(torch.device("cpu"))
+    assert found.bandwidth > 1e8
+    assert found.flops["fp32"] > 1e8
+    assert all(rate >= found.flops["fp32"] for rate in found.flops.values())
+    assert "tf32" not in found.flops
+
+
+def test_a_device_that_is_not_there_is_recorded(tmp_path):
+    output = tmp_path / "mps.json"
+    given = ["--device", "mps", "--models", "tf_efficientdet_lite0", "--threads", "1"]
+    step = [sys.executable, "-m", "effdet_bench", "roofline", *given, "--output", output]
+    subprocess.run(step, check=True)
+    record = records.read_json(output, "roofline")
+    assert record["outcome"] == "unavailable"
+    assert "MPS" in record["reason"] or "Apple" in record["reason"]

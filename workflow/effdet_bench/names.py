@@ -1,0 +1,5 @@
+"""Names that mean something to more than one step."""
+
+BASELINE = "baseline"
+TWIN = "baseline-twin"  # baseline again, timed in every round as a mode of its own
+FLOOR_ENGINE = "invalid"  # runs no network
