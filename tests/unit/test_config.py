@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from effdet_bench.config import SHIPPED_PHOTOS, engine_names, known_models, resolve
+from effdet_bench.config import SHIPPED_PHOTOS, engine_names, known_models, resolve, timing_jobs
 from effdet_bench.errors import BenchError
 from effdet_bench.records import load_schema
 from helpers import ROOT

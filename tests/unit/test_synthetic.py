@@ -22,7 +22,7 @@ def model(request):
 def detections(model, folder) -> list[np.ndarray]:
     engine = load_engine("eager", [model], CPU)
     with torch.inference_mode():
-        return [serve(engine, path.read_bytes())[0] for path in list_photos(folder)]
+        return [serve(engine, path.read_bytes()).tables[0] for path in list_photos(folder)]
 
 
 @pytest.mark.parametrize("folder", [SHIPPED, UNSEEN], ids=["shipped", "unseen"])
