@@ -1,8 +1,8 @@
 """Whether verdicts hold up: python tests/acceptance.py FOLDER RUNS PERCENT [rounds=… requests=…]
 
 Each run of the workflow times `baseline`, its twin, and an engine that does PERCENT more real work
-per request. A run takes minutes and wants an otherwise idle machine, so it is not part of `make test`.
-Prints the verdicts and keeps every archive under FOLDER.
+per request. A run takes minutes and wants an otherwise idle machine, so it is not part of
+`make test`. Prints the verdicts and keeps every archive under FOLDER.
 """
 
 import json

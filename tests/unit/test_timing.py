@@ -29,9 +29,9 @@ def job(smoke: Workspace, tmp_path):
     reference = tmp_path / "reference" / "tf_efficientdet_lite0.json"
     checkpoint = smoke.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
 
-    given = ["--record", verified, "--checkpoint", checkpoint, "--first", "8", "--threads", "1"]
+    given = ["--records", verified, "--checkpoints", checkpoint, "--first", "8", "--threads", "1"]
     given += ["--photos", smoke.results / "photos.json", "--folder", SHIPPED]
-    main(["reference", *map(str, given), "--output", str(reference)])
+    main(["reference", *map(str, given), "--output", str(reference.parent)])
 
     def start(output="out", engine="invalid", device="cpu", file=checkpoint) -> subprocess.Popen:
         settings = {"machine": "m", "mode": "mode", "round": 1, "requests": 6, "warmup": 2}

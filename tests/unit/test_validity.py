@@ -134,9 +134,9 @@ def make_references(models: list, folder: Path) -> list[Path]:
         torch.save(model.network.state_dict(), file)
         known = ["--model", model.name, "--weights", "file", "--why", "a test", "--file", file]
         main(["verify", *known, "--output", record])
-        given = ["--record", record, "--checkpoint", file, "--photos", photos, "--first", "8"]
+        given = ["--records", record, "--checkpoints", file, "--photos", photos, "--first", "8"]
         given += ["--folder", str(SHIPPED), "--threads", str(torch.get_num_threads())]
-        main(["reference", *given, "--output", str(folder / f"{model.name}.json")])
+        main(["reference", *given, "--output", str(folder)])
     return [folder / f"{model.name}.json" for model in models]
 
 

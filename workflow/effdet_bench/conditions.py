@@ -17,7 +17,7 @@ import torch
 from effdet_bench.devices import synchronize
 
 PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # of the matrices, and float32 values that are copied
-PROBE_RUNS, PROBE_WARMUP = 100, 50
+PROBE_RUNS, PROBE_WARMUP = 50, 40
 LOAD_SECONDS = 1.0  # below, the system's counters are too coarse
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 

@@ -28,6 +28,12 @@ class Model:
     std: tuple[float, float, float]
     anchors: torch.Tensor
 
+    @property
+    def anchors_per_cell(self) -> int:
+        """Anchors at each cell of a feature level, each with a box and a score for every class."""
+        config = self.network.config
+        return config.num_scales * len(config.aspect_ratios)
+
 
 def build_model(name: str) -> Model:
     """The effdet network `name` with fresh weights, in evaluation mode, on the CPU in fp32.

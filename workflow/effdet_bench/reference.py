@@ -1,7 +1,7 @@
 """What every mode's answers are judged against: upstream effdet, fp32, on the CPU.
 
 Photos pass through effdet's own evaluation transform and `DetBenchPredict`, not through the code
-that is timed. Computed once per model, checkpoint and photos; a change of any computes it again.
+that is timed. Computed once per ensemble, checkpoints and photos, and again when any changes.
 """
 
 import argparse
@@ -105,12 +105,6 @@ def sample_outputs(outputs: Outputs, anchors_per_cell: int) -> torch.Tensor:
     return torch.cat(parts, dim=1)
 
 
-def anchors_per_cell(model: Model) -> int:
-    """Anchors at each cell of a feature level."""
-    config = model.network.config
-    return config.num_scales * len(config.aspect_ratios)
-
-
 def read_reference(path: str | Path) -> Reference:
     """Reads what the step `reference` wrote: the record at `path`, and the outputs beside it.
 
@@ -128,44 +122,54 @@ def read_reference(path: str | Path) -> Reference:
     return Reference(record, outputs)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--record", required=True, help="record of `verify`")
-    parser.add_argument("--checkpoint", required=True, help="the file that it is of")
-    parser.add_argument("--photos", required=True, help="record of `photos`")
-    parser.add_argument("--folder", required=True, help="folder of these photos")
-    parser.add_argument("--first", type=int, required=True, help="how many of them requests carry")
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--output", required=True, help="the record to write, .json")
+def write_reference(
+    model: Model, sha256: str, photos: list[dict], folder: Path, path: Path
+) -> None:
+    """Computes the reference of `model` for `photos` (file, sha256) in `folder`.
 
-
-def run(args: argparse.Namespace) -> None:
-    torch.set_num_threads(args.threads)
-    verified = records.read_json(args.record, "checkpoint")
-    photos = records.read_json(args.photos, "photos")["photos"][: args.first]
-    data = check_file(args.checkpoint, verified["sha256"])
-    model = load_model(verified["model"], data, args.checkpoint)
+    Writes the record `path`, a .csv of detections and an .npy of outputs beside it.
+    """
     samples, frames = [], []
     for photo in photos:
-        encoded = (Path(args.folder) / photo["file"]).read_bytes()
-        table, outputs = upstream_answer(model, encoded)
-        samples.append(sample_outputs(outputs, anchors_per_cell(model)).numpy())
+        table, outputs = upstream_answer(model, (folder / photo["file"]).read_bytes())
+        samples.append(sample_outputs(outputs, model.anchors_per_cell).numpy())
         frame = pd.DataFrame(table[table[:, 4] > 0], columns=records.DETECTION)
         frames.append(frame.assign(photo=photo["file"]))
     buffer = io.BytesIO()
     np.save(buffer, np.stack(samples))
-    path = Path(args.output)
     rows = pd.concat(frames)[["photo", *records.DETECTION]]
     records.write_bytes(path.with_suffix(".npy"), buffer.getvalue())
     records.write_text(path.with_suffix(".csv"), rows.to_csv(index=False))
     record = {
         "model": model.name,
-        "sha256": verified["sha256"],
+        "sha256": sha256,
         "photos": [{key: photo[key] for key in ("file", "sha256")} for photo in photos],
         "shapes": level_shapes(outputs),
-        "anchors_per_cell": anchors_per_cell(model),
+        "anchors_per_cell": model.anchors_per_cell,
         "anchors_compared": samples[0].shape[0],
         "rows": table.shape[0],
-        "threads": args.threads,
+        "threads": torch.get_num_threads(),
         "versions": versions(),
     }
     records.write_json(path, record, "reference")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
+    parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
+    parser.add_argument("--photos", required=True, help="record of `photos`")
+    parser.add_argument("--folder", required=True, help="folder of these photos")
+    parser.add_argument("--first", type=int, required=True, help="how many of them requests carry")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--output", required=True, help="folder for a record of each model")
+
+
+def run(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    photos = records.read_json(args.photos, "photos")["photos"][: args.first]
+    for path, checkpoint in zip(args.records, args.checkpoints, strict=True):
+        verified = records.read_json(path, "checkpoint")
+        data = check_file(checkpoint, verified["sha256"])
+        model = load_model(verified["model"], data, checkpoint)
+        output = Path(args.output) / f"{model.name}.json"
+        write_reference(model, verified["sha256"], photos, Path(args.folder), output)

@@ -38,11 +38,11 @@ JOB = f"{RESULTS}/timing/{{device}}/{{mode}}/round-{{round}}"
 MODES = {mode["name"]: mode for mode in CONFIG["modes"]}
 
 JOBS = settings.timing_jobs(CONFIG)
-REFERENCES = [f"{RESULTS}/reference/{model}.json" for model in SOURCES]
-
 RECORDS = [
     f"checkpoints/verified/{source.model}.{source.weights}.json" for source in SOURCES.values()
 ]
+REFERENCES = [f"{RESULTS}/reference/{model}.json" for model in SOURCES]
+ANNOTATIONS = f"{RESULTS}/annotations.json"
 
 # Of the steps' shells: `python3` is the interpreter that runs Snakemake, which has the packages. The
 # mirror is no param, as another address of a verified file is no reason to fetch it again.
@@ -54,9 +54,6 @@ os.environ.update(
 # One token that everything that computes must take: nothing runs beside a timing, whatever --cores
 # says. The workflow's own limit holds against --resources too; Snakemake does not document it.
 workflow.global_resources["timing"] = 1
-
-
-ANNOTATIONS = f"{RESULTS}/annotations.json"
 
 
 wildcard_constraints:
@@ -98,11 +95,6 @@ def engine_of(wildcards):
 
 def source_of(wildcards):
     return SOURCES[wildcards.model]
-
-
-def record_of(wildcards):
-    """The record of a model's verified checkpoint."""
-    return RECORDS[list(SOURCES).index(wildcards.model)]
 
 
 def released_model(wildcards):

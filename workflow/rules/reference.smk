@@ -36,16 +36,16 @@ rule annotations:
 
 rule reference:
     input:
-        record=record_of,
-        checkpoint=lambda wildcards: source_of(wildcards).path,
+        records=RECORDS,
+        checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output,
         code=step_code("reference"),
     output:
-        record=f"{RESULTS}/reference/{{model}}.json",
-        detections=f"{RESULTS}/reference/{{model}}.csv",
-        outputs=f"{RESULTS}/reference/{{model}}.npy",
+        records=REFERENCES,
+        detections=[path.replace(".json", ".csv") for path in REFERENCES],
+        outputs=[path.replace(".json", ".npy") for path in REFERENCES],
     log:
-        f"{RESULTS}/logs/reference/{{model}}.log",
+        f"{RESULTS}/logs/reference.log",
     resources:
         timing=1,
     params:
@@ -53,7 +53,9 @@ rule reference:
         first=min(len(PHOTOS), CONFIG["warmup"] + CONFIG["requests"]),
         threads=CONFIG["threads"],
         versions=versions(),
+        output=lambda wildcards, output: os.path.dirname(output.records[0]),
     shell:
-        "python3 -m effdet_bench reference --record {input.record:q} --checkpoint {input.checkpoint:q}"
-        " --photos {input.photos:q} --folder {params.folder:q} --first {params.first}"
-        " --threads {params.threads} --output {output.record:q} 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench reference --records {input.records:q}"
+        " --checkpoints {input.checkpoints:q} --photos {input.photos:q} --folder {params.folder:q}"
+        " --first {params.first} --threads {params.threads} --output {params.output:q}"
+        " 2>&1 | tee {log} >&2"

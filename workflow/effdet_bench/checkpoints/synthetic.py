@@ -96,9 +96,8 @@ def _liken_anchors(model: Model, head: torch.nn.Module) -> None:
 
     As in a trained network, overlapping boxes of one class then compete, and NMS has work to do.
     """
-    config = model.network.config
     weight = head.predict.conv_pw.weight
-    split = weight.unflatten(0, (config.num_scales * len(config.aspect_ratios), -1))
+    split = weight.unflatten(0, (model.anchors_per_cell, -1))
     weight.copy_((ALIKE**0.5 * split[:1] + (1 - ALIKE) ** 0.5 * split).flatten(0, 1))
 
 

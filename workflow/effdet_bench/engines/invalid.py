@@ -24,11 +24,10 @@ class Invalid(Engine):
 
 def _zeros(model: Model, device: torch.device) -> Outputs:
     config = model.network.config
-    per_cell = config.num_scales * len(config.aspect_ratios)
     levels = range(config.min_level, config.max_level + 1)
     cells = [tuple(-(-side // 2**level) for side in model.image_size) for level in levels]
     return tuple(
-        [torch.zeros(1, per_cell * values, *cell, device=device) for cell in cells]
+        [torch.zeros(1, model.anchors_per_cell * values, *cell, device=device) for cell in cells]
         for values in (config.num_classes, 4)
     )
 
