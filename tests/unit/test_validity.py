@@ -229,6 +229,12 @@ def test_a_model_without_an_answer_is_a_failure(models, references, tmp_path):
     assert [row.split(",")[3] for row in rows[1:]] == ["no answer", "no answer"]
 
 
+def test_a_model_that_no_row_speaks_of_is_a_failure(models, references, tmp_path):
+    found = answers(load_engine("invalid", models, CPU), references, tmp_path, count=1)
+    kept = found._replace(rows=found.rows[found.rows["model"] == MODEL])
+    assert judged(kept, references, "int8")["failed"] == "answers"
+
+
 def test_a_request_without_a_row_is_noticed(models, references, tmp_path):
     answers(load_engine("invalid", models, CPU), references, tmp_path)
     path = tmp_path / "outputs.csv"

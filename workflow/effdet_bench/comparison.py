@@ -8,6 +8,7 @@ from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 LEAST_EFFECT = 0.01  # smaller differences are of no interest, however sure
+WIDEST_SAME = 0.05  # no noise is so large that modes further apart may be called the same
 
 
 class Comparison(NamedTuple):
@@ -60,7 +61,8 @@ def verdict(found: Comparison, least: float | None) -> str:
     """FASTER, SLOWER, SAME or AMBIGUOUS, where effects up to `least` do not count.
 
     FASTER or SLOWER only where the interval excludes 1 and the effect exceeds `least`; SAME where
-    the whole interval lies within it; AMBIGUOUS otherwise, and where interval or noise is unknown.
+    the whole interval lies within it, and within `WIDEST_SAME`; AMBIGUOUS otherwise, and where
+    interval or noise is unknown.
     """
     if found.low is None or least is None:
         return "AMBIGUOUS"
@@ -68,6 +70,7 @@ def verdict(found: Comparison, least: float | None) -> str:
         return "FASTER"
     if found.high < 1 and found.ratio < 1 / (1 + least):
         return "SLOWER"
-    if 1 / (1 + least) <= found.low and found.high <= 1 + least:
+    same = min(least, WIDEST_SAME)
+    if 1 / (1 + same) <= found.low and found.high <= 1 + same:
         return "SAME"
     return "AMBIGUOUS"

@@ -86,7 +86,7 @@ def _model(name: str, rounds: list[Answers], reference: dict[str, np.ndarray]) -
     requests = pd.concat(rows)
     faults = [fault for fault in requests["fault"] if fault]
     result = {"model": name, "requests": len(requests), "fault": faults[0] if faults else None}
-    if faults:
+    if faults or requests.empty:
         return result | {gate.name: None for gate in GATES} | {"photos": []}
     # by photo and content, so that an answer which comes back for another photo is judged there
     distinct = {}
@@ -95,7 +95,7 @@ def _model(name: str, rounds: list[Answers], reference: dict[str, np.ndarray]) -
             table = answers.tables.get(int(number), EMPTY)
             distinct[photo, table.tobytes()] = reference.get(photo, EMPTY), table
     photos = [
-        _photo(photo, part, [pair for (name, _), pair in distinct.items() if name == photo])
+        _photo(photo, part, [pair for (of, _), pair in distinct.items() if of == photo])
         for photo, part in requests.groupby("photo")
     ]
     worst = {
