@@ -23,6 +23,8 @@ def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        # a shell that runs the tests in the background has Ctrl-C ignored, and all below it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     second = workspace.results / "timing" / "cpu" / "baseline" / "round-1" / ".requests.csv"
     deadline = time.monotonic() + 240

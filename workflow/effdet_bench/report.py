@@ -65,10 +65,11 @@ def context(
 
     `options` are `smoke` and the `report` settings of config.yaml.
     """
-    measured = sorted((row for row in summary["rows"] if row["latency"]), key=p50)
+    measured = sorted(
+        (row for row in summary["rows"] if row["latency"]),
+        key=lambda row: (not row["ranked"], row["floor"], p50(row)),
+    )
     valid = [row for row in measured if row["ranked"]]
-    floors = [row for row in measured if row["floor"]]
-    apart = [row for row in measured if not row["ranked"] and not row["floor"]]
     baselines = [row for row in valid if row["mode"] == "baseline"]
     unsupported = {
         name: found["needs"]
@@ -87,12 +88,12 @@ def context(
         "raw_values": RAW_VALUES,
         "options": options,
         "jobs": [job for job in jobs if job.completed],
-        "measured": [*valid, *apart, *floors],
+        "measured": measured,
         "valid": valid,
-        "floors": floors,
-        "twins": [row for row in apart if row["twin"]],
+        "floors": [row for row in measured if row["floor"]],
+        "twins": [row for row in measured if row["twin"]],
         "judged": [row for row in summary["rows"] if row["validity"]["models"]],
-        "doubted": [row for row in (*valid, *apart, *floors) if row["doubts"]],
+        "doubted": [row for row in measured if row["doubts"]],
         "roofs": [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"],
         "missing": [row for row in summary["rows"] if row["outcome"] != "completed"],
         "baseline": next((r for r in valid if place(r) == summary["baseline"]), None),
@@ -119,18 +120,14 @@ def key_finding(view: dict) -> str:
         f"one request takes {milliseconds(p50(fastest))} at the median, "
         f"{requests_per_second(fastest['latency']['throughput_rps'])} from one process"
     )
-    if baseline is None or fastest is not baseline:
-        versus = fastest["comparison"]
+    versus = fastest["comparison"]
+    if fastest is not baseline and versus is not None:
         return (
-            f"With {named}, {cost}"
-            if versus is None
-            else (
-                f"{named} is {times(versus['ratio'])} as fast as `baseline` on "
-                f"{baseline['device'].upper()} ({interval(versus)}): {cost}"
-            )
+            f"{named} is {times(versus['ratio'])} as fast as `baseline` on "
+            f"{baseline['device'].upper()} ({interval(versus)}): {cost}"
         )
-    alone = "" if len(valid) == 1 else ", and no other mode was shown to be faster"
-    return f"With {named}, {cost}{alone}"
+    alone = baseline is None or len(valid) == 1
+    return f"With {named}, {cost}" + ("" if alone else ", and no other mode was shown to be faster")
 
 
 def interval(versus: dict) -> str:

@@ -1,0 +1,159 @@
+"""Every number that a report may print, rebuilt from the raw files of its archive alone."""
+
+import csv
+import math
+import re
+import statistics
+from pathlib import Path
+
+from archive import BF16, COPY, FP32, MODELS, TOLERANCE, roofline
+from effdet_bench.statistics import percentile_intervals
+
+NUMBER = re.compile(
+    r"(?<![\w.,-])\d+(?:,\d{3})*(?:\.\d+)?(?:x| (?:ms|%|requests/s|s|M|GiB|MiB))?(?![\w%])"
+)
+
+
+def column(archive: Path, where: str, file: str, keep) -> list[int]:
+    """The last column of a raw file over all rounds of `device/mode`, for rows that `keep`."""
+    values = []
+    for path in sorted(archive.glob(f"timing/{where}/round-*/{file}")):
+        with path.open() as rows:
+            values += [int(list(row.values())[-1]) for row in csv.DictReader(rows) if keep(row)]
+    return values
+
+
+def quantile(values: list[float], percent: int) -> float:
+    """Linear interpolation between ranks, written out."""
+    ordered, place = sorted(values), (len(values) - 1) * percent / 100
+    low = math.floor(place)
+    high = min(low + 1, len(values) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def figures(archive: Path, where: str) -> dict[str, float]:
+    ns = column(archive, where, "requests.csv", lambda row: row["phase"] == "timed")
+    ms = [value / 1e6 for value in ns]
+    found = {f"p{percent}": quantile(ms, percent) for percent in (50, 90, 95, 99)}
+    found |= {"mean": statistics.mean(ms), "rate": len(ns) / (sum(ns) / 1e9)}
+    return found | {"sd": statistics.stdev(ms), "min": min(ms), "max": max(ms)}
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:,.2f} ms" if value >= 1 else f"{value:,.4f} ms"
+
+
+def rebuilt(archive: Path) -> set[str]:
+    """Every measured number that a report of `archive` may print, from its raw files alone."""
+    known: set[str] = set()
+    places = [f"cpu/{mode}" for mode in ("baseline", "baseline-twin", "broken", "invalid")]
+    places.append("mps/baseline")
+    by_place = {place: figures(archive, place) for place in places}
+    for place, found in by_place.items():
+        known |= {milliseconds(value) for name, value in found.items() if name != "rate"}
+        known.add(f"{found['rate']:,.2f} requests/s")
+        for other in by_place.values():
+            ratios = [other[name] / found[name] for name in found if name[0] in "pm"]
+            known |= {f"{ratio:,.2f}x" for ratio in [*ratios, found["rate"] / other["rate"]]}
+        for number in (1, 2, 3):
+            name = f"{place}/round-{number}/requests.csv"
+            rows = list(csv.DictReader((archive / "timing" / name).open()))
+            timed = [int(row["latency_ns"]) / 1e6 for row in rows if row["phase"] == "timed"]
+            known |= {milliseconds(quantile(timed, 50)), *(f"{value:.2f}" for value in timed)}
+        known |= stage_numbers(archive, place)
+        known |= order_numbers(archive, place, found)
+        first = column(archive, place, "requests.csv", lambda row: row["request"] == "0")
+        known.add(milliseconds(statistics.median(first) / 1e6))
+    return known
+
+
+def rounds_of(archive: Path, place: str) -> list[list[int]]:
+    """Timed latencies of each of the three rounds."""
+    timed = lambda row: row["phase"] == "timed"  # noqa: E731
+    values = column(archive, place, "requests.csv", timed)
+    return [values[30 * k : 30 * (k + 1)] for k in range(3)]
+
+
+def order_numbers(archive: Path, place: str, found: dict[str, float]) -> set[str]:
+    """What compares a place with the baseline on the CPU, with the bound, and with itself."""
+    rounds = rounds_of(archive, place)
+    logs = [
+        math.log(statistics.median(theirs) / statistics.median(ours))
+        for ours, theirs in zip(rounds, rounds_of(archive, "cpu/baseline"), strict=True)
+    ]
+    mean = statistics.mean(logs)
+    reach = 4.302653 * statistics.stdev(logs) / math.sqrt(3)
+    ratios = [math.exp(mean + side * reach) for side in (-1, 0, 1)]
+    least = roofline("cpu")["request"]["bounds"]["fp32"]["bound_ms"]
+    forward = statistics.mean(
+        sum(int(row["duration_ns"]) for row in rows if row["stage"] == "forward") / 2e6
+        for path in archive.glob(f"timing/{place}/round-*/stages.csv")
+        for rows in [list(csv.DictReader(path.open()))]
+    )
+    ratios += [found["p50"] / least, forward / least]
+    known = {f"{ratio:,.2f}x" for ratio in ratios} | {f"{math.expm1(reach) * 100:.1f} %"}
+    for low, high in percentile_intervals(rounds, [50, 90]):
+        known |= {milliseconds(low / 1e6), milliseconds(high / 1e6)}
+    everything = sorted(value for values in rounds for value in values)
+    low, high = quantile(everything, 25), quantile(everything, 75)
+    fence = 1.5 * (high - low)
+    outliers = [value for value in everything if not low - fence <= value <= high + fence]
+    return known | {str(len(outliers))}
+
+
+def archived_numbers() -> set[str]:
+    """What the records of the archive say themselves: tolerances, bounds, the probe."""
+    known = {str(value) for value in TOLERANCE.values()} | {
+        "98.0 %",
+        "100.0 %",
+        "0.0 %",
+        "5.1",
+        "1.2",
+    }
+    work = roofline("cpu")
+    for model in (*work["models"], work["request"]):
+        known |= {str(model["convolutions"]), f"{model['flops'] / 1e9:.2f}"}
+        known |= {milliseconds(one["bound_ms"]) for one in model["bounds"].values()}
+        known |= {f"{model[key] / 1e6:.3f} M" for key in ("weights", "activations")}
+    known |= {f"{FP32 / 1e9:,.0f}", f"{BF16 / 1e9:,.0f}", f"{COPY / 1e9:.1f}"}
+    return known | {"12.0 %", "8.0 %"}
+
+
+def stage_numbers(archive: Path, place: str) -> set[str]:
+    def mean(stage: str, model: str) -> float:
+        wanted = {"stage": stage, "model": model}
+        keep = lambda row: wanted.items() <= row.items()  # noqa: E731
+        return statistics.mean(column(archive, place, "stages.csv", keep)) / 1e6
+
+    names = ("preprocess", "forward", "postprocess")
+    models = {model: [mean(stage, model) for stage in names] for model in MODELS}
+    decode = mean("decode", "")
+    request = decode + sum(map(sum, models.values()))
+    totals = [sum(values) for values in models.values()]
+    sums = [sum(values) for values in zip(*models.values(), strict=True)]
+    all_ms = [decode, request, *totals, *sums, *(v for values in models.values() for v in values)]
+    shares = {f"{part / request * 100:.1f} %" for part in [decode, *totals]}
+    return {milliseconds(value) for value in all_ms} | shares
+
+
+def numbers_of(report: str) -> list[str]:
+    """Numbers in a report's text; names, digests, commands and links of it are no numbers."""
+    text = re.sub(r"```bash.*?```|`[^`\n]+`|16-bit", "", report, flags=re.S)
+    text = re.sub(
+        r"^\| \*\*(Platform|Python|PyTorch|Other packages|Measured).*$", "", text, flags=re.M
+    )
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.+]+|tf_efficientdet_\w+|\d+×\d+|p\d\d\b", "", text)
+    return [match.group().strip() for match in NUMBER.finditer(text)]
+
+
+SETTINGS = {
+    "0", "1", "2", "3", "6", "30", "90", "4", "8", "12,345",  # requests, rounds, threads, photos
+    "64", "130", "662", "11",  # requests that percentiles need
+    "24.0 GiB", "3.880 M", "7.760 M", "903 MiB", "300 MiB", "4.2 s", "4.3 s", "2.5 s",
+    "33 ms", "200 ms", "1.00x", "5 requests/s", "33", "200",
+    "95 %", "1 %", "5 %", "0.9", "0.6", "0.50", "0.95", "7",  # intervals, margin, IoU, the seed
+}  # fmt: skip
+
+
+def unexplained(report: str, known: set[str]) -> set[str]:
+    return set(numbers_of(report)) - known - SETTINGS
