@@ -91,15 +91,20 @@ def agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
     meaning: 1 if nothing was found either, else 0.
     """
     pairs = [(solid(reference), solid(found)) for reference, found in pairs]
+    expected = [(image, row) for image, (reference, _) in enumerate(pairs) for row in reference]
     truths = [
-        {"id": 1, "image_id": image, "category_id": int(row[5]), "bbox": _xywh(row), "iscrowd": 0}
-        for image, (reference, _) in enumerate(pairs)
-        for row in reference
+        {
+            "id": number,
+            "image_id": image,
+            "category_id": int(row[5]),
+            "bbox": _xywh(row),
+            "area": float((row[2] - row[0]) * (row[3] - row[1])),
+            "iscrowd": 0,
+        }
+        for number, (image, row) in enumerate(expected, start=1)
     ]
     if not truths:
         return 0.0 if any(len(found) for _, found in pairs) else 1.0
-    for number, truth in enumerate(truths, start=1):
-        truth |= {"id": number, "area": truth["bbox"][2] * truth["bbox"][3]}
     return coco_ap(
         {
             "images": [{"id": image} for image in range(len(pairs))],

@@ -42,11 +42,9 @@ class Load:
     """Processor time that others took, from when this is made until `shares` is asked for."""
 
     def __init__(self) -> None:
-        self._wall, self._own, self._times = (
-            time.monotonic(),
-            time.process_time(),
-            _busy_and_steal(),
-        )
+        self._wall = time.monotonic()
+        self._own = time.process_time()
+        self._times = _busy_and_steal()
 
     def shares(self) -> dict[str, float | None]:
         """Shares of all logical cores that `other` processes and, on a virtual machine, its host
