@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# those that this platform has packages for; `make ENGINES=` installs none
+ENGINES ?= [onnxruntime,openvino]
 SNAKEMAKE := $(BIN)/snakemake --cores 1 --rerun-incomplete
 
 .PHONY: report smoke retry recover test
@@ -35,7 +37,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q -e . -c constraints.txt
+	$(BIN)/python -m pip install -q -e '.$(ENGINES)' -c constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -37,8 +37,8 @@ class Slower(Eager):
         return table
 
 
-def load(models, device):
-    return Slower(models, device)
+def load(models, device, options):
+    return Slower(models, device, options)
 '''
 
 

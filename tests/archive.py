@@ -204,6 +204,7 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
             "threads_used": 4,
             "import_seconds": 2.25 + number,
             "load_seconds": 0.5 + number,
+            "export_seconds": None,
             "peak_rss_bytes": (900 + number) * 2**20,
             "peak_device_bytes": None if device == "cpu" else 300 * 2**20,
         }

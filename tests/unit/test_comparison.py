@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from effdet_bench.comparison import Comparison, compare, margin, verdict
 
 latency = st.integers(min_value=1, max_value=10**12)
-rounds = st.dictionaries(st.integers(1, 8), st.lists(latency, min_size=1, max_size=9), min_size=1)
+rounds = st.dictionaries(st.integers(1, 8), st.lists(latency, min_size=3, max_size=3), min_size=1)
 # spread of rounds, and of requests within one: on a shared machine in a calm hour, on a quiet one
 NOISE = (0.03, 0.005)
 
@@ -51,15 +51,22 @@ def test_comparing_the_other_way_round_inverts(ours, theirs):
 
 
 @given(rounds, st.integers(2, 50))
-def test_the_ratio_scales_and_order_within_a_round_does_not_matter(mode, factor):
+def test_the_ratio_scales_and_the_order_of_pairs_does_not_matter(mode, factor):
     longer = {k: [factor * value for value in values[::-1]] for k, values in mode.items()}
-    found = compare(longer, mode)
+    found = compare(longer, {k: values[::-1] for k, values in mode.items()})
     assert found.ratio == pytest.approx(1 / factor)
     assert found.low is None or found.half_width == pytest.approx(0, abs=1e-6)
 
 
+def test_what_both_of_a_pair_meet_cancels():
+    """The machine becomes 30 % slower after two of three requests, for both modes."""
+    found = compare({1: [10, 10, 13]}, {1: [20, 20, 26]})
+    assert found.ratio == pytest.approx(2)
+    assert compare({1: [10, 10, 99]}, {1: [20, 20, 20]}).ratio == pytest.approx(2)
+
+
 def test_the_interval_is_students():
-    """Ratios of medians e^0, e^0.1 and e^0.2: mean 0.1, standard error 0.1/√3, t = 4.3027."""
+    """Ratios of rounds e^0, e^0.1 and e^0.2: mean 0.1, standard error 0.1/√3, t = 4.3027."""
     theirs = {k: [1e9 * math.exp(0.1 * k)] for k in range(3)}
     found = compare({k: [1e9] for k in range(3)}, theirs)
     assert found.ratio == pytest.approx(math.exp(0.1))
@@ -69,7 +76,7 @@ def test_the_interval_is_students():
 
 def test_only_common_rounds_count():
     found = compare({1: [10], 2: [10], 3: [99]}, {1: [20], 2: [20], 4: [1]})
-    assert (found.ratio, found.rounds) == (2, 2)
+    assert (found.ratio, found.rounds) == (pytest.approx(2), 2)
     assert compare({1: [10]}, {2: [10]}) is None
 
 
@@ -122,5 +129,5 @@ def test_a_slowdown_of_a_tenth_is_found_and_none_is_invented(noise):
         for slower, verdicts in counts.items():
             verdicts.append(verdict(simulated(generator, slower, noise), least))
     assert counts[1.1].count("SLOWER") >= 450
-    assert counts[1.01].count("FASTER") == 0
+    assert counts[1.01].count("FASTER") <= 5  # intervals at 95 % err at times, the margin at few
     assert counts[1.0].count("SLOWER") + counts[1.0].count("FASTER") <= 25

@@ -36,6 +36,14 @@ def test_another_process_is_seen_and_our_own_work_is_not():
     assert both["other"] > own["other"] + 0.5 / conditions.psutil.cpu_count()
 
 
+def test_work_of_our_children_is_ours():
+    child = subprocess.Popen([sys.executable, "-c", busy(3)])
+    seen, ours = conditions.Load(), conditions.Load([child.pid])
+    time.sleep(1.2)
+    assert seen.shares()["other"] > ours.shares()["other"] + 0.5 / conditions.psutil.cpu_count()
+    child.kill()
+
+
 def test_a_short_span_tells_nothing():
     assert conditions.Load().shares() == {"other": None, "steal": None}
 

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from effdet_bench.config import SHIPPED_PHOTOS, engine_names, known_models, resolve, timing_jobs
+from effdet_bench.config import SHIPPED_PHOTOS, known_models, resolve
 from effdet_bench.errors import BenchError
+from effdet_bench.modes import MODES, engine_names, export_of
 from effdet_bench.records import load_schema
 from helpers import ROOT
 
@@ -30,7 +31,7 @@ def test_auto_is_resolved_for_this_machine():
 
 
 def test_every_engine_and_model_is_known_without_importing_torch():
-    assert engine_names() == ["eager", "invalid"]
+    assert {"eager", "invalid", "onnxruntime", "openvino"} <= set(engine_names())
     assert {"tf_efficientdet_d0", "tf_efficientdet_lite0", "efficientdet_d0"} <= set(known_models())
 
 
@@ -51,14 +52,28 @@ def test_every_engine_and_model_is_known_without_importing_torch():
         ({"devices": ["cpu", "cpu"]}, ["devices is ['cpu', 'cpu']", "each once"]),
         ({"devices": "cpu"}, ["devices is 'cpu'", "auto, or a list"]),
         ({"modes": []}, ["modes is []", "at least one"]),
-        ({"modes": [{"name": "a"}]}, ["modes[0]", "both given"]),
+        ({"modes": [{"name": "a"}]}, ["modes[0]", "{name, engine, and its options}"]),
         ({"modes": [{"name": "A b", "engine": "eager"}]}, ["modes[0].name is 'A b'", "lower-case"]),
         ({"modes": [{"name": "a", "engine": "egaer"}]}, ["'egaer'", "did you mean 'eager'?"]),
         (
             {"modes": [{"name": "a", "engine": "eager", "fuse": 1}]},
-            ["unknown key 'fuse'", "modes[0]"],
+            ["modes[0] has the option 'fuse'", "did you mean 'fused'?"],
         ),
         ({"modes": [{"name": "a", "engine": "eager"}] * 2}, ["modes names 'a' twice"]),
+        ({"modes": ["fussed"]}, ["modes[0] is 'fussed'", "did you mean 'fused'?"]),
+        ({"modes": "every"}, ["modes is 'every'", "all, or a list"]),
+        (
+            {"modes": [{"name": "a", "engine": "eager", "precision": "int9"}]},
+            ["modes[0].precision is 'int9'", "fp32, bf16"],
+        ),
+        (
+            {"modes": [{"name": "baseline", "engine": "eager", "fused": True}]},
+            ["baseline", "without options"],
+        ),
+        (
+            {"modes": [{"name": "a", "engine": "invalid", "fused": True}]},
+            ["modes[0] has the option 'fused'", "takes no options"],
+        ),
         ({"modes": [{"name": "baseline", "engine": "invalid"}]}, ["baseline", "engine eager"]),
         ({"ensemble": []}, ["ensemble is []", "at least one"]),
         ({"ensemble": ["tf_efficientdet_d0"] * 2}, ["ensemble names 'tf_efficientdet_d0' twice"]),
@@ -87,21 +102,19 @@ def test_an_ensemble_entry_may_name_a_file_of_the_users():
     assert resolve(config(ensemble=[entry]))["ensemble"] == [entry]
 
 
-def test_modes_are_shuffled_within_a_round_and_a_mode_more_moves_no_other():
-    settings = {"seed": 3, "rounds": 5, "devices": ["cpu", "cuda"]}
-    settings["modes"] = [{"name": name} for name in "abcd"]
-    jobs = timing_jobs(settings)
-    assert [job["round"] for job in jobs] == [str(k) for k in range(1, 6) for _ in range(8)]
-    rounds = [tuple((j["device"], j["mode"]) for j in jobs[8 * k : 8 * k + 8]) for k in range(5)]
-    assert len(set(rounds)) == 5
-    assert all(len(set(one)) == 8 for one in rounds)
-    assert timing_jobs(settings) == jobs
-    assert timing_jobs(settings | {"seed": 4}) != jobs
-    more = timing_jobs(settings | {"modes": [*settings["modes"], {"name": "e"}]})
-    assert [job for job in more if job["mode"] != "e"] == jobs
-
-
 def test_the_twin_follows_its_baseline():
     names = [mode["name"] for mode in resolve({})["modes"]]
-    assert names == ["baseline", "baseline-twin", "invalid"]
+    assert names[:3] == ["baseline", "baseline-twin", "invalid"]
     assert "baseline-twin" not in [m["name"] for m in resolve({"twin": False})["modes"]]
+
+
+def test_all_is_every_mode_that_is_shipped():
+    named = resolve(config(modes=list(yaml.safe_load(MODES.read_text()))))
+    assert resolve(config(modes="all")) == named
+
+
+def test_modes_share_an_export_that_serves_both():
+    modes = {mode["name"]: export_of(mode, "cpu") for mode in resolve(config(modes="all"))["modes"]}
+    assert modes["baseline"] is None
+    assert modes["openvino"] == modes["openvino-bf16"]
+    assert modes["openvino"]["name"] == "openvino-cpu-fp32-fused"

@@ -12,10 +12,7 @@ from helpers import Workspace
 
 
 def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
-    """Sends `how` to the whole process group of a run once its second timing job has begun.
-
-    Seed 0 runs `invalid` first and then `baseline`, in its first round.
-    """
+    """Sends `how` to the whole process group of a run once its second round has begun."""
     running = subprocess.Popen(
         workspace.command("--cores", "1", *args),
         cwd=workspace.path,
@@ -26,7 +23,7 @@ def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
         # a shell that runs the tests in the background has Ctrl-C ignored, and all below it
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    second = workspace.results / "timing" / "cpu" / "baseline" / "round-1" / ".requests.csv"
+    second = workspace.results / "timing" / "cpu" / "baseline" / "round-2" / ".requests.csv"
     deadline = time.monotonic() + 240
     while not second.exists():
         assert running.poll() is None
@@ -38,9 +35,9 @@ def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
 
 def test_a_killed_run_is_gone_on_with(workspace):
     interrupt(workspace, signal.SIGKILL)
-    first = workspace.results / "timing" / "cpu" / "invalid" / "round-1" / "requests.csv"
+    first = workspace.results / "timing" / "cpu" / "baseline" / "round-1" / "requests.csv"
     measured = first.read_text()
-    assert not (workspace.results / "timing/cpu/baseline/round-1/requests.csv").exists()
+    assert not (workspace.results / "timing/cpu/baseline/round-2/requests.csv").exists()
     assert "LockException" in workspace.snakemake().stdout
     assert workspace.snakemake("--unlock").returncode == 0
     done = workspace.snakemake("--rerun-incomplete")
@@ -51,7 +48,7 @@ def test_a_killed_run_is_gone_on_with(workspace):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_second_measurement_leaves_the_first(finished, how):
-    folder = finished.results / "timing" / "cpu" / "baseline" / "round-1"
+    folder = finished.results / "timing" / "cpu" / "baseline" / "round-2"
     measured = (folder / "requests.csv").read_text()
     more = ("--config", "requests=5")
     interrupt(finished, how, *more)

@@ -14,6 +14,7 @@ STEPS = {
     "photos": ("effdet_bench.photos", "check the photos and record them"),
     "annotations": ("effdet_bench.annotations", "check and keep COCO annotations of the photos"),
     "reference": ("effdet_bench.reference", "compute what answers are judged against"),
+    "export": ("effdet_bench.export", "export one model for an engine"),
     "roofline": ("effdet_bench.roofline", "measure a device's ceilings and bound the request"),
     "timing": ("effdet_bench.timing", "time one device, mode and round"),
     "retry": ("effdet_bench.retry", "forget timing jobs that did not complete"),

@@ -30,14 +30,16 @@ def compare(
 ) -> Comparison | None:
     """Compares latencies by round: above 1 where `ours` is faster; `None` without a common round.
 
-    The geometric mean over rounds of the ratio of medians, with Student's t-interval of the mean of
-    its logarithm. Requests of a round are not independent, so rounds are what is counted (Kalibera
-    and Jones, "Rigorous benchmarking in reasonable time", 2013).
+    Requests of a round pair up: the same number carried the same photo, a turn apart. A round's
+    ratio is the median over its pairs, and what is returned the geometric mean over rounds, with
+    Student's t-interval of the mean of its logarithm. Requests of a round are not independent, so
+    rounds are what is counted (Kalibera and Jones, "Rigorous benchmarking in reasonable time",
+    2013).
     """
     common = sorted(ours.keys() & theirs.keys())
     if not common:
         return None
-    logs = np.log([np.median(theirs[k]) / np.median(ours[k]) for k in common])
+    logs = np.array([np.median(np.log(theirs[k]) - np.log(ours[k])) for k in common])
     ratio = float(np.exp(logs.mean()))
     if len(logs) == 1:
         return Comparison(ratio, None, None, None, 1)

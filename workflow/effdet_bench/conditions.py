@@ -5,10 +5,12 @@ timing causes the spikes that it looks for.
 """
 
 import contextlib
+import os
 import platform
 import statistics
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -39,17 +41,21 @@ def drift_probe(device: torch.device) -> float:
 
 
 class Load:
-    """Processor time that others took, from when this is made until `shares` is asked for."""
+    """Processor time that others took, from when this is made until `shares` is asked for.
 
-    def __init__(self) -> None:
+    Others are all but this process and its children, of which those that run are named by `pids`.
+    """
+
+    def __init__(self, pids: Iterable[int] = ()) -> None:
+        self._pids = list(pids)
         self._wall = time.monotonic()
-        self._own = time.process_time()
+        self._own = self._own_seconds()
         self._times = _busy_and_steal()
 
     def shares(self) -> dict[str, float | None]:
         """Shares of all logical cores that `other` processes and, on a virtual machine, its host
         (`steal`) took. `None` where the span was too short or the system does not tell."""
-        wall, own = time.monotonic() - self._wall, time.process_time() - self._own
+        wall, own = time.monotonic() - self._wall, self._own_seconds() - self._own
         if wall < LOAD_SECONDS:
             return {"other": None, "steal": None}
         capacity = wall * (psutil.cpu_count() or 1)
@@ -61,6 +67,14 @@ class Load:
             "other": round(max(0.0, busy - own) / capacity, 4),
             "steal": None if steal is None else round(steal / capacity, 4),
         }
+
+    def _own_seconds(self) -> float:
+        seconds = sum(os.times()[:4])  # children that have ended are in it
+        for pid in self._pids:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = psutil.Process(pid).cpu_times()
+                seconds += times.user + times.system
+        return seconds
 
 
 def _busy_and_steal() -> tuple[float, float | None]:

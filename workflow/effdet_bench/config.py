@@ -3,19 +3,17 @@
 Every mistake ends in one sentence that names the key, the value and what is allowed.
 """
 
-import ast
 import copy
-import hashlib
-import pkgutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from effdet_bench import engines, machine
+from effdet_bench import machine
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.modes import assigned, read_modes
 from effdet_bench.names import BASELINE, TWIN
 from effdet_bench.records import load_schema
 
@@ -25,7 +23,8 @@ SHIPPED_PHOTOS = Path(__file__).parents[1] / "resources" / "photos"
 def resolve(config: dict[str, Any]) -> dict[str, Any]:
     """Checks `config` and returns a copy with every default and `auto` replaced by its value.
 
-    Ensemble entries become `{model, file, sha256}`, the latter two `None` for a plain name.
+    Ensemble entries become `{model, file, sha256}`, the latter two `None` for a plain name, and
+    modes `{name, engine, options}`.
 
     Raises:
         BenchError: a key, type or value is wrong.
@@ -37,8 +36,8 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
     config = _with_defaults(config, schema)
     config["ensemble"] = [_ensemble_entry(entry) for entry in config["ensemble"]]
     _refuse_duplicates("ensemble", [entry["model"] for entry in config["ensemble"]])
+    config["modes"] = read_modes(config["modes"])
     _refuse_duplicates("modes", [mode["name"] for mode in config["modes"]])
-    _check_engines(config["modes"])
     _check_models(config)
     for key, resolved in (
         ("devices", machine.devices),
@@ -55,50 +54,19 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         )
     names = [mode["name"] for mode in config["modes"]]
     if config["twin"] and BASELINE in names:
-        config["modes"].insert(names.index(BASELINE) + 1, {"name": TWIN, "engine": "eager"})
+        place = names.index(BASELINE)
+        config["modes"].insert(place + 1, config["modes"][place] | {"name": TWIN})
     return config
 
 
-def timing_jobs(config: dict[str, Any]) -> list[dict[str, str]]:
-    """Device, mode and round of every timing job of a resolved `config`, in running order.
-
-    Round by round, so that a drift of the machine meets every mode alike; within a round shuffled
-    by `seed`, so that no mode always follows the same other. A mode added leaves the order of the
-    others as it was.
-    """
-
-    def shuffled(job: dict[str, str]) -> bytes:
-        return hashlib.sha256(f"{config['seed']} {sorted(job.items())}".encode()).digest()
-
-    return [
-        job
-        for round in range(1, config["rounds"] + 1)
-        for job in sorted(
-            (
-                {"device": device, "mode": mode["name"], "round": str(round)}
-                for device in config["devices"]
-                for mode in config["modes"]
-            ),
-            key=shuffled,
-        )
-    ]
-
-
-def engine_names() -> list[str]:
-    """The engines there are: the modules of `effdet_bench.engines`."""
-    return [module.name for module in pkgutil.iter_modules(engines.__path__)]
-
-
 def known_models() -> list[str]:
-    """Model names in the installed effdet, read from its source: importing it takes seconds."""
+    """Model names in the installed effdet."""
     package = find_spec("effdet")
     if package is None or package.origin is None:
         return []
-    tree = ast.parse((Path(package.origin).parent / "config" / "model_config.py").read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "efficientdet_model_param_dict":
-            return [keyword.arg for keyword in node.value.keywords]
-    return []
+    where = Path(package.origin).parent / "config" / "model_config.py"
+    value = assigned(where, "efficientdet_model_param_dict")
+    return [keyword.arg for keyword in value.keywords] if value else []
 
 
 def _sentence(error: ValidationError) -> str:
@@ -149,26 +117,6 @@ def _refuse_duplicates(key: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise BenchError(f"config: {key} names {name!r} twice; each name must be its own.")
-
-
-def _check_engines(modes: list[dict]) -> None:
-    known = engine_names()
-    for index, mode in enumerate(modes):
-        if mode["engine"] not in known:
-            raise BenchError(
-                f"config: modes[{index}].engine is {mode['engine']!r}, but must be "
-                f"one of {', '.join(known)}{did_you_mean(mode['engine'], known)}."
-            )
-        if mode["name"] == TWIN:
-            raise BenchError(
-                f"config: modes[{index}] is named {TWIN}, which the setting `twin` adds by itself; "
-                "give it another name."
-            )
-        if mode["name"] == BASELINE and mode["engine"] != "eager":
-            raise BenchError(
-                f"config: modes[{index}] is named baseline, which must have the engine eager, "
-                f"not {mode['engine']!r}; give it another name."
-            )
 
 
 def _check_models(config: dict) -> None:

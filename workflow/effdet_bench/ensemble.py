@@ -3,10 +3,11 @@
 import io
 import pickle
 from dataclasses import dataclass
+from pathlib import Path
 
 import effdet
 import torch
-from effdet.anchors import Anchors
+from effdet.anchors import Anchors, get_feat_sizes
 from effdet.config.model_config import efficientdet_model_param_dict
 from effdet.data.transforms import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
@@ -18,7 +19,8 @@ class Model:
     """One network of the ensemble and what a request needs to know of it.
 
     `image_size` is (height, width) in pixels; `mean` and `std` are of RGB in [0, 1]; `anchors` is
-    float32 [anchors, 4] in yxyx pixels of the network's input.
+    float32 [anchors, 4] in yxyx pixels of the network's input. `export` is the folder of what an
+    engine's export made of the network, where it has one.
     """
 
     name: str
@@ -27,12 +29,19 @@ class Model:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     anchors: torch.Tensor
+    export: Path | None = None
 
     @property
     def anchors_per_cell(self) -> int:
         """Anchors at each cell of a feature level, each with a box and a score for every class."""
         config = self.network.config
         return config.num_scales * len(config.aspect_ratios)
+
+    @property
+    def cells(self) -> list[tuple[int, int]]:
+        """(height, width) of every feature level."""
+        config = self.network.config
+        return get_feat_sizes(self.image_size, config.max_level)[config.min_level :]
 
 
 def build_model(name: str) -> Model:

@@ -16,3 +16,12 @@ def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for a near miss of one of `choices`, else nothing."""
     near = difflib.get_close_matches(str(value), list(choices), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def outcome_of(error: Exception) -> dict[str, str]:
+    """`outcome` (`unavailable` or `failed`) and `reason` for a record, of what ended a job."""
+    if isinstance(error, BenchError):
+        outcome = "unavailable" if isinstance(error, UnavailableError) else "failed"
+        return {"outcome": outcome, "reason": str(error)}
+    text = " ".join(str(error).split())[:300]
+    return {"outcome": "failed", "reason": f"{type(error).__name__}: {text}"}

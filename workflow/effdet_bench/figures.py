@@ -2,6 +2,7 @@
 
 import argparse
 import io
+from pathlib import Path
 
 import matplotlib
 
@@ -43,6 +44,29 @@ def roofline(summary: dict) -> Figure:
         panels[0, 0].axis("off")
     figure.tight_layout()
     return figure
+
+
+def ablation(summary: dict) -> Figure:
+    """The median latency at every step of the ablation, and what the step bought."""
+    steps = summary["ablation"]
+    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.45 * max(len(steps), 2)))
+    names = [f"{step['device'].upper()} {step['mode']}" for step in steps]
+    bars = axes.barh(names, [step["p50_ms"] for step in steps], color=COLOURS[0])
+    labels = [_step_label(step) for step in steps]
+    axes.bar_label(bars, labels, padding=4)
+    axes.margins(x=0.3)
+    axes.invert_yaxis()
+    axes.set(xlabel="latency of a request, p50, ms", title="What each step buys")
+    if not steps:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no two steps were measured", ha="center", transform=axes.transAxes)
+    figure.tight_layout()
+    return figure
+
+
+def _step_label(step: dict) -> str:
+    label = f"{step['p50_ms']:,.0f} ms"
+    return label if step["step"] is None else f"{label}, {step['step']['ratio']:.2f}x the one above"
 
 
 def _panel(axes: Axes, roof: dict, rows: list[dict]) -> None:
@@ -94,12 +118,13 @@ def _label(axes: Axes, text: str, at: tuple, offset: tuple, align: str) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--summary", required=True, help="summary.json")
-    parser.add_argument("--roofline", required=True, help="the figure to write, .svg")
+    parser.add_argument("--output", required=True, help="folder for the figures, .svg")
 
 
 def run(args: argparse.Namespace) -> None:
     summary = records.read_json(args.summary, "summary")
-    buffer = io.BytesIO()
-    with plt.rc_context(STYLE):
-        roofline(summary).savefig(buffer, format="svg", metadata={"Date": None})
-    records.write_bytes(args.roofline, buffer.getvalue())
+    for draw in (roofline, ablation):
+        buffer = io.BytesIO()
+        with plt.rc_context(STYLE):
+            draw(summary).savefig(buffer, format="svg", metadata={"Date": None})
+        records.write_bytes(Path(args.output) / f"{draw.__name__}.svg", buffer.getvalue())

@@ -14,22 +14,44 @@ from effdet_bench.jobs import Job, read_jobs
 from effdet_bench.summary import p50, place
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+ACCELERATORS = {"cuda", "mps"}
 RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
 
-# What the field tries, the engines or devices of a result that show that it was measured, and the
-# kind of machine that it concerns: on others the report is silent about it.
+# What the field tries: the kind of machine that it concerns (on others the report is silent about
+# it), and how to tell a row that shows it from its device, engine and options.
 ROADMAP = (
-    ("Device selection", "an accelerator in place of the CPU", {"cuda", "mps"}, "accelerator"),
-    ("Layout and fusion", "channels-last, BatchNorm folded, BiFPN rewritten", set(), None),
-    ("Compilation", "`torch.compile`", {"compile"}, None),
-    ("Batching of models", "`torch.vmap`, grouped convolutions", set(), None),
-    ("Concurrency", "the ensemble's models side by side", set(), None),
-    ("16-bit arithmetic", "bfloat16 or float16", set(), None),
-    ("INT8 quantisation", "calibrated on photos that are not the timed ones", set(), None),
-    ("ONNX Runtime", "the networks exported to ONNX", {"onnxruntime"}, None),
-    ("OpenVINO", "the networks converted to it", {"openvino"}, None),
-    ("TensorRT", "the networks compiled for NVIDIA GPUs", {"tensorrt"}, "cuda"),
-    ("Core ML", "the networks converted for Apple devices", {"coreml"}, "mps"),
+    (
+        "Device selection",
+        "an accelerator in place of the CPU",
+        "accelerator",
+        {"device": ACCELERATORS},
+    ),
+    ("Layout", "channels-last", None, {"channels_last": {True}}),
+    (
+        "Fusion",
+        "BatchNorm folded, BiFPN rewritten, exact top-k",
+        None,
+        {"fused": {"network", True}},
+    ),
+    ("Compilation", "`torch.compile`", None, {"engine": {"compile"}}),
+    (
+        "Batching of models",
+        "`torch.vmap`, grouped convolutions",
+        None,
+        {"engine": {"vmap", "grouped"}},
+    ),
+    ("Concurrency", "the ensemble's models side by side", None, {"parallel": {True}}),
+    ("16-bit arithmetic", "bfloat16 or float16", None, {"precision": {"bf16", "fp16"}}),
+    (
+        "INT8 quantisation",
+        "calibrated on photos that are not the timed ones",
+        None,
+        {"precision": {"int8"}},
+    ),
+    ("ONNX Runtime", "the networks exported to ONNX", None, {"engine": {"onnxruntime"}}),
+    ("OpenVINO", "the networks converted to it", None, {"engine": {"openvino"}}),
+    ("TensorRT", "the networks compiled for NVIDIA GPUs", "cuda", {"engine": {"tensorrt"}}),
+    ("Core ML", "the networks converted for Apple devices", "mps", {"engine": {"coreml"}}),
 )
 
 
@@ -103,7 +125,7 @@ def context(
         "requests_for": lambda needs: -(-needs // summary["rounds"]),
         "roadmap": [
             {"name": name, "what": what, "measured": [r for r in valid if _shows(r, signs)]}
-            for name, what, signs, concerns in ROADMAP
+            for name, what, concerns, signs in ROADMAP
             if concerns is None or concerns in kinds
         ],
     }
@@ -165,8 +187,9 @@ def _raw(latencies_ns: list[int]) -> str:
     return ", ".join(f"{latency / 1e6:.2f}" for latency in latencies_ns[:RAW_VALUES])
 
 
-def _shows(row: dict, signs: set[str]) -> bool:
-    return bool(signs & {row["device"], row["engine"]})
+def _shows(row: dict, signs: dict[str, set]) -> bool:
+    told = row | row["options"]
+    return all(told.get(key) in values for key, values in signs.items())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -93,20 +93,25 @@ class Answer(NamedTuple):
 
 
 def serve(engine: Engine, encoded: bytes, mark: Mark = no_mark) -> Answer:
-    """Serves one request with every model of the ensemble, one after the other.
+    """Serves one request with every model of the ensemble, as `engine.map` goes through them.
 
     `mark(stage, model)` is called when a stage has been issued; `model` is empty for `decode`.
+    Where stages are marked, models come one after the other.
     """
     image = decode(encoded)
     mark("decode", "")
-    answer = Answer([], [])
-    for index, model in enumerate(engine.models):
+
+    def ask(index: int) -> tuple[np.ndarray, Outputs]:
+        model = engine.models[index]
         model_input = preprocess(image, model, engine.device)
         mark("preprocess", model.name)
         outputs = engine.forward(index, model_input.pixels)
         mark("forward", model.name)
         detections = engine.postprocess(index, outputs, model_input.scale, model_input.size)
-        answer.tables.append(detections.cpu().numpy())
-        answer.outputs.append(outputs)
+        table = detections.cpu().numpy()
         mark("postprocess", model.name)
-    return answer
+        return table, outputs
+
+    through = engine.map if mark is no_mark else map
+    tables, outputs = zip(*through(ask, range(len(engine.models))), strict=True)
+    return Answer(list(tables), list(outputs))

@@ -5,36 +5,37 @@
 
 import argparse
 import itertools
-import statistics as std
+from collections.abc import Sequence
 
 import pandas as pd
 
-from effdet_bench import comparison, records
+from effdet_bench import comparison, costs, records
 from effdet_bench.errors import BenchError
 from effdet_bench.jobs import Job, read_jobs
 from effdet_bench.names import BASELINE, FLOOR_ENGINE, TWIN
 from effdet_bench.stability import Round, find_doubts, tukey_outliers
 from effdet_bench.statistics import describe, percentile_intervals
 
-MODEL_STAGES = ("preprocess", "forward", "postprocess")
 INTERVALS = {"p50": 50, "p90": 90}
 JUDGED = ("verdict", "failed", "reason", "tolerance", "models", "accuracy")
 
 
-def summarise(jobs: list[Job], validity: list[dict], rooflines: list[dict]) -> dict:
+def summarise(
+    jobs: list[Job], validity: list[dict], rooflines: list[dict], ablation: Sequence[str] = ()
+) -> dict:
     """The summary of one machine's `jobs`, which share an ensemble and settings.
 
     Rows come in the order of the jobs, one per device and mode. Figures are of all timed requests
     of the completed rounds. Only rows whose answers are valid are ranked and compared, with
     `baseline` on the first device that has it. `validity` and `rooflines` are the records of those
-    steps.
+    steps, `ablation` modes that each add something to the one before.
 
     Raises:
-        BenchError: jobs disagree about machine or ensemble.
+        BenchError: jobs disagree about machine, ensemble or number of requests.
     """
     first = jobs[0].record
     for job in jobs:
-        for key in ("machine", "ensemble"):
+        for key in ("machine", "ensemble", "requests"):
             if job.record[key] != first[key]:
                 raise BenchError(
                     f"jobs disagree about {key}: {job.label} and {jobs[0].label} were not measured "
@@ -47,9 +48,11 @@ def summarise(jobs: list[Job], validity: list[dict], rooflines: list[dict]) -> d
     roofs = {one["device"]: one for one in rooflines}
     rows = [_row(group, judged[key]) for key, group in groups.items()]
     baseline = next((row for row in rows if row["mode"] == BASELINE and row["ranked"]), None)
-    _compare(rows, baseline, jobs)
+    rounds = _latencies_by_round(jobs)
+    _compare(rows, baseline, rounds)
     for row in rows:
         row["bound"] = _bound(row, roofs.get(row["device"]))
+        row["break_even_requests"] = baseline and costs.break_even(row, baseline)
     return {
         "machine": first["machine"],
         "ensemble": first["ensemble"],
@@ -63,6 +66,9 @@ def summarise(jobs: list[Job], validity: list[dict], rooflines: list[dict]) -> d
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
         "gaps": _gaps(rows, baseline),
+        "ablation": [
+            step for device in roofs for step in _ablation(rows, rounds, device, ablation)
+        ],
         "rows": rows,
     }
 
@@ -81,7 +87,7 @@ def to_table(summary: dict) -> pd.DataFrame:
         line |= {f"speedup_{k}": versus.get(k) for k in comparison.Comparison._fields[:3]}
         line["verdict"] = versus.get("verdict")
         line |= {key: bound.get(key) for key in ("bound_ms", "request_over_bound")}
-        line |= {key: row[key] for key in ("load_seconds", "first_request_ms", "peak_rss_bytes")}
+        line |= {key: row[key] for key in (*costs.OF_START, "break_even_requests")}
         line["doubts"] = " ".join(doubt["kind"] for doubt in row["doubts"])
         lines.append(line)
     return pd.DataFrame(lines)
@@ -119,8 +125,8 @@ def _row(group: list[Job], judged: dict) -> dict:
         "latency": _latency(completed),
         "rounds": [_round(job) for job in completed],
         "doubts": [doubt._asdict() for doubt in _doubts(completed)],
-        "stages": _stages(completed),
-        **_costs(completed),
+        "stages": costs.stages(completed),
+        **costs.of_start(completed),
     }
 
 
@@ -157,50 +163,6 @@ def _doubts(completed: list[Job]) -> list:
     return find_doubts(rounds)
 
 
-def _costs(completed: list[Job]) -> dict:
-    """What a process pays once: medians over rounds, for memory the largest."""
-    if not completed:
-        names = ("import_seconds", "load_seconds", "first_request_ms", "peak_rss_bytes")
-        return dict.fromkeys((*names, "peak_device_bytes"))
-    kept = [job.record for job in completed]
-    on_device = [record["peak_device_bytes"] for record in kept]
-    return {
-        "import_seconds": std.median(record["import_seconds"] for record in kept),
-        "load_seconds": std.median(record["load_seconds"] for record in kept),
-        "first_request_ms": std.median(job.requests["latency_ns"].iloc[0] for job in completed)
-        / 1e6,
-        "peak_rss_bytes": max(record["peak_rss_bytes"] for record in kept),
-        "peak_device_bytes": None if None in on_device else max(on_device),
-    }
-
-
-def _stages(completed: list[Job]) -> dict | None:
-    """Mean milliseconds per stage and model of the separate pass, and each model's share of it.
-
-    Means, because they add up. Outside `models`, a stage is the sum over all models.
-    """
-    if not completed:
-        return None
-    rows = pd.concat([job.stages for job in completed])
-    means = rows.groupby(["stage", "model"])["duration_ns"].mean() / 1e6
-    request = float(means.sum())
-    models = []
-    for entry in completed[0].record["ensemble"]:
-        name = entry["model"]
-        parts = {f"{stage}_ms": float(means[stage, name]) for stage in MODEL_STAGES}
-        total = sum(parts.values())
-        models.append({"model": name, **parts, "total_ms": total, "share": total / request})
-    decode = float(means["decode", ""])
-    return {
-        "requests": len(rows[rows["stage"] == "decode"]),
-        "decode_ms": decode,
-        "decode_share": decode / request,
-        "models": models,
-        **{f"{stage}_ms": sum(model[f"{stage}_ms"] for model in models) for stage in MODEL_STAGES},
-        "request_ms": request,
-    }
-
-
 def _bound(row: dict, roof: dict | None) -> dict | None:
     """The bound of a request in the row's precision, and how far above it the row is."""
     if row["latency"] is None or row["floor"] or roof is None or "request" not in roof:
@@ -213,16 +175,34 @@ def _bound(row: dict, roof: dict | None) -> dict | None:
     }
 
 
-def _compare(rows: list[dict], baseline: dict | None, jobs: list[Job]) -> None:
-    """Adds to every valid row how it compares with `baseline`, and to its twin with itself.
-
-    A twin is compared with the baseline of its own device: that is the device's noise floor.
-    """
+def _latencies_by_round(jobs: list[Job]) -> dict[tuple[str, str], dict[int, list[int]]]:
+    """Timed latencies of completed jobs, by device and mode, and then by round."""
     rounds: dict[tuple[str, str], dict[int, list[int]]] = {}
     for job in jobs:
         if job.completed:
             key = job.record["device"], job.record["mode"]
             rounds.setdefault(key, {})[job.record["round"]] = job.timed
+    return rounds
+
+
+def _ablation(rows: list[dict], rounds: dict, device: str, modes: Sequence[str]) -> list[dict]:
+    """Each of `modes` that is ranked on `device`, and how much faster it is than the one before."""
+    ranked = {row["mode"]: row for row in rows if row["ranked"] and row["device"] == device}
+    steps: list[dict] = []
+    for mode in modes:
+        if mode in ranked:
+            before = steps[-1]["mode"] if steps else mode
+            found = comparison.compare(rounds[device, mode], rounds[device, before])
+            step = {"device": device, "mode": mode, "p50_ms": p50(ranked[mode])}
+            steps.append(step | {"step": found._asdict() if steps and found else None})
+    return steps if len(steps) > 1 else []
+
+
+def _compare(rows: list[dict], baseline: dict | None, rounds: dict) -> None:
+    """Adds to every valid row how it compares with `baseline`, and to its twin with itself.
+
+    A twin is compared with the baseline of its own device: that is the device's noise floor.
+    """
 
     def against(row: dict, device: str) -> comparison.Comparison | None:
         theirs = rounds.get((device, BASELINE), {})
@@ -277,6 +257,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", nargs="+", required=True, help="folders of timing jobs")
     parser.add_argument("--validity", nargs="+", required=True, help="records of `validity`")
     parser.add_argument("--rooflines", nargs="+", required=True, help="records of `roofline`")
+    parser.add_argument("--ablation", nargs="*", default=[], help="modes, each a step further")
     parser.add_argument("--json", required=True, help="summary.json to write")
     parser.add_argument("--csv", required=True, help="summary.csv to write")
 
@@ -286,6 +267,7 @@ def run(args: argparse.Namespace) -> None:
         read_jobs(args.jobs),
         [records.read_json(path, "validity") for path in args.validity],
         [records.read_json(path, "roofline") for path in args.rooflines],
+        args.ablation,
     )
     records.write_text(args.csv, to_table(summary).to_csv(index=False))
     records.write_json(args.json, summary, "summary")

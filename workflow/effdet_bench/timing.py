@@ -1,15 +1,13 @@
-"""One timing job: measures in a child process, and leaves a record whatever becomes of the child.
+"""One round of timing jobs on one device: measures every mode, and leaves a record of each.
 
-Two timing jobs of one user never overlap on a machine: both parent and child hold a lock, so that
-it lasts as long as either of them. The parent sleeps in waitpid(2) while the child is timed.
+Two rounds of one user never overlap on a machine: a lock sees to it, which the measuring processes
+inherit where they are forked, so that not even an orphan of a killed run overlaps.
 """
 
 import argparse
 import fcntl
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,8 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from effdet_bench import records
+from effdet_bench.modes import engine_versions, export_of
 from effdet_bench.photos import list_photos
-from effdet_bench.versions import versions
 
 # Snakemake sets these to a rule's threads, capped by --cores; the job sets threads from config
 THREAD_VARIABLES = (
@@ -44,64 +42,61 @@ def lock_timing() -> IO[str]:
     return held
 
 
-def run_job(spec: dict, folder: Path) -> dict:
-    """Measures `spec` (see `measure.measure`) in a child and puts its files into `folder`.
+def run_jobs(specs: dict[str, dict], folders: dict[str, Path], seed: str, label: str) -> dict:
+    """Measures the modes of `specs` side by side, see `rounds.run_round`, into their `folders`.
 
     Returns:
-        What the child found, with `outcome` (`completed`, `unavailable` or `failed`) and `reason`.
+        By mode, what was found, with `outcome`, `reason`, and start and length of the round.
         Requests that were measured before a failure stay in `requests.csv`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, columns in records.RAW_COLUMNS.items():
-        (folder / f".{name}").write_text(",".join(columns) + "\n")
-    result = folder / ".result.json"
-    result.unlink(missing_ok=True)
-    environment = {key: value for key, value in os.environ.items() if key not in THREAD_VARIABLES}
-    command = [sys.executable, "-m", "effdet_bench.measure", json.dumps(spec), str(folder)]
-    with lock_timing() as lock:
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, columns in records.RAW_COLUMNS.items():
+            (folder / f".{name}").write_text(",".join(columns) + "\n")
+    for variable in THREAD_VARIABLES:
+        os.environ.pop(variable, None)
+    with lock_timing():
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         begin = time.monotonic()
-        status = subprocess.run(command, env=environment, pass_fds=[lock.fileno()]).returncode
+        from effdet_bench.rounds import run_round  # and torch, which reads those variables
+
+        imported = time.monotonic() - begin
+        found = run_round(specs, folders, seed, label)
         seconds = time.monotonic() - begin
-    found = {"outcome": "failed", "reason": _death(status)}
-    if result.exists():
-        found = json.loads(result.read_text())
-        result.unlink()
-    for name in records.RAW_COLUMNS:
-        (folder / f".{name}").replace(folder / name)
-    return {"started": started, "job_seconds": round(seconds, 3), **found}
-
-
-def _death(status: int) -> str:
-    if status < 0:
-        return f"The measuring process was killed by {signal.Signals(-status).name}."
-    return f"The measuring process ended with status {status} and left no result; see its log."
+    for folder in folders.values():
+        for name in records.RAW_COLUMNS:
+            (folder / f".{name}").replace(folder / name)
+    for one in found.values():
+        one |= {"started": started, "job_seconds": round(seconds, 3)}
+        if one["outcome"] == "completed":
+            one["import_seconds"] = round(imported, 3)
+    return found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--machine", required=True)
     parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
-    parser.add_argument("--mode", required=True, help="name of the mode, for the record")
-    parser.add_argument("--engine", required=True)
+    parser.add_argument(
+        "--modes", type=json.loads, required=True, help="a list of {name, engine, options}"
+    )
     parser.add_argument("--round", type=int, required=True)
-    parser.add_argument("--requests", type=int, required=True, help="timed requests")
+    parser.add_argument("--rounds", type=int, help="how many there are, for the terminal")
+    parser.add_argument("--requests", type=int, required=True, help="timed requests of each mode")
     parser.add_argument("--warmup", type=int, required=True, help="requests before them")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--photos", required=True, help="folder of JPEG files")
     parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
     parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
     parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of jobs, for the record")
-    parser.add_argument("--job", default="1/1", help="which job of how many, for the terminal")
-    parser.add_argument("--output", required=True, help="folder for what is measured")
+    parser.add_argument("--exports", nargs="*", default=[], help="records of `export`")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of turns")
+    parser.add_argument("--output", required=True, help="folder for DEVICE/MODE/round-ROUND/")
 
 
 def run(args: argparse.Namespace) -> None:
     ensemble = [records.read_json(path, "checkpoint") for path in args.records]
-    spec = {
-        "label": f"[{args.job}] {args.device} {args.mode} round {args.round}",
+    common = {
         "device": args.device,
-        "engine": args.engine,
         "round": args.round,
         "models": [
             {"model": record["model"], "sha256": record["sha256"], "file": file, "reference": made}
@@ -112,24 +107,37 @@ def run(args: argparse.Namespace) -> None:
         "warmup": args.warmup,
         "threads": args.threads,
     }
-    found = run_job(spec, Path(args.output))
+    place = Path(args.output) / args.device
+    folders = {mode["name"]: place / mode["name"] / f"round-{args.round}" for mode in args.modes}
+    specs = {}
+    for mode in args.modes:
+        name = (export_of(mode, args.device) or {}).get("name")
+        made = [path for path in args.exports if Path(path).parent.name == name]
+        specs[mode["name"]] = common | {
+            "engine": mode["engine"],
+            "options": mode["options"],
+            "exports": made,
+        }
+    label = f"{args.device} round {args.round}" + (f" of {args.rounds}" if args.rounds else "")
+    found = run_jobs(specs, folders, f"{args.seed} {args.device} {args.round}", label)
     for record in ensemble:
         del record["schema"], record["schema_version"]
-    job = {
-        "machine": args.machine,
-        "device": args.device,
-        "mode": args.mode,
-        "round": args.round,
-        "engine": args.engine,
-        "options": {},
-        "seed": args.seed,
-        "ensemble": ensemble,
-        "requests": args.requests,
-        "warmup": args.warmup,
-        "threads": args.threads,
-        "versions": versions(),
-        **found,
-    }
-    records.write_json(Path(args.output) / "job.json", job, "job")
-    if job["outcome"] != "completed":
-        print(f"{spec['label']}: {job['outcome']}: {job['reason']}", file=sys.stderr)
+    for mode in args.modes:
+        job = {
+            "machine": args.machine,
+            "device": args.device,
+            "mode": mode["name"],
+            "round": args.round,
+            "engine": mode["engine"],
+            "options": mode["options"],
+            "seed": args.seed,
+            "ensemble": ensemble,
+            "requests": args.requests,
+            "warmup": args.warmup,
+            "threads": args.threads,
+            "versions": engine_versions(mode["engine"]),
+            **found[mode["name"]],
+        }
+        records.write_json(folders[mode["name"]] / "job.json", job, "job")
+        if job["outcome"] != "completed":
+            print(f"{label}: {mode['name']} {job['outcome']}: {job['reason']}", file=sys.stderr)

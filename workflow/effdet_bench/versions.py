@@ -1,15 +1,16 @@
 """Versions that a latency depends on, told without importing any of the packages."""
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("effdet-bench", "torch", "torchvision", "effdet", "timm", "numpy", "pillow")
 
 
-def versions() -> dict[str, str]:
-    """Version of Python and of each package by name, `not installed` where it is not there."""
+def versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """Version of Python, of each package and of `more`; `not installed` where one is not there."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *more):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -9,11 +9,13 @@ from snakemake.logging import logger
 
 try:
     from effdet_bench import config as settings
+    from effdet_bench import modes
     from effdet_bench.checkpoints import sources
     from effdet_bench.checkpoints.catalogue import RELEASE
     from effdet_bench.errors import BenchError
     from effdet_bench.modules import module_files
     from effdet_bench.photos import list_photos
+    from effdet_bench.records import RAW_COLUMNS
     from effdet_bench.versions import versions
 except ImportError as error:
     raise WorkflowError(
@@ -35,12 +37,18 @@ if FALLBACK and CONFIG["weights"] == "auto":
 
 RESULTS = f"results/{CONFIG['machine']}"
 JOB = f"{RESULTS}/timing/{{device}}/{{mode}}/round-{{round}}"
-MODES = {mode["name"]: mode for mode in CONFIG["modes"]}
-
-JOBS = settings.timing_jobs(CONFIG)
+DEVICES = CONFIG["devices"]
+MODES = [mode["name"] for mode in CONFIG["modes"]]
+ROUNDS = range(1, CONFIG["rounds"] + 1)
 RECORDS = [
     f"checkpoints/verified/{source.model}.{source.weights}.json" for source in SOURCES.values()
 ]
+EXPORTS = {
+    export["name"]: export
+    for device in CONFIG["devices"]
+    for mode in CONFIG["modes"]
+    if (export := modes.export_of(mode, device)) is not None
+}
 REFERENCES = [f"{RESULTS}/reference/{model}.json" for model in SOURCES]
 ANNOTATIONS = f"{RESULTS}/annotations.json"
 
@@ -57,10 +65,11 @@ workflow.global_resources["timing"] = 1
 
 
 wildcard_constraints:
-    device="|".join(CONFIG["devices"]),
+    device="|".join(DEVICES),
     mode="|".join(MODES),
     round="[1-9][0-9]*",
     model="|".join(SOURCES),
+    export="|".join(EXPORTS) or "none",
     weights="release|file|synthetic",
 
 
@@ -69,32 +78,21 @@ def step_code(*modules):
     return [os.path.relpath(path) for path in module_files(*modules)]
 
 
-def job_files(name, **wanted):
-    """The file `name` of every timing job, or of those with the `wanted` device and mode.
-
-    By device, mode and round in the order of the settings, whatever the order in which they run.
-    """
-    order = [CONFIG["devices"].index, list(MODES).index, int]
-    jobs = sorted(JOBS, key=lambda job: [rank(job[key]) for rank, key in zip(order, job)])
-    return [f"{JOB}/{name}".format(**job) for job in jobs if wanted.items() <= job.items()]
-
-
-def mode_files(pattern):
-    """`pattern`, with {device} and {mode}, for every device and mode."""
-    return [pattern.format(device=d, mode=mode) for d in CONFIG["devices"] for mode in MODES]
-
-
-def job_number(wildcards):
-    """The place of a timing job in JOBS, from 1."""
-    return JOBS.index(dict(wildcards.items())) + 1
-
-
-def engine_of(wildcards):
-    return MODES[wildcards.mode]["engine"]
+def job_files(name, device=DEVICES, mode=MODES):
+    """The file `name` of every timing job, or of those of one device and mode."""
+    return expand(f"{JOB}/{name}", device=device, mode=mode, round=ROUNDS)
 
 
 def source_of(wildcards):
     return SOURCES[wildcards.model]
+
+
+def record_of(wildcards):
+    return f"checkpoints/verified/{wildcards.model}.{wildcards.weights}.json"
+
+
+def export_of(wildcards):
+    return EXPORTS[wildcards.export]
 
 
 def released_model(wildcards):

@@ -26,7 +26,7 @@ rule annotations:
         ANNOTATIONS,
     log:
         f"{RESULTS}/logs/annotations.log",
-    priority: len(JOBS) + 1
+    priority: len(ROUNDS) + 1
     resources:
         timing=1,
     shell:

@@ -8,13 +8,15 @@ rule figures:
         summary=rules.summary.output.json,
         code=step_code("figures"),
     output:
-        f"{RESULTS}/figures/roofline.svg",
+        expand(f"{RESULTS}/figures/{{name}}.svg", name=["roofline", "ablation"]),
     log:
         f"{RESULTS}/logs/figures.log",
     resources:
         timing=1,
+    params:
+        folder=f"{RESULTS}/figures",
     shell:
-        "python3 -m effdet_bench figures --summary {input.summary:q} --roofline {output:q}"
+        "python3 -m effdet_bench figures --summary {input.summary:q} --output {params.folder:q}"
         " 2>&1 | tee {log} >&2"
 
 

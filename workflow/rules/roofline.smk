@@ -5,7 +5,7 @@ localrules:
 
 rule roofline:
     input:
-        [f"{RESULTS}/roofline/{device}.json" for device in CONFIG["devices"]],
+        expand(f"{RESULTS}/roofline/{{device}}.json", device=DEVICES),
 
 
 rule bound_device:

@@ -1,4 +1,4 @@
-# One timing job per device, mode and round, each in a process of its own, round by round.
+# One timing job per device and round, round by round, each mode in a process of its own.
 localrules:
     timing,
     retry,
@@ -26,47 +26,49 @@ rule environment:
         " 2>&1 | tee {log} >&2"
 
 
-rule time_mode:
+# All modes of a round in one step, as they take turns request by request.
+rule time_round:
     input:
         records=RECORDS,
         checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output,
         references=REFERENCES,
-        code=lambda wildcards: step_code("timing", "measure", f"engines.{engine_of(wildcards)}"),
+        exports=lambda wildcards: [
+            f"exports/{export['name']}/{source.model}.{source.weights}.json"
+            for export in EXPORTS.values()
+            if export["device"] == wildcards.device
+            for source in SOURCES.values()
+        ],
+        code=step_code("timing", *(f"engines.{mode['engine']}" for mode in CONFIG["modes"])),
     # `update` keeps what was measured before until it is replaced, should this job be interrupted.
-    # Not so the record: without it the job counts as not done.
+    # Not so the records: without them the job counts as not done.
     output:
-        requests=update(f"{JOB}/requests.csv"),
-        stages=update(f"{JOB}/stages.csv"),
-        outputs=update(f"{JOB}/outputs.csv"),
-        detections=update(f"{JOB}/detections.csv"),
-        job=f"{JOB}/job.json",
+        raw=update(expand(f"{JOB}/{{file}}", mode=MODES, file=RAW_COLUMNS, allow_missing=True)),
+        jobs=expand(f"{JOB}/job.json", mode=MODES, allow_missing=True),
     log:
-        f"{RESULTS}/logs/timing/{{device}}-{{mode}}-round-{{round}}.log",
-    # The order of JOBS. Numbers are resources, as a param would rerun jobs that only moved.
-    priority: lambda wildcards: len(JOBS) - job_number(wildcards)
+        f"{RESULTS}/logs/timing/{{device}}-round-{{round}}.log",
+    priority: lambda wildcards: len(ROUNDS) - int(wildcards.round)
+    # Their number is a resource, as a param would rerun all rounds for one more.
     resources:
         timing=1,
-        job=job_number,
-        jobs=len(JOBS),
+        rounds=len(ROUNDS),
     params:
         machine=CONFIG["machine"],
-        engine=engine_of,
+        modes=json.dumps(CONFIG["modes"]),
         requests=CONFIG["requests"],
         warmup=CONFIG["warmup"],
         threads=CONFIG["threads"],
         seed=CONFIG["seed"],
         photos=os.path.dirname(PHOTOS[0]),
-        versions=versions(),
-        folder=lambda wildcards, output: os.path.dirname(output.job),
+        versions={mode["engine"]: modes.engine_versions(mode["engine"]) for mode in CONFIG["modes"]},
+        folder=f"{RESULTS}/timing",
     shell:
         "python3 -m effdet_bench timing --machine {params.machine} --device {wildcards.device}"
-        " --mode {wildcards.mode} --engine {params.engine} --round {wildcards.round}"
+        " --modes {params.modes:q} --round {wildcards.round} --rounds {resources.rounds}"
         " --requests {params.requests} --warmup {params.warmup} --threads {params.threads}"
         " --photos {params.photos:q} --records {input.records:q}"
         " --checkpoints {input.checkpoints:q} --references {input.references:q}"
-        " --seed {params.seed} --job {resources.job}/{resources.jobs}"
-        " --output {params.folder:q} 2>&1 | tee {log} >&2"
+        " --exports {input.exports:q} --seed {params.seed} --output {params.folder:q} 2>&1 | tee {log} >&2"
 
 
 # A job that failed or was unavailable left its record, which counts as done: this forgets them.

@@ -5,7 +5,7 @@ localrules:
 
 rule validity:
     input:
-        mode_files(f"{RESULTS}/validity/{{device}}/{{mode}}.json"),
+        expand(f"{RESULTS}/validity/{{device}}/{{mode}}.json", device=DEVICES, mode=MODES),
 
 
 rule judge_mode:

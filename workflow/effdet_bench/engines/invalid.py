@@ -14,8 +14,10 @@ from effdet_bench.postprocess import Outputs
 class Invalid(Engine):
     version = f"effdet-bench {__version__}"
 
-    def __init__(self, models: list[Model], device: torch.device) -> None:
-        super().__init__(models, device)
+    def __init__(
+        self, models: list[Model], device: torch.device, options: dict | None = None
+    ) -> None:
+        super().__init__(models, device, options)
         self._zeros = [_zeros(model, device) for model in models]
 
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
@@ -23,14 +25,11 @@ class Invalid(Engine):
 
 
 def _zeros(model: Model, device: torch.device) -> Outputs:
-    config = model.network.config
-    levels = range(config.min_level, config.max_level + 1)
-    cells = [tuple(-(-side // 2**level) for side in model.image_size) for level in levels]
     return tuple(
-        [torch.zeros(1, model.anchors_per_cell * values, *cell, device=device) for cell in cells]
-        for values in (config.num_classes, 4)
+        [torch.zeros(1, model.anchors_per_cell * n, *cell, device=device) for cell in model.cells]
+        for n in (model.network.config.num_classes, 4)
     )
 
 
-def load(models: list[Model], device: torch.device) -> Engine:
-    return Invalid(models, device)
+def load(models: list[Model], device: torch.device, options: dict) -> Engine:
+    return Invalid(models, device, options)

@@ -1,0 +1,53 @@
+"""PyTorch's inductor: the networks compiled ahead of time, so that no timing job compiles."""
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from torch._inductor import aoti_compile_and_package, aoti_load_package
+
+from effdet_bench.engine import Engine
+from effdet_bench.ensemble import Model
+from effdet_bench.errors import UnavailableError
+from effdet_bench.postprocess import Outputs
+
+OPTIONS = {"precision": ["fp32", "bf16", "fp16"], "fused": [False, True]}
+EXPORTS = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FILE = "model.pt2"
+COMPILERS = (os.environ.get("CXX", "g++"), "clang++")
+
+
+class Compiled(Engine):
+    version = f"torch {torch.__version__} inductor"
+
+    def __init__(self, models: list[Model], device: torch.device, options: dict) -> None:
+        super().__init__(models, device, options)
+        self._networks = [aoti_load_package(str(model.export / FILE)) for model in models]
+
+    def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
+        return self._networks[index](pixels)
+
+
+def export(
+    model: Model, device: torch.device, options: dict, samples: list[torch.Tensor], folder: Path
+) -> None:
+    """Compiles the network of `model` for `device`, weights frozen in, to `folder`."""
+    if not any(map(shutil.which, COMPILERS)):
+        raise UnavailableError("inductor needs a C++ compiler: install g++.")
+    pixels = samples[0].to(device)
+    dtype = TYPES[options["precision"]]
+    reduced = dtype != torch.float32
+    network = model.network.to(device, memory_format=torch.channels_last)
+    with torch.no_grad(), torch.autocast(device.type, dtype, enabled=reduced):
+        exported = torch.export.export(network, (pixels,))
+        aoti_compile_and_package(
+            exported,
+            package_path=str(folder / FILE),
+            inductor_configs={"freezing": True, "compile_threads": 1},
+        )
+
+
+def load(models: list[Model], device: torch.device, options: dict) -> Engine:
+    return Compiled(models, device, options)

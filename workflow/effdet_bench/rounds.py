@@ -1,0 +1,122 @@
+"""One round on one device: every mode loaded in a process of its own, and served in turns.
+
+Requests of different modes alternate, so that a machine that changes its speed from second to
+second, as shared ones do, changes it for all modes alike. Only the process whose turn it is works:
+the others, and the one that gives the turns, sleep.
+"""
+
+import contextlib
+import multiprocessing
+import random
+import signal
+import sys
+import time
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+from effdet_bench import measure
+from effdet_bench.conditions import Load
+
+TURN_SECONDS = 0.2  # a turn is as many requests as the slowest mode serves in it, at least one
+SETTLE_SECONDS = 0.02  # after a turn, until threads that wait for more work have stopped spinning
+PROGRESS_SECONDS = 5.0
+
+
+class Worker:
+    """The process that measures one mode, and what became of it."""
+
+    def __init__(self, context: BaseContext, spec: dict, folder: Path) -> None:
+        self._turns, theirs = context.Pipe()
+        work = (theirs, spec, folder)
+        self._process = context.Process(target=measure.work, args=work, daemon=True)
+        self.found: dict = {"outcome": "completed", "reason": None}
+        self._process.start()
+        theirs.close()
+        self._wait()
+
+    @property
+    def alive(self) -> bool:
+        return self.found["outcome"] == "completed"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, method: str, *arguments: int):
+        """Has the worker do `method` and returns its answer, `None` from one that fails at it."""
+        return self._wait((method, *arguments))
+
+    def end(self) -> None:
+        # told, as closing is not enough: workers that were forked later hold this end open too
+        with contextlib.suppress(ConnectionError):
+            self._turns.send(None)
+        self._process.join()
+
+    def _wait(self, request: tuple | None = None):
+        try:
+            if request is not None:
+                self._turns.send(request)
+            outcome, answer = self._turns.recv()
+        except (EOFError, ConnectionError):
+            self._process.join()
+            outcome, answer = "failed", _death(self._process.exitcode)
+        time.sleep(SETTLE_SECONDS)
+        if outcome == "completed":
+            return answer
+        self.found = {"outcome": outcome, "reason": answer}
+        return None
+
+
+def run_round(specs: dict[str, dict], folders: dict[str, Path], seed: str, label: str) -> dict:
+    """Measures the modes of `specs` (see `measure.Measurement`) side by side.
+
+    Modes are loaded one after the other, then take turns, in an order that `seed` shuffles anew
+    each time. A mode that fails leaves its outcome, and the requests that it served, and the turns
+    go on without it.
+
+    Returns:
+        By mode, what its worker found, with `outcome` (`completed`, `unavailable` or `failed`) and
+        `reason`.
+    """
+    # a forked process has all imports done. Not so on macOS, whose own libraries forbid it
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    order = random.Random(seed)
+    names = order.sample(list(specs), len(specs))
+    workers = {name: Worker(context, specs[name], folders[name]) for name in names}
+    spec = next(iter(specs.values()))
+    load = Load([worker.pid for worker in workers.values() if worker.alive])
+    _take_turns(workers, spec["warmup"], spec["requests"], order, label)
+    shares = load.shares()
+    for worker in workers.values():
+        if worker.alive and (found := worker.ask("finish")):
+            found["conditions"]["load"] = shares
+            worker.found |= found
+        worker.end()
+    return {name: workers[name].found for name in specs}
+
+
+def _take_turns(
+    workers: dict[str, Worker], warmup: int, requests: int, order: random.Random, label: str
+) -> None:
+    """Has every worker serve its warm-up, and then the timed requests in turns."""
+    latencies = {name: w.ask("serve", 0, warmup) for name, w in workers.items() if w.alive}
+    alive = [name for name in latencies if workers[name].alive]
+    turn = max(1, int(TURN_SECONDS / max((latencies[name] for name in alive), default=1)))
+    begin = told = time.monotonic()
+    for first in range(0, requests, turn):
+        count = min(turn, requests - first)
+        for name in order.sample(alive, len(alive)):
+            workers[name].ask("serve", warmup + first, count)
+        alive = [name for name in alive if workers[name].alive]
+        now, done = time.monotonic(), first + count
+        if now - told >= PROGRESS_SECONDS or done == requests:
+            told = now
+            left = (now - begin) * (requests / done - 1)
+            text = f"{label}: {done}/{requests} requests of each mode, about {left:.0f} s left"
+            print(text, file=sys.stderr, flush=True)
+
+
+def _death(status: int) -> str:
+    if status < 0:
+        return f"The measuring process was killed by {signal.Signals(-status).name}."
+    return f"The measuring process ended with status {status} and left no result; see its log."
