@@ -78,7 +78,7 @@ def order_numbers(archive: Path, place: str, found: dict[str, float]) -> set[str
     """What compares a place with the baseline on the CPU, with the bound, and with itself."""
     rounds = rounds_of(archive, place)
     logs = [
-        math.log(statistics.median(theirs) / statistics.median(ours))
+        statistics.median(math.log(b / a) for a, b in zip(ours, theirs, strict=True))
         for ours, theirs in zip(rounds, rounds_of(archive, "cpu/baseline"), strict=True)
     ]
     mean = statistics.mean(logs)

@@ -119,9 +119,7 @@ def test_a_missing_package_is_recorded_and_no_crash(smoke: Workspace, tmp_path, 
         "--photos": CALIBRATION,
         "--output": tmp_path / "export.json",
     }
-    threads = torch.get_num_threads()
     main(["export", *(str(word) for pair in given.items() for word in pair)])
-    torch.set_num_threads(threads)
     record = json.loads((tmp_path / "export.json").read_text())
     assert record["outcome"] == "unavailable"
     assert "install with `pip install -e '.[openvino]'" in record["reason"]

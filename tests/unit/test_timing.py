@@ -36,9 +36,10 @@ def job(smoke: Workspace, tmp_path):
     main(["reference", *map(str, given), "--output", str(reference.parent)])
 
     def start(*engines, output="out", file=checkpoint) -> subprocess.Popen:
-        modes = json.dumps([{"name": engine, "engine": engine} for engine in engines])
-        settings = {"machine": "m", "modes": modes, "round": 1, "requests": 6, "warmup": 2}
-        settings |= {"threads": 1, "photos": SHIPPED, "device": "cpu", "references": reference}
+        modes = [{"name": engine, "engine": engine, "options": {}} for engine in engines]
+        settings = {"machine": "m", "modes": json.dumps(modes), "round": 1}
+        settings |= {"requests": 6, "warmup": 2, "references": reference}
+        settings |= {"threads": 1, "photos": SHIPPED, "device": "cpu"}
         settings |= {"records": verified, "checkpoints": file, "output": tmp_path / output}
         flags = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
         command = [sys.executable, "-m", "effdet_bench", "timing", *flags]
@@ -47,7 +48,7 @@ def job(smoke: Workspace, tmp_path):
     def finish(*engines, **settings) -> dict:
         """The record of the last of `engines`."""
         running = start(*engines, **settings)
-        _, stderr = running.communicate(timeout=120)
+        _, stderr = running.communicate(timeout=60)
         assert running.returncode == 0, stderr
         return json.loads((folder(engines[-1]) / "job.json").read_text())
 
@@ -149,7 +150,7 @@ def test_no_worker_outlives_the_process_that_gives_the_turns(job):
 
 def test_two_rounds_in_two_terminals_wait_for_each_other(job):
     running = [job("invalid", output=name) for name in ("a", "b")]
-    said = [process.communicate(timeout=120)[1] for process in running]
+    said = [process.communicate(timeout=60)[1] for process in running]
     assert sum("waiting for another timing job" in text for text in said) == 1
     spans = []
     for name in ("a", "b"):

@@ -276,13 +276,8 @@ def test_tolerances_cover_every_gate_and_loosen_with_precision():
 
 
 def test_rounding_to_a_lower_precision_fails_the_higher_one(d0, references, tmp_path):
-    class Bfloat16(Eager):
-        def forward(self, index, pixels):
-            with torch.autocast("cpu", torch.bfloat16):
-                outputs = super().forward(index, pixels)
-            return tuple([level.float() for level in part] for part in outputs)
-
-    found = answers(Bfloat16([d0], CPU), references[:1], tmp_path)
+    engine = load_engine("eager", [d0], CPU, {"precision": "bf16"})
+    found = answers(engine, references[:1], tmp_path)
     verdicts = {p: judged(found, references[:1], p)["verdict"] for p in ("fp32", "tf32", "bf16")}
     assert verdicts == {"fp32": "invalid", "tf32": "invalid", "bf16": "valid"}
 

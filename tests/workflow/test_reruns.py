@@ -90,10 +90,10 @@ def test_one_more_round_runs_that_round(finished):
 
 
 def test_a_mode_added_takes_turns_with_the_others_and_one_removed_keeps_its_raw_data(finished):
-    invalid = "  - {name: invalid, engine: invalid}"
-    set_config(finished, invalid, f"{invalid}\n  - {{name: again, engine: eager}}", "config.yaml")
-    assert finished.planned() == sorted(EVERYTHING + judged("again"))
-    set_config(finished, f"{invalid}\n  - {{name: again, engine: eager}}", "", "config.yaml")
+    more = "modes: [baseline, invalid, channels_last]"
+    set_config(finished, "modes: [baseline, invalid]", more)
+    assert finished.planned() == sorted(EVERYTHING + judged("channels_last"))
+    set_config(finished, more, "modes: [baseline]")
     assert finished.planned() == sorted(ALL_TIMINGS + judged(*MODES[:2]) + LATER)
     done = finished.snakemake()
     assert done.returncode == 0, done.stdout

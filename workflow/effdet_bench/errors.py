@@ -1,6 +1,7 @@
 """How a step may end that is the user's to mend, and how to put it."""
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -16,6 +17,13 @@ def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for a near miss of one of `choices`, else nothing."""
     near = difflib.get_close_matches(str(value), list(choices), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def cause_of_death(status: int) -> str:
+    """Why a process that left no result ended with the exit `status`, in words."""
+    if status < 0:
+        return f"Its process was killed by {signal.Signals(-status).name}."
+    return f"Its process ended with status {status} and left no result; see its log."
 
 
 def outcome_of(error: Exception) -> dict[str, str]:

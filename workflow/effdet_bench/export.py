@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import multiprocessing
 import shutil
 import time
 import traceback
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -16,7 +18,7 @@ from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.devices import open_device
 from effdet_bench.engine import engine_module, load_engine, missing_package
 from effdet_bench.ensemble import Model, load_model
-from effdet_bench.errors import BenchError, outcome_of
+from effdet_bench.errors import BenchError, cause_of_death, outcome_of
 from effdet_bench.modes import engine_versions
 from effdet_bench.photos import list_photos
 from effdet_bench.reference import sample_outputs
@@ -83,28 +85,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     checkpoint = records.read_json(args.record, "checkpoint")
-    name, sha256 = checkpoint["model"], checkpoint["sha256"]
-    model = load_model(name, check_file(args.checkpoint, sha256), args.checkpoint)
-    folder = Path(args.output).with_suffix("")
-    torch.set_num_threads(args.threads)
-    record = {
-        "engine": args.engine,
-        "device": args.device,
-        "options": args.options,
-        "model": name,
-        "sha256": sha256,
-    }
+    record = {key: getattr(args, key) for key in ("engine", "device", "options")}
+    record |= {key: checkpoint[key] for key in ("model", "sha256")}
+    record["versions"] = engine_versions(args.engine)
+    # in a process of its own, so that a crash of a converter is a record and not the run's end
+    theirs, ours = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(target=_send_outcome, args=(ours, args, checkpoint))
+    process.start()
+    ours.close()
     try:
-        photos = list_photos(args.photos)
+        record |= theirs.recv()
+    except EOFError:
+        process.join()
+        record |= {"outcome": "failed", "reason": cause_of_death(process.exitcode)}
+    process.join()
+    records.write_json(args.output, record, "export")
+    done = record["reason"] or f"{record['seconds']} s"
+    print(f"{args.engine} {record['model']}: export {record['outcome']}: {done}")
+
+
+def _send_outcome(result: Connection, args: argparse.Namespace, checkpoint: dict) -> None:
+    """Exports in this process, and sends what there is to record of it."""
+    torch.set_num_threads(args.threads)
+    folder = Path(args.output).with_suffix("")
+    try:
         device = open_device(args.device)
+        data = check_file(args.checkpoint, checkpoint["sha256"])
+        model = load_model(checkpoint["model"], data, args.checkpoint)
+        photos = list_photos(args.photos)
         found = export_model(args.engine, device, args.options, model, folder, photos)
-        record |= {"outcome": "completed", "reason": None, **found}
+        result.send({"outcome": "completed", "reason": None, **found})
     except ImportError as error:
-        record |= outcome_of(missing_package(args.engine, error))
+        result.send(outcome_of(missing_package(args.engine, error)))
     except Exception as error:
         if not isinstance(error, BenchError):
             traceback.print_exc()
-        record |= outcome_of(error)
-    record["versions"] = engine_versions(args.engine)
-    records.write_json(args.output, record, "export")
-    print(f"{args.engine} {name}: export {record['outcome']}: {record['reason'] or folder}")
+        result.send(outcome_of(error))

@@ -6,12 +6,13 @@ It runs in a process of its own, and sleeps between its turns; `effdet_bench.rou
 import csv
 import gc
 import hashlib
+import multiprocessing
 import resource
 import sys
 import time
 import traceback
 from dataclasses import replace
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from effdet_bench.errors import BenchError, UnavailableError, outcome_of
 from effdet_bench.reference import Reference, read_reference
 from effdet_bench.request import serve
 
-STAGE_REQUESTS = 2  # of the separate pass; rounds go on where the one before stopped
+STAGE_REQUESTS = 1  # of the separate pass; rounds go on where the one before stopped
 
 
 class Measurement:
@@ -135,8 +136,7 @@ class Measurement:
 
 
 def work(turns: Connection, spec: dict, folder: Path) -> None:
-    """Loads a `Measurement`, then calls its methods as `turns` names them, until it says
-    `None` or closes.
+    """Loads a `Measurement`, then calls its methods as `turns` names them, until it says `None`.
 
     Sends (`completed`, what the method returned) after each, and after loading; on an error
     (`unavailable` or `failed`, the reason), and ends.
@@ -145,7 +145,7 @@ def work(turns: Connection, spec: dict, folder: Path) -> None:
         measurement = Measurement(spec, folder)
         turns.send(("completed", None))
         with torch.inference_mode():
-            while (asked := turns.recv()) is not None:
+            while (asked := _next_turn(turns)) is not None:
                 method, *arguments = asked
                 turns.send(("completed", getattr(measurement, method)(*arguments)))
     except (EOFError, ConnectionError, KeyboardInterrupt):
@@ -154,6 +154,13 @@ def work(turns: Connection, spec: dict, folder: Path) -> None:
         if not isinstance(error, BenchError):
             traceback.print_exc()
         turns.send(tuple(outcome_of(error).values()))
+
+
+def _next_turn(turns: Connection) -> tuple | None:
+    """What is asked for next; `None` at the end, or once the process that gives turns has died."""
+    # not by the end of `turns`: forked processes hold both of its ends open
+    ready = wait([turns, multiprocessing.parent_process().sentinel])
+    return turns.recv() if turns in ready else None
 
 
 def _exported(model: Model, entry: dict, path: str, record: dict) -> Model:

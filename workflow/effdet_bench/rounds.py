@@ -8,7 +8,6 @@ the others, and the one that gives the turns, sleep.
 import contextlib
 import multiprocessing
 import random
-import signal
 import sys
 import time
 from multiprocessing.context import BaseContext
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from effdet_bench import measure
 from effdet_bench.conditions import Load
+from effdet_bench.errors import cause_of_death
 
 TURN_SECONDS = 0.2  # a turn is as many requests as the slowest mode serves in it, at least one
 SETTLE_SECONDS = 0.02  # after a turn, until threads that wait for more work have stopped spinning
@@ -59,7 +59,7 @@ class Worker:
             outcome, answer = self._turns.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            outcome, answer = "failed", _death(self._process.exitcode)
+            outcome, answer = "failed", cause_of_death(self._process.exitcode)
         time.sleep(SETTLE_SECONDS)
         if outcome == "completed":
             return answer
@@ -114,9 +114,3 @@ def _take_turns(
             left = (now - begin) * (requests / done - 1)
             text = f"{label}: {done}/{requests} requests of each mode, about {left:.0f} s left"
             print(text, file=sys.stderr, flush=True)
-
-
-def _death(status: int) -> str:
-    if status < 0:
-        return f"The measuring process was killed by {signal.Signals(-status).name}."
-    return f"The measuring process ended with status {status} and left no result; see its log."

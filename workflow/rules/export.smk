@@ -16,7 +16,7 @@ rule export_model:
         device=lambda wildcards: export_of(wildcards)["device"],
         threads=CONFIG["threads"],
         options=lambda wildcards: json.dumps(export_of(wildcards)["options"]),
-        photos="workflow/resources/calibration",
+        photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
         versions=lambda wildcards: modes.engine_versions(export_of(wildcards)["engine"]),
     shell:
         "python3 -m effdet_bench export --engine {params.engine} --device {params.device}"

@@ -14,7 +14,7 @@ rule figures:
     resources:
         timing=1,
     params:
-        folder=f"{RESULTS}/figures",
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         "python3 -m effdet_bench figures --summary {input.summary:q} --output {params.folder:q}"
         " 2>&1 | tee {log} >&2"

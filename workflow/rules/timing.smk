@@ -61,7 +61,7 @@ rule time_round:
         seed=CONFIG["seed"],
         photos=os.path.dirname(PHOTOS[0]),
         versions={mode["engine"]: modes.engine_versions(mode["engine"]) for mode in CONFIG["modes"]},
-        folder=f"{RESULTS}/timing",
+        folder=lambda wildcards, output: Path(output.jobs[0]).parents[3],
     shell:
         "python3 -m effdet_bench timing --machine {params.machine} --device {wildcards.device}"
         " --modes {params.modes:q} --round {wildcards.round} --rounds {resources.rounds}"
@@ -78,4 +78,4 @@ rule retry:
     params:
         folder=f"{RESULTS}/timing",
     shell:
-        "python3 -m effdet_bench retry --timing {params.folder:q} 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench retry --timing {params.folder:q} --exports exports 2>&1 | tee {log} >&2"

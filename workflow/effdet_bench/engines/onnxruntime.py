@@ -10,7 +10,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from effdet_bench.engine import ExportedEngine
 from effdet_bench.ensemble import Model
 from effdet_bench.errors import UnavailableError
-from effdet_bench.rewrite import Flat
+from effdet_bench.rewrite import Flat, mean_by_rows
 
 OPTIONS = {"precision": ["fp32", "int8"], "fused": [False, True]}
 EXPORTS = {"fp32": "fp32", "int8": "int8"}
@@ -74,7 +74,7 @@ def export(
 ) -> None:
     """Writes the network of `model` to `folder`; INT8 by ONNX Runtime's static quantisation."""
     torch.onnx.export(
-        Flat(model.network).eval(),
+        Flat(mean_by_rows(model.network)).eval(),
         (samples[0],),
         folder / FILE,
         input_names=["pixels"],
