@@ -15,8 +15,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from effdet_bench import records
 
-# Okabe and Ito's colours that are told apart with any colour vision, on white
+# Okabe and Ito's colours, then Tol's: told apart with any colour vision, on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLOURS += ("#882255", "#999933", "#332288", "#999999", "#AA4499", "#117733", "#661100", "#88CCEE")
 MARKERS = "osD^vP*X"
 STYLE = {
     "svg.hashsalt": "effdet-bench",
@@ -66,7 +67,7 @@ def ablation(summary: dict) -> Figure:
 
 def _step_label(step: dict) -> str:
     label = f"{step['p50_ms']:,.0f} ms"
-    return label if step["step"] is None else f"{label}, {step['step']['ratio']:.2f}x the one above"
+    return label if step["step"] is None else f"{label}, {step['step']['ratio']:.2f}x as fast"
 
 
 def _panel(axes: Axes, roof: dict, rows: list[dict]) -> None:
