@@ -189,6 +189,23 @@ def test_a_mode_that_fails_leaves_the_others_and_a_full_report(finished):
     assert "**CPU `baseline`** |" in report
 
 
+def test_an_engine_without_its_package_is_one_row_of_a_full_report(finished):
+    shadow = "raise ImportError('not here', name='openvino')\n"
+    (finished.path / "workflow" / "openvino.py").write_text(shadow)
+    config = finished.path / "smoke.yaml"
+    modes = "modes: [baseline, onnxruntime, openvino]"
+    config.write_text(config.read_text().replace("modes: [baseline, invalid]", modes))
+    done = finished.snakemake()
+    assert done.returncode == 0, done.stdout
+    report = (finished.results / "report.md").read_text()
+    missing = (
+        "| CPU `openvino` | unavailable | 0 of 2 | the engine openvino needs the package openvino"
+    )
+    assert missing in report
+    assert report.count("| unavailable |") == 1
+    assert re.search(r"\*\*CPU `onnxruntime`\*\* .*\| valid \|", report)
+
+
 def test_a_device_that_is_not_there_is_a_row(finished):
     config = finished.path / "smoke.yaml"
     config.write_text(config.read_text().replace("devices: [cpu]", "devices: [cpu, mps]"))

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
 from effdet_bench.engine import ExportedEngine
 from effdet_bench.ensemble import Model
@@ -58,17 +57,6 @@ class OnnxRuntime(ExportedEngine):
         return self._sessions[index].run(None, {"pixels": pixels.cpu().numpy()})
 
 
-class Samples(CalibrationDataReader):
-    """What the quantiser asks for, one after the other."""
-
-    def __init__(self, samples: list[torch.Tensor]) -> None:
-        self._left = iter(samples)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        pixels = next(self._left, None)
-        return None if pixels is None else {"pixels": pixels.numpy()}
-
-
 def export(
     model: Model, device: torch.device, options: dict, samples: list[torch.Tensor], folder: Path
 ) -> None:
@@ -84,14 +72,28 @@ def export(
         verbose=False,
     )
     if options["precision"] == "int8":
-        quantize_static(
-            folder / FILE,
-            folder / FILE,
-            Samples(samples),
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+        _quantise(folder / FILE, samples)
+
+
+def _quantise(path: Path, samples: list[torch.Tensor]) -> None:
+    # here, as it imports half of onnx, which no timing needs
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Samples(CalibrationDataReader):
+        left = iter(samples)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            pixels = next(self.left, None)
+            return None if pixels is None else {"pixels": pixels.numpy()}
+
+    quantize_static(
+        path,
+        path,
+        Samples(),
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
 
 
 def load(models: list[Model], device: torch.device, options: dict) -> ExportedEngine:
