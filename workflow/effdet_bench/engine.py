@@ -19,6 +19,8 @@ from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.postprocess import Outputs, detect, detect_sparingly
 
 T = TypeVar("T")
+# what PyTorch computes in, by precision
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Engine(ABC):

@@ -47,8 +47,6 @@ class WeightedSum(nn.Module):
         super().__init__()
         self.offsets = combine.inputs_offsets
         self.resample = nn.ModuleList(combine.resample.values())
-        for resample in self.resample:
-            _pool_without_padding(resample)
         self.weights = _edge_weights(combine)
 
     def forward(self, x: list[torch.Tensor]) -> torch.Tensor:

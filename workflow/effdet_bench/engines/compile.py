@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch._inductor import aoti_compile_and_package, aoti_load_package
 
-from effdet_bench.engine import Engine
+from effdet_bench.engine import TYPES, Engine
 from effdet_bench.ensemble import Model
 from effdet_bench.errors import UnavailableError
 from effdet_bench.postprocess import Outputs
@@ -15,7 +15,6 @@ from effdet_bench.rewrite import mean_by_rows
 
 OPTIONS = {"precision": ["fp32", "bf16", "fp16"], "fused": [False, True]}
 EXPORTS = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FILE = "model.pt2"
 COMPILERS = (os.environ.get("CXX", "g++"), "clang++")
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from effdet_bench.engine import Engine, T
+from effdet_bench.engine import TYPES, Engine, T
 from effdet_bench.ensemble import Model
 from effdet_bench.errors import UnavailableError
 from effdet_bench.postprocess import Outputs
@@ -18,7 +18,6 @@ OPTIONS = {
     "parallel": [False, True],
     "graph": [False, True],
 }
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Eager(Engine):
