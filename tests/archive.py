@@ -177,6 +177,8 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
         "ensemble": [
             {
                 "model": model,
+                "architecture": model,
+                "classes": 90,
                 "weights": job.get("weights", "release"),
                 "why": "a verified file",
                 "file": f"{model}.pth",

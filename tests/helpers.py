@@ -67,16 +67,18 @@ def copy_project(path: Path) -> Workspace:
     return Workspace(path)
 
 
-def synthetic_model(name: str):
-    """The effdet network `name` with synthetic weights of seed 0."""
+def synthetic_model(name: str, classes: int = 90, architecture: str | None = None):
+    """A model with synthetic weights of seed 0, of the architecture `name` if no other is given."""
     import torch
 
     from effdet_bench.checkpoints.synthetic import synthesise
     from effdet_bench.ensemble import build_model
     from effdet_bench.photos import list_photos
 
-    model = build_model(name)
+    architecture = architecture or name
+    model = build_model(architecture, classes, name)
     threads = torch.get_num_threads()
-    model.network.load_state_dict(synthesise(name, list_photos(SHIPPED), seed=0))
+    entry = {"model": name, "architecture": architecture, "classes": classes}
+    model.network.load_state_dict(synthesise(entry, list_photos(SHIPPED), seed=0))
     torch.set_num_threads(threads)
     return model

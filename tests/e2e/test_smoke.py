@@ -206,6 +206,23 @@ def test_an_engine_without_its_package_is_one_row_of_a_full_report(finished):
     assert re.search(r"\*\*CPU `onnxruntime`\*\* .*\| valid \|", report)
 
 
+def test_an_architecture_twice_is_an_ensemble_that_runs_as_one(finished):
+    config = finished.path / "smoke.yaml"
+    lite0 = "tf_efficientdet_lite0"
+    own = f"{{model: {lite0}, name: traffic, classes: 7}}"
+    text = config.read_text().replace(f"[{lite0}]", f"[{lite0}, {own}]")
+    text = text.replace("modes: [baseline, invalid]", "modes: [baseline, vmap, grouped]")
+    config.write_text(text.replace("rounds: 2", "rounds: 1"))
+    done = finished.snakemake()
+    assert done.returncode == 0, done.stdout
+    report = (finished.results / "report.md").read_text()
+    for mode in ("vmap", "grouped"):
+        assert re.search(rf"\*\*CPU `{mode}`\*\* .*\| valid \|", report), report
+    work = json.loads((finished.results / "roofline" / "cpu.json").read_text())["models"]
+    assert [one["model"] for one in work] == [lite0, "traffic"]
+    assert work[0]["flops"] > work[1]["flops"], "fewer classes are less work"
+
+
 def test_a_device_that_is_not_there_is_a_row(finished):
     config = finished.path / "smoke.yaml"
     config.write_text(config.read_text().replace("devices: [cpu]", "devices: [cpu, mps]"))

@@ -61,6 +61,33 @@ def test_drifts_are_those_of_matched_pairs():
     assert found.score_drift == pytest.approx(0.03, abs=1e-6)
 
 
+def full_table() -> np.ndarray:
+    """100 detections, as many as effdet returns, by falling score."""
+    rows = np.concatenate([table(50, 1), table(50, 2) + np.float32([2000, 0, 2000, 0, 0, 0])])
+    return rows[np.argsort(-rows[:, 4])]
+
+
+@pytest.mark.parametrize(("apart", "share"), [(2e-5, 1.0), (5e-3, 0.99)])
+def test_who_comes_last_of_those_kept_is_left_out_only_where_rounding_decides(apart, share):
+    """Two more candidates for the last place: each set keeps another one of them."""
+    one, other = full_table(), full_table()
+    other[-1] = [3000, 0, 3050, 50, one[-1, 4] - apart, 7]
+    assert match(one, other).share == pytest.approx(share)
+    assert match(one[:-1], other[:-1]).share == 1
+
+
+def test_nothing_is_left_out_of_sets_that_are_not_cut_off():
+    one, other = full_table()[50:], full_table()[50:]
+    other[-1] = [3000, 0, 3050, 50, one[-1, 4], 7]
+    assert match(one, other).share == 0.98
+
+
+def test_wrong_detections_are_not_left_out_for_coming_last():
+    wrong = full_table()
+    wrong[-10:, 5] += 1
+    assert match(full_table(), wrong).share <= 0.92
+
+
 def test_one_detection_is_matched_once():
     doubled = np.concatenate([table(10), table(10)])
     found = match(table(10), doubled)
@@ -128,11 +155,11 @@ def test_accuracy_is_of_trained_weights_alone(weights):
     known, by_id = annotated()
     names = {image["id"]: image["file_name"] for image in known["images"]}
     rows = pd.DataFrame(
-        [[i, names[image], "tf_efficientdet_d0", "", 0.0, 0.0, i] for i, image in enumerate(by_id)],
+        [[i, names[image], "mine", "", 0.0, 0.0, i] for i, image in enumerate(by_id)],
         columns=RAW_COLUMNS["outputs.csv"],
     )
     tables = dict(enumerate(by_id.values()))
-    ensemble = [{"model": "tf_efficientdet_d0", "weights": weights}]
+    ensemble = [{"model": "mine", "architecture": "tf_efficientdet_d0", "weights": weights}]
     found = mean_average_precision(rows, tables, ensemble, known)
     if weights == "synthetic":
         assert found == []

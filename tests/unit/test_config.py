@@ -71,8 +71,8 @@ def test_every_engine_and_model_is_known_without_importing_torch():
             ["baseline", "without options"],
         ),
         (
-            {"modes": [{"name": "a", "engine": "invalid", "fused": True}]},
-            ["modes[0] has the option 'fused'", "takes no options"],
+            {"modes": [{"name": "a", "engine": "invalid", "precision": "bf16"}]},
+            ["modes[0] has the option 'precision'", "takes channels_last, fused"],
         ),
         ({"modes": [{"name": "baseline", "engine": "invalid"}]}, ["baseline", "engine eager"]),
         ({"ensemble": []}, ["ensemble is []", "at least one"]),
@@ -80,6 +80,14 @@ def test_every_engine_and_model_is_known_without_importing_torch():
         ({"ensemble": ["tf_eficientdet_d0"]}, ["did you mean 'tf_efficientdet_d0'?"]),
         ({"ensemble": ["efficientdet_d0"]}, ["no checkpoint of 'efficientdet_d0'", "sha256"]),
         ({"ensemble": [{"model": "efficientdet_d0", "file": "x"}]}, ["ensemble[0]", "sha256"]),
+        (
+            {"ensemble": [{"model": "tf_efficientdet_d0", "classes": 7}]},
+            ["no checkpoint of 'tf_efficientdet_d0' for 7 classes", "sha256"],
+        ),
+        (
+            {"ensemble": [{"model": "tf_efficientdet_d0", "classes": 0}]},
+            ["ensemble[0].classes is 0", "at least 1"],
+        ),
         ({"weights": "sinthetic"}, ["weights is 'sinthetic'", "did you mean 'synthetic'?"]),
         ({"mirror": "ftp://x/"}, ["mirror is 'ftp://x/'", "http"]),
         ({"machine": "My Mac"}, ["machine is 'My Mac'", "lower-case"]),
@@ -99,7 +107,22 @@ def test_a_mistake_is_one_sentence_that_names_key_value_and_what_is_allowed(chan
 
 def test_an_ensemble_entry_may_name_a_file_of_the_users():
     entry = {"model": "efficientdet_d0", "file": "mine.pth", "sha256": SHA}
-    assert resolve(config(ensemble=[entry]))["ensemble"] == [entry]
+    own = {"architecture": "efficientdet_d0", "classes": 90}
+    assert resolve(config(ensemble=[entry]))["ensemble"] == [entry | own]
+
+
+def test_an_ensemble_may_have_one_architecture_twice():
+    entry = {"model": "tf_efficientdet_d0", "name": "traffic", "classes": 7}
+    found = resolve(config(ensemble=["tf_efficientdet_d0", entry], weights="synthetic"))["ensemble"]
+    assert [(one["model"], one["architecture"], one["classes"]) for one in found] == [
+        ("tf_efficientdet_d0", "tf_efficientdet_d0", 90),
+        ("traffic", "tf_efficientdet_d0", 7),
+    ]
+
+
+@pytest.mark.parametrize("name", ["smoke.yaml", "three-d0.yaml"])
+def test_the_other_configs_are_accepted(name):
+    assert resolve(yaml.safe_load((ROOT / name).read_text()))["modes"]
 
 
 def test_the_twin_follows_its_baseline():

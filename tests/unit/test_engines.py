@@ -152,3 +152,26 @@ def test_no_thread_spins_on_once_its_mode_has_had_its_turn(exports, engine):
     command = [sys.executable, "-c", IDLE, engine, folder, str(list_photos(SHIPPED)[0])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 0.1
+
+
+def test_core_ml_is_for_macos_alone(lite0):
+    if sys.platform != "darwin":
+        with pytest.raises(UnavailableError, match="Core ML runs on macOS alone"):
+            load_engine("coreml", [lite0], CPU, {"fused": True, "precision": "fp16"})
+
+
+@pytest.mark.parametrize(("precision", "type_name"), [("fp32", "FLOAT32"), ("fp16", "FLOAT16")])
+def test_core_ml_networks_are_converted_on_any_system(lite0, tmp_path, precision, type_name):
+    """Only macOS can run one; its description is read back anywhere."""
+    coremltools = pytest.importorskip("coremltools")
+    from effdet_bench.engines.coreml import convert
+    from effdet_bench.rewrite import fuse
+
+    pixels = torch.zeros(1, 3, *lite0.image_size)
+    convert(fuse(lite0.network), pixels, precision, tmp_path / "model.mlpackage")
+    spec = coremltools.utils.load_spec(str(tmp_path / "model.mlpackage"))
+    kinds = coremltools.proto.FeatureTypes_pb2.ArrayFeatureType
+    found = {one.name: one.type.multiArrayType for one in spec.description.output}
+    assert list(found["classes"].shape) == [1, len(lite0.anchors), 90]
+    assert list(found["boxes"].shape) == [1, len(lite0.anchors), 4]
+    assert {one.dataType for one in found.values()} == {getattr(kinds, type_name)}

@@ -56,7 +56,8 @@ def test_ceilings_are_measured_and_emulated_precisions_left_out():
 
 def test_a_device_that_is_not_there_is_recorded(tmp_path):
     output = tmp_path / "mps.json"
-    given = ["--device", "mps", "--models", "tf_efficientdet_lite0", "--threads", "1"]
+    ensemble = '[{"model": "mine", "architecture": "tf_efficientdet_lite0", "classes": 90}]'
+    given = ["--device", "mps", "--ensemble", ensemble, "--threads", "1"]
     step = [sys.executable, "-m", "effdet_bench", "roofline", *given, "--output", output]
     subprocess.run(step, check=True)
     record = records.read_json(output, "roofline")

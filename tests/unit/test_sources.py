@@ -11,7 +11,7 @@ FILE = RELEASE[MODEL].file
 
 
 def config(**changes):
-    entry = {"model": MODEL, "file": None, "sha256": None}
+    entry = {"model": MODEL, "architecture": MODEL, "classes": 90, "file": None, "sha256": None}
     defaults = {"weights": "auto", "weights_folder": None, "mirror": "http://m/", "seed": 7}
     return {"ensemble": [entry], **defaults, **changes}
 
@@ -72,7 +72,7 @@ def test_a_folder_of_the_users_comes_first(tmp_path, monkeypatch):
 
 
 def test_a_named_file_that_is_not_there_is_refused():
-    entry = {"model": MODEL, "file": "gone.pth", "sha256": "0" * 64}
+    entry = {"model": MODEL, "architecture": MODEL, "file": "gone.pth", "sha256": "0" * 64}
     with pytest.raises(BenchError, match=r"'gone.pth'.*no such file"):
         sources.choose(config(ensemble=[entry]))
 

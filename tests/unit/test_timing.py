@@ -142,7 +142,7 @@ def test_no_worker_outlives_the_process_that_gives_the_turns(job):
         assert running.poll() is None
         time.sleep(0.05)
     workers = psutil.Process(running.pid).children()
-    assert len(workers) == 2
+    assert len(workers) == 3, "one for each mode, and one for what is around them"
     running.kill()
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []

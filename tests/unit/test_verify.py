@@ -14,6 +14,7 @@ from effdet_bench.ensemble import build_model
 from effdet_bench.errors import BenchError
 
 MODEL = "tf_efficientdet_lite0"
+ENTRY = {"model": "mine", "architecture": MODEL, "classes": 90}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def file(tmp_path, content):
 
 def test_a_good_file_is_described(file, content):
     digest = hashlib.sha256(content).hexdigest()
-    assert verify(MODEL, file, digest, len(content)) == {
+    assert verify(ENTRY, file, digest, len(content)) == {
         "file": "model.pth",
         "bytes": len(content),
         "sha256": digest,
@@ -57,15 +58,15 @@ def test_a_flipped_byte_is_found(file, content):
     damaged[len(content) // 2] ^= 1
     file.write_bytes(damaged)
     with pytest.raises(BenchError, match="instead of " + digest):
-        verify(MODEL, file, digest, len(content))
+        verify(ENTRY, file, digest, len(content))
 
 
 def test_a_truncated_file_is_found_with_and_without_a_digest(file, content):
     file.write_bytes(content[:-1000])
     with pytest.raises(BenchError, match=f"{len(content) - 1000} bytes instead of {len(content)}"):
-        verify(MODEL, file, None, len(content))
+        verify(ENTRY, file, None, len(content))
     with pytest.raises(BenchError, match="not a checkpoint that torch can read"):
-        verify(MODEL, file, None)
+        verify(ENTRY, file, None)
 
 
 class Attack:
@@ -82,7 +83,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path, save
     with file.open("wb") as out:
         save({"weight": Attack(marker)}, out)
     with pytest.raises(BenchError, match="refused as a checkpoint"):
-        verify(MODEL, file, None)
+        verify(ENTRY, file, None)
     assert not marker.exists()
 
 
@@ -91,17 +92,22 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, content):
     file = tmp_path / "model.pth"
     file.write_bytes(content)
     with pytest.raises(BenchError, match="checkpoint"):
-        verify(MODEL, file, None)
+        verify(ENTRY, file, None)
 
 
 def test_a_checkpoint_of_another_model_is_refused(file):
     with pytest.raises(BenchError, match="does not fit the network efficientdet_d0"):
-        verify("efficientdet_d0", file, None)
+        verify(ENTRY | {"architecture": "efficientdet_d0"}, file, None)
+
+
+def test_a_checkpoint_of_other_classes_is_refused(file):
+    with pytest.raises(BenchError, match="for 7 classes: name the model and the classes"):
+        verify(ENTRY | {"classes": 7}, file, None)
 
 
 def test_a_model_that_effdet_does_not_know_is_refused(file):
     with pytest.raises(BenchError, match="did you mean 'tf_efficientdet_lite0'"):
-        verify("tf_efficientdet_lit0", file, None)
+        verify(ENTRY | {"architecture": "tf_efficientdet_lit0"}, file, None)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

@@ -34,7 +34,9 @@ def mean_average_precision(
             for photo, number in zip(first["photo"], first["table"], strict=True)
         }
         whole = len(answers) == len(annotations["images"]) == VAL2017
-        release = RELEASE[entry["model"]] if whole and entry["weights"] == "release" else None
+        release = (
+            RELEASE[entry["architecture"]] if whole and entry["weights"] == "release" else None
+        )
         found.append(
             {
                 "model": entry["model"],

@@ -12,6 +12,8 @@ import numpy as np
 MATCH_IOU = 0.9
 DUPLICATE_IOU = 0.6  # effdet's NMS leaves nothing above 0.5; the rest is room for rounding
 SLIVER = 1.0  # square pixels; of less the overlap is a matter of rounding, and it is left out
+MOST = 100  # detections that effdet returns
+CUT = 1e-4  # of scores: who comes last of `MOST`, or is cut off, is a matter of fp32's rounding
 
 
 class Matches(NamedTuple):
@@ -47,16 +49,34 @@ def solid(table: np.ndarray) -> np.ndarray:
 def match(reference: np.ndarray, found: np.ndarray) -> Matches:
     """Matches solid detections one to one: equal class, IoU ≥ `MATCH_IOU`, best overlap first.
 
-    Two empty sets agree in full.
+    Two empty sets agree in full. Where both are full, what comes last in one and is missing in the
+    other is left out, if its score is within `CUT` of the other's last.
     """
+    full = len(reference) == len(found) == MOST
+    last = reference[:, 4].min(initial=1), found[:, 4].min(initial=1)
     reference, found = solid(reference), solid(found)
     larger = max(len(reference), len(found))
     if larger == 0:
         return Matches(1.0, 1.0, 0.0, 0.0)
     count = min(len(reference), len(found)) / larger
+    pairs = _pairs(reference, found)
+    if not pairs:
+        return Matches(count, 0.0, 0.0, 0.0)
+    rows, columns = (list(side) for side in zip(*pairs, strict=True))
+    if full:
+        larger = max(
+            len(reference) - _at_cut(np.delete(reference, rows, axis=0), last[1]),
+            len(found) - _at_cut(np.delete(found, columns, axis=0), last[0]),
+        )
+    drift = np.abs(reference[rows, :5].astype(float) - found[columns, :5].astype(float))
+    drifts = float(drift[:, :4].max()), float(drift[:, 4].max())
+    return Matches(count, len(pairs) / larger, *drifts)
+
+
+def _pairs(reference: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
     overlap = iou(reference, found)
     overlap[reference[:, 5, None] != found[None, :, 5]] = 0
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     # equal overlaps go to the closest scores, so that identical sets match themselves
     closeness = np.abs(reference[:, 4, None] - found[None, :, 4])
     for place in np.lexsort((closeness.ravel(), -overlap.ravel())):
@@ -65,12 +85,12 @@ def match(reference: np.ndarray, found: np.ndarray) -> Matches:
             break
         if all(row != a and column != b for a, b in pairs):
             pairs.append((row, column))
-    if not pairs:
-        return Matches(count, 0.0, 0.0, 0.0)
-    rows, columns = (list(side) for side in zip(*pairs, strict=True))
-    drift = np.abs(reference[rows, :5].astype(float) - found[columns, :5].astype(float))
-    drifts = float(drift[:, :4].max()), float(drift[:, 4].max())
-    return Matches(count, len(pairs) / larger, *drifts)
+    return pairs
+
+
+def _at_cut(unmatched: np.ndarray, last: float) -> int:
+    """How many of `unmatched` score so nearly the other set's `last` that rounding decides."""
+    return int((np.abs(unmatched[:, 4] - last) <= CUT).sum())
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from effdet_bench.devices import synchronize
+from effdet_bench.devices import open_device, synchronize
 
 PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # of the matrices, and float32 values that are copied
 PROBE_RUNS, PROBE_WARMUP = 50, 40
@@ -38,6 +38,22 @@ def drift_probe(device: torch.device) -> float:
         synchronize(device)
         spans.append(time.perf_counter_ns() - begin)
     return statistics.median(spans[PROBE_WARMUP:]) / 1e6
+
+
+class Surroundings:
+    """The speed of `device` and the state of the GPU around timed requests.
+
+    Raises:
+        UnavailableError: torch cannot use the device.
+    """
+
+    def __init__(self, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._device = open_device(device)
+
+    def now(self) -> dict:
+        """`probe_ms`, see `drift_probe`, and `gpu`, see `gpu_state`."""
+        return {"probe_ms": drift_probe(self._device), "gpu": gpu_state(self._device)}
 
 
 class Load:

@@ -11,7 +11,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from effdet_bench import machine
-from effdet_bench.checkpoints.catalogue import RELEASE
+from effdet_bench.checkpoints.catalogue import CLASSES, RELEASE
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.modes import assigned, read_modes
 from effdet_bench.names import BASELINE, TWIN
@@ -23,8 +23,9 @@ SHIPPED_PHOTOS = Path(__file__).parents[1] / "resources" / "photos"
 def resolve(config: dict[str, Any]) -> dict[str, Any]:
     """Checks `config` and returns a copy with every default and `auto` replaced by its value.
 
-    Ensemble entries become `{model, file, sha256}`, the latter two `None` for a plain name, and
-    modes `{name, engine, options}`.
+    Ensemble entries become `{model, architecture, classes, file, sha256}`: `model` is the name that
+    is its own, `architecture` effdet's, and the last two are `None` where no file is given. Modes
+    become `{name, engine, options}`.
 
     Raises:
         BenchError: a key, type or value is wrong.
@@ -109,8 +110,14 @@ def _with_defaults(value: Any, schema: dict) -> Any:
 
 def _ensemble_entry(entry: str | dict) -> dict[str, Any]:
     if isinstance(entry, str):
-        return {"model": entry, "file": None, "sha256": None}
-    return dict(entry)
+        entry = {"model": entry}
+    return {
+        "model": entry.get("name", entry["model"]),
+        "architecture": entry["model"],
+        "classes": entry.get("classes", CLASSES),
+        "file": entry.get("file"),
+        "sha256": entry.get("sha256"),
+    }
 
 
 def _refuse_duplicates(key: str, names: list[str]) -> None:
@@ -122,14 +129,16 @@ def _refuse_duplicates(key: str, names: list[str]) -> None:
 def _check_models(config: dict) -> None:
     known = known_models()
     for entry in config["ensemble"]:
-        name = entry["model"]
+        name, classes = entry["architecture"], entry["classes"]
         if known and name not in known:
             raise BenchError(
                 f"config: effdet has no model {name!r} that ensemble names"
                 f"{did_you_mean(name, known)}; it knows {', '.join(known)}."
             )
-        if entry["file"] is None and name not in RELEASE and config["weights"] != "synthetic":
+        needed = entry["file"] is None and config["weights"] != "synthetic"
+        if needed and (name not in RELEASE or classes != CLASSES):
             raise BenchError(
-                f"config: no checkpoint of {name!r} is in the catalogue ({', '.join(RELEASE)}); "
-                "write {model: …, file: …, sha256: …} in ensemble, or set weights: synthetic."
+                f"config: no checkpoint of {name!r} for {classes} classes is in the catalogue "
+                f"({', '.join(RELEASE)}, for {CLASSES} classes); write {{model: …, file: …, "
+                "sha256: …} in ensemble, or set weights: synthetic."
             )

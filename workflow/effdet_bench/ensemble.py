@@ -11,6 +11,7 @@ from effdet.anchors import Anchors, get_feat_sizes
 from effdet.config.model_config import efficientdet_model_param_dict
 from effdet.data.transforms import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
+from effdet_bench.checkpoints.catalogue import CLASSES
 from effdet_bench.errors import BenchError, did_you_mean
 
 
@@ -44,19 +45,23 @@ class Model:
         return get_feat_sizes(self.image_size, config.max_level)[config.min_level :]
 
 
-def build_model(name: str) -> Model:
-    """The effdet network `name` with fresh weights, in evaluation mode, on the CPU in fp32.
+def build_model(architecture: str, classes: int = CLASSES, name: str | None = None) -> Model:
+    """effdet's network `architecture` for `classes` with fresh weights, ready to evaluate in fp32.
+
+    `name` is what the ensemble calls it, if not by its architecture.
 
     Raises:
         BenchError: effdet knows no such model.
     """
-    if name not in efficientdet_model_param_dict:
-        hint = did_you_mean(name, efficientdet_model_param_dict)
-        raise BenchError(f"effdet has no model {name!r}{hint}.")
-    network = effdet.create_model(name, pretrained=False, pretrained_backbone=False).eval()
+    if architecture not in efficientdet_model_param_dict:
+        hint = did_you_mean(architecture, efficientdet_model_param_dict)
+        raise BenchError(f"effdet has no model {architecture!r}{hint}.")
+    network = effdet.create_model(
+        architecture, num_classes=classes, pretrained=False, pretrained_backbone=False
+    ).eval()
     config = network.config
     return Model(
-        name=name,
+        name=name or architecture,
         network=network,
         image_size=tuple(config.image_size),
         mean=tuple(config.get("mean") or IMAGENET_DEFAULT_MEAN),
@@ -65,10 +70,11 @@ def build_model(name: str) -> Model:
     )
 
 
-def load_model(name: str, data: bytes, where: str) -> Model:
-    """`build_model` with the weights in `data`, a state dict as torch.save writes it.
+def load_model(entry: dict, data: bytes, where: str) -> Model:
+    """`build_model` of `entry` with the weights in `data`, a state dict as torch.save writes it.
 
-    `where` names the file in messages. Nothing in `data` is executed.
+    `entry` has `model`, `architecture` and `classes`, as a record of `verify` does. `where` names
+    the file in messages. Nothing in `data` is executed.
 
     Raises:
         BenchError: `data` is no such file, would run code, or does not fit the network.
@@ -84,7 +90,7 @@ def load_model(name: str, data: bytes, where: str) -> Model:
         raise BenchError(
             f"{where} is not a checkpoint that torch can read ({_first_line(error)}): replace it."
         ) from None
-    model = build_model(name)
+    model = build_model(entry["architecture"], entry["classes"], entry["model"])
     if not isinstance(state, dict):
         raise BenchError(f"{where} holds a {type(state).__name__}, not a state dict: replace it.")
     try:
@@ -92,7 +98,8 @@ def load_model(name: str, data: bytes, where: str) -> Model:
     except (RuntimeError, AttributeError, TypeError) as error:
         detail = " ".join(str(error).split())[:200]
         raise BenchError(
-            f"{where} does not fit the network {name}: name the model it was trained as ({detail})."
+            f"{where} does not fit the network {entry['architecture']} for {entry['classes']} "
+            f"classes: name the model and the classes that it was trained for ({detail})."
         ) from None
     return model
 

@@ -111,7 +111,7 @@ def _send_outcome(result: Connection, args: argparse.Namespace, checkpoint: dict
     try:
         device = open_device(args.device)
         data = check_file(args.checkpoint, checkpoint["sha256"])
-        model = load_model(checkpoint["model"], data, args.checkpoint)
+        model = load_model(checkpoint, data, args.checkpoint)
         photos = list_photos(args.photos)
         found = export_model(args.engine, device, args.options, model, folder, photos)
         result.send({"outcome": "completed", "reason": None, **found})

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -20,7 +21,6 @@ import torch
 from effdet_bench import records
 from effdet_bench.capture import Capture, check_reference
 from effdet_bench.checkpoints.verify import check_file
-from effdet_bench.conditions import drift_probe, gpu_state, power
 from effdet_bench.devices import open_device, peak_memory, synchronize
 from effdet_bench.engine import load_engine
 from effdet_bench.ensemble import Model, load_model
@@ -35,7 +35,8 @@ class Measurement:
     """One mode in one round, loaded and ready to serve; what it finds is appended to `folder`.
 
     `spec` holds device, engine, options, exports (a record per model, for engines that have them),
-    round, models (model, file, sha256, reference), photos (paths), requests, warmup and threads.
+    round, models (a record of `verify` each, whose `file` is the path, and `reference`), photos
+    (paths), requests, warmup and threads.
 
     Raises:
         UnavailableError: this machine lacks the device or what the engine needs.
@@ -55,7 +56,7 @@ class Measurement:
         self._device = open_device(spec["device"])
         exports = [records.read_json(path, "export") for path in spec["exports"]]
         models = [
-            load_model(entry["model"], check_file(entry["file"], entry["sha256"]), entry["file"])
+            load_model(entry, check_file(entry["file"], entry["sha256"]), entry["file"])
             for entry in spec["models"]
         ]
         if exports:
@@ -66,7 +67,6 @@ class Measurement:
         self._requests = _photos(spec["photos"], 0, spec["warmup"] + spec["requests"])
         timed = self._requests[spec["warmup"] :]
         self._capture = Capture(folder, _references(spec["models"], timed))
-        self._before = {"probe_ms": drift_probe(self._device), "gpu": gpu_state(self._device)}
         gc.collect()
 
     def serve(self, first: int, count: int) -> float:
@@ -97,12 +97,10 @@ class Measurement:
     def finish(self) -> dict:
         """The separate pass, and what is known once all is done.
 
-        Times in seconds, memory in bytes, threads, and what the machine was like around the timed
-        requests.
+        Times in seconds, memory in bytes, and threads.
         """
         # taken first: what follows is not part of what the figures are about
         memory = _peak_rss()
-        after = {"probe_ms": drift_probe(self._device), "gpu": gpu_state(self._device)}
         first = (self._spec["round"] - 1) * STAGE_REQUESTS
         self._time_stages(_photos(self._spec["photos"], first, STAGE_REQUESTS))
         return {
@@ -113,7 +111,6 @@ class Measurement:
             "export_seconds": self._export_seconds,
             "peak_rss_bytes": memory,
             "peak_device_bytes": peak_memory(self._device),
-            "conditions": {"before": self._before, "after": after, "power": power()},
         }
 
     def _time_stages(self, photos: list[tuple[str, bytes]]) -> None:
@@ -135,19 +132,19 @@ class Measurement:
                     before = at
 
 
-def work(turns: Connection, spec: dict, folder: Path) -> None:
-    """Loads a `Measurement`, then calls its methods as `turns` names them, until it says `None`.
+def work(turns: Connection, make: Callable, *arguments: object) -> None:
+    """Calls methods of `make(*arguments)` as `turns` names them, until it says `None`.
 
-    Sends (`completed`, what the method returned) after each, and after loading; on an error
+    Sends (`completed`, what the method returned) after each, and once it is made; on an error
     (`unavailable` or `failed`, the reason), and ends.
     """
     try:
-        measurement = Measurement(spec, folder)
+        made = make(*arguments)
         turns.send(("completed", None))
         with torch.inference_mode():
             while (asked := _next_turn(turns)) is not None:
                 method, *arguments = asked
-                turns.send(("completed", getattr(measurement, method)(*arguments)))
+                turns.send(("completed", getattr(made, method)(*arguments)))
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return
     except Exception as error:

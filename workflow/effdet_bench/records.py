@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 DETECTION = ["x_min", "y_min", "x_max", "y_max", "score", "class"]
 

@@ -170,6 +170,6 @@ def run(args: argparse.Namespace) -> None:
     for path, checkpoint in zip(args.records, args.checkpoints, strict=True):
         verified = records.read_json(path, "checkpoint")
         data = check_file(checkpoint, verified["sha256"])
-        model = load_model(verified["model"], data, checkpoint)
+        model = load_model(verified, data, checkpoint)
         output = Path(args.output) / f"{model.name}.json"
         write_reference(model, verified["sha256"], photos, Path(args.folder), output)

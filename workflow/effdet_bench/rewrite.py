@@ -27,14 +27,19 @@ def fuse(network: effdet.EfficientDet) -> nn.Module:
     fused = copy.deepcopy(network)
     fused.class_net = LevelHeads(fused.class_net)
     fused.box_net = LevelHeads(fused.box_net)
+    weigh_sums(fused)
     for module in list(fused.modules()):
         _fold_children(module)
-        for name, child in list(module.named_children()):
-            if isinstance(child, FpnCombine):
-                setattr(module, name, WeightedSum(child))
-            elif isinstance(child, ResampleFeatureMap):
-                _pool_without_padding(child)
+        if isinstance(module, ResampleFeatureMap):
+            _pool_without_padding(module)
     return fused
+
+
+def weigh_sums(network: nn.Module) -> None:
+    """Puts a `WeightedSum` in place of every BiFPN node of `network`."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, FpnCombine):
+            network.set_submodule(name, WeightedSum(module))
 
 
 class WeightedSum(nn.Module):

@@ -7,6 +7,7 @@ doi:10.1145/1498765.1498785).
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import conv_flop_count
 
 from effdet_bench import records
+from effdet_bench.checkpoints.catalogue import CLASSES
 from effdet_bench.devices import open_device, synchronize
 from effdet_bench.ensemble import build_model
 from effdet_bench.errors import BenchError, UnavailableError
@@ -51,9 +53,9 @@ class Ceilings(NamedTuple):
     bandwidth: float
 
 
-def count_work(model: str) -> list[Layer]:
-    """Every convolution of one forward pass of `model`, by shapes alone: nothing is computed."""
-    built = build_model(model)
+def count_work(architecture: str, classes: int = CLASSES) -> list[Layer]:
+    """Every convolution of one forward pass, by shapes alone: nothing is computed."""
+    built = build_model(architecture, classes)
     network = built.network.to("meta")
     with _Counter() as counter, torch.no_grad():
         network(torch.empty(1, 3, *built.image_size, device="meta"))
@@ -142,7 +144,12 @@ def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
-    parser.add_argument("--models", nargs="+", required=True, help="effdet model names")
+    parser.add_argument(
+        "--ensemble",
+        type=json.loads,
+        required=True,
+        help="list of {model, architecture, classes}",
+    )
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--output", required=True, help="the record to write")
 
@@ -156,13 +163,13 @@ def run(args: argparse.Namespace) -> None:
         outcome = "unavailable" if isinstance(error, UnavailableError) else "failed"
         record |= {"outcome": outcome, "reason": str(error)}
     else:
-        record |= {"outcome": "completed", "reason": None, **_request(args.models, ceilings)}
+        record |= {"outcome": "completed", "reason": None, **_request(args.ensemble, ceilings)}
     records.write_json(args.output, record, "roofline")
 
 
-def _request(models: list[str], ceilings: Ceilings) -> dict:
-    """Ceilings, work and bounds of one request that runs `models`."""
-    work = {name: count_work(name) for name in models}
+def _request(ensemble: list[dict], ceilings: Ceilings) -> dict:
+    """Ceilings, work and bounds of one request that runs `ensemble`."""
+    work = {one["model"]: count_work(one["architecture"], one["classes"]) for one in ensemble}
     request = [layer for layers in work.values() for layer in layers]
     return {
         "flops_per_second": ceilings.flops,

@@ -10,25 +10,27 @@ import multiprocessing
 import random
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
-from effdet_bench import measure
-from effdet_bench.conditions import Load
+from effdet_bench.conditions import Load, Surroundings, power
 from effdet_bench.errors import cause_of_death
+from effdet_bench.measure import Measurement, work
 
 TURN_SECONDS = 0.2  # a turn is as many requests as the slowest mode serves in it, at least one
 SETTLE_SECONDS = 0.02  # after a turn, until threads that wait for more work have stopped spinning
 PROGRESS_SECONDS = 5.0
+UNKNOWN = {"probe_ms": None, "gpu": None}
 
 
 class Worker:
-    """The process that measures one mode, and what became of it."""
+    """A process that does what it is asked to, with what `make` returns, and what became of it."""
 
-    def __init__(self, context: BaseContext, spec: dict, folder: Path) -> None:
+    def __init__(self, context: BaseContext, make: Callable, *arguments: object) -> None:
         self._turns, theirs = context.Pipe()
-        work = (theirs, spec, folder)
-        self._process = context.Process(target=measure.work, args=work, daemon=True)
+        given = (theirs, make, *arguments)
+        self._process = context.Process(target=work, args=given, daemon=True)
         self.found: dict = {"outcome": "completed", "reason": None}
         self._process.start()
         theirs.close()
@@ -43,8 +45,8 @@ class Worker:
         return self._process.pid
 
     def ask(self, method: str, *arguments: int):
-        """Has the worker do `method` and returns its answer, `None` from one that fails at it."""
-        return self._wait((method, *arguments))
+        """Has the worker do `method` and returns its answer, `None` where it failed or fails."""
+        return self._wait((method, *arguments)) if self.alive else None
 
     def end(self) -> None:
         # told, as closing is not enough: workers that were forked later hold this end open too
@@ -82,15 +84,17 @@ def run_round(specs: dict[str, dict], folders: dict[str, Path], seed: str, label
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     order = random.Random(seed)
     names = order.sample(list(specs), len(specs))
-    workers = {name: Worker(context, specs[name], folders[name]) for name in names}
+    workers = {name: Worker(context, Measurement, specs[name], folders[name]) for name in names}
     spec = next(iter(specs.values()))
+    around = Worker(context, Surroundings, spec["device"], spec["threads"])
+    conditions = {"before": around.ask("now") or UNKNOWN, "power": power()}
     load = Load([worker.pid for worker in workers.values() if worker.alive])
     _take_turns(workers, spec["warmup"], spec["requests"], order, label)
-    shares = load.shares()
+    conditions |= {"load": load.shares(), "after": around.ask("now") or UNKNOWN}
+    around.end()
     for worker in workers.values():
         if worker.alive and (found := worker.ask("finish")):
-            found["conditions"]["load"] = shares
-            worker.found |= found
+            worker.found |= found | {"conditions": conditions}
         worker.end()
     return {name: workers[name].found for name in specs}
 

@@ -50,7 +50,7 @@ def tukey_outliers(latencies: Sequence[float]) -> int:
 def find_doubts(rounds: Sequence[Round]) -> list[Doubt]:
     """Every reason to doubt the figures of a mode that completed `rounds`."""
     found = [*_of_latencies(rounds), *_of_order(rounds)]
-    found += _where("drift", rounds, lambda c: _drift(c), lambda v: abs(v) >= DRIFT)
+    found += _where("drift", rounds, _drift, lambda v: abs(v) >= DRIFT)
     found += _where("load", rounds, lambda c: c["load"]["other"], lambda v: v >= LOAD)
     found += _where("steal", rounds, lambda c: c["load"]["steal"], lambda v: v >= LOAD)
     found += _where("governor", rounds, lambda c: float(_power_saving(c["power"])), bool)
@@ -151,8 +151,9 @@ def _where(kind: str, rounds: Sequence[Round], value_of, is_bad) -> list[Doubt]:
     return [Doubt(kind, worst, list(bad))]
 
 
-def _drift(conditions: dict) -> float:
-    return conditions["after"]["probe_ms"] / conditions["before"]["probe_ms"] - 1
+def _drift(conditions: dict) -> float | None:
+    before, after = (conditions[moment]["probe_ms"] for moment in ("before", "after"))
+    return after / before - 1 if before and after else None
 
 
 def _power_saving(power: dict) -> bool:

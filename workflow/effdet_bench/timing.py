@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
         "device": args.device,
         "round": args.round,
         "models": [
-            {"model": record["model"], "sha256": record["sha256"], "file": file, "reference": made}
+            record | {"file": file, "reference": made}
             for record, file, made in zip(ensemble, args.checkpoints, args.references, strict=True)
         ],
         "photos": [str(path) for path in list_photos(args.photos)],

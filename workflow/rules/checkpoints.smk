@@ -36,10 +36,11 @@ rule synthesise_checkpoint:
     resources:
         timing=1,
     params:
+        network=network_of,
         photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
         versions=versions(),
     shell:
-        "python3 -m effdet_bench synthesise --model {wildcards.model} --photos {params.photos:q}"
+        "python3 -m effdet_bench synthesise {params.network} --photos {params.photos:q}"
         " --seed {wildcards.seed} --output {output:q} 2>&1 | tee {log} >&2"
 
 
@@ -54,10 +55,11 @@ rule verify_checkpoint:
     resources:
         timing=1,
     params:
+        network=network_of,
         why=lambda wildcards: source_of(wildcards).why,
         expected=expected,
         versions=versions(),
     shell:
-        "python3 -m effdet_bench verify --model {wildcards.model} --weights {wildcards.weights}"
+        "python3 -m effdet_bench verify {params.network} --weights {wildcards.weights}"
         " --why {params.why:q} --file {input.checkpoint:q} {params.expected} --output {output:q}"
         " 2>&1 | tee {log} >&2"

@@ -40,6 +40,10 @@ JOB = f"{RESULTS}/timing/{{device}}/{{mode}}/round-{{round}}"
 DEVICES = CONFIG["devices"]
 MODES = [mode["name"] for mode in CONFIG["modes"]]
 ROUNDS = range(1, CONFIG["rounds"] + 1)
+ENSEMBLE = [
+    {key: entry[key] for key in ("model", "architecture", "classes")}
+    for entry in CONFIG["ensemble"]
+]
 RECORDS = [
     f"checkpoints/verified/{source.model}.{source.weights}.json" for source in SOURCES.values()
 ]
@@ -89,6 +93,12 @@ def source_of(wildcards):
 
 def record_of(wildcards):
     return f"checkpoints/verified/{wildcards.model}.{wildcards.weights}.json"
+
+
+def network_of(wildcards):
+    """The network of a model of the ensemble, as arguments of a step."""
+    entry = next(entry for entry in ENSEMBLE if entry["model"] == wildcards.model)
+    return " ".join(f"--{key} {value}" for key, value in entry.items())
 
 
 def export_of(wildcards):

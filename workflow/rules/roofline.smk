@@ -18,9 +18,9 @@ rule bound_device:
     resources:
         timing=1,
     params:
-        models=list(SOURCES),
+        ensemble=json.dumps(ENSEMBLE),
         threads=CONFIG["threads"],
         versions=versions(),
     shell:
-        "python3 -m effdet_bench roofline --device {wildcards.device} --models {params.models}"
+        "python3 -m effdet_bench roofline --device {wildcards.device} --ensemble {params.ensemble:q}"
         " --threads {params.threads} --output {output:q} 2>&1 | tee {log} >&2"

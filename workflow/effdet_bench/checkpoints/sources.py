@@ -38,8 +38,8 @@ def choose(config: dict) -> list[Source]:
     folder = config["weights_folder"]
     if folder and not Path(folder).is_dir():
         raise BenchError(f"config: weights_folder is {folder!r}, but there is no such folder.")
-    wanted = [entry["model"] for entry in config["ensemble"] if entry["file"] is None]
-    absent = [model for model in wanted if model in RELEASE and not _local(model, config)]
+    wanted = [entry["architecture"] for entry in config["ensemble"] if entry["file"] is None]
+    absent = [name for name in wanted if name in RELEASE and not _local(name, config)]
     offline = bool(absent) and config["weights"] == "auto" and not reachable(config["mirror"])
     return [_source(entry, config, offline) for entry in config["ensemble"]]
 
@@ -64,10 +64,10 @@ def reachable(address: str) -> bool:
     return bool(answers)
 
 
-def _local(model: str, config: dict) -> Path | None:
-    """The release file of `model` where it lies already: the user's folder, then the project's."""
+def _local(architecture: str, config: dict) -> Path | None:
+    """The release file of `architecture` that is there: the user's, else the project's."""
     folders = [Path(config["weights_folder"] or FOLDER), FOLDER]
-    paths = [folder / RELEASE[model].file for folder in folders]
+    paths = [folder / RELEASE[architecture].file for folder in folders]
     return next((path for path in paths if path.exists()), None)
 
 
@@ -83,13 +83,13 @@ def _source(entry: dict, config: dict, offline: bool) -> Source:
         return Source(model, "file", entry["file"], entry["sha256"], None, why)
     if config["weights"] == "synthetic":
         return _synthetic(model, config["seed"], "config.yaml asks for synthetic weights")
-    local = _local(model, config)
+    local = _local(entry["architecture"], config)
     if local is None and offline:
         why = (
             f"the release file was not on this machine and {config['mirror']} could not be reached"
         )
         return _synthetic(model, config["seed"], why)
-    release = RELEASE[model]
+    release = RELEASE[entry["architecture"]]
     path = local or FOLDER / release.file
     return Source(model, "release", str(path), release.sha256, release.bytes, "a verified file")
 

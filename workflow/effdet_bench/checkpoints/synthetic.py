@@ -8,12 +8,14 @@ layers are scaled so that scores spread over (0, 1) and classes.
 
 import argparse
 import io
+import zlib
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 from effdet_bench import records
+from effdet_bench.checkpoints.verify import add_network_arguments, network_of
 from effdet_bench.ensemble import Model, build_model
 from effdet_bench.photos import list_photos
 from effdet_bench.request import letterbox_scale, preprocess
@@ -25,11 +27,15 @@ ALIKE = 0.9  # share of prediction weights, by variance, that anchors of a cell 
 PADDING_ENERGY = 0.95  # share of what sets padding apart that class scores must not see
 
 
-def synthesise(name: str, photos: list[Path], seed: int) -> dict[str, torch.Tensor]:
-    """A state dict of the model `name`: the same for the same seed, photos and processor."""
-    torch.manual_seed(seed)
+def synthesise(entry: dict, photos: list[Path], seed: int) -> dict[str, torch.Tensor]:
+    """A state dict for `entry` of an ensemble: the same for the same seed, photos and processor.
+
+    Models with names of their own differ, even of one architecture.
+    """
+    named = entry["model"] != entry["architecture"]
+    torch.manual_seed(seed + zlib.crc32(entry["model"].encode()) if named else seed)
     torch.set_num_threads(THREADS)
-    model = build_model(name)
+    model = build_model(entry["architecture"], entry["classes"])
     images = [Image.open(path).convert("RGB") for path in photos]
     device = torch.device("cpu")
     pixels = torch.cat([preprocess(image, model, device).pixels for image in images])
@@ -131,7 +137,7 @@ def _standardise(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="effdet model name")
+    add_network_arguments(parser)
     parser.add_argument("--photos", required=True, help="folder of the photos to estimate from")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", required=True, help="the checkpoint to write")
@@ -140,5 +146,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     # to memory first: in a file, torch names the archive after it, and equal weights would differ
     buffer = io.BytesIO()
-    torch.save(synthesise(args.model, list_photos(args.photos), args.seed), buffer)
+    photos = list_photos(args.photos)
+    torch.save(synthesise(network_of(args), photos, args.seed), buffer)
     records.write_bytes(args.output, buffer.getvalue())

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 from effdet_bench import records
-from effdet_bench.checkpoints.catalogue import RELEASE
+from effdet_bench.checkpoints.catalogue import CLASSES, RELEASE
 from effdet_bench.errors import BenchError
 
 
@@ -34,8 +34,8 @@ def check_file(path: str | Path, sha256: str | None, size: int | None = None) ->
     return data
 
 
-def verify(model: str, path: str | Path, sha256: str | None, size: int | None = None) -> dict:
-    """Checks the checkpoint of `model` at `path` and returns what was found.
+def verify(entry: dict, path: str | Path, sha256: str | None, size: int | None = None) -> dict:
+    """Checks the checkpoint at `path` of `entry` (see `ensemble.load_model`); what was found.
 
     Returns:
         `file`, `bytes`, `sha256`, `parameters` and `image_size` (height, width in pixels).
@@ -46,12 +46,13 @@ def verify(model: str, path: str | Path, sha256: str | None, size: int | None = 
     from effdet_bench.ensemble import load_model
 
     data = check_file(path, sha256, size)
-    loaded = load_model(model, data, str(path))
+    loaded = load_model(entry, data, str(path))
     parameters = sum(parameter.numel() for parameter in loaded.network.parameters())
-    if model in RELEASE and parameters != RELEASE[model].parameters:
+    release = RELEASE.get(entry["architecture"]) if entry["classes"] == CLASSES else None
+    if release and parameters != release.parameters:
         raise BenchError(
-            f"{model} has {parameters} parameters in the installed effdet instead of "
-            f"{RELEASE[model].parameters}: install the versions of constraints.txt."
+            f"{entry['architecture']} has {parameters} parameters in the installed effdet instead "
+            f"of {release.parameters}: install the versions of constraints.txt."
         )
     return {
         "file": Path(path).name,
@@ -62,8 +63,20 @@ def verify(model: str, path: str | Path, sha256: str | None, size: int | None = 
     }
 
 
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="its name in the ensemble")
+    parser.add_argument("--architecture", help="effdet model name, if it is another")
+    parser.add_argument("--classes", type=int, default=CLASSES)
+
+
+def network_of(args: argparse.Namespace) -> dict:
+    """The entry of an ensemble, see `ensemble.load_model`, that `add_network_arguments` took."""
+    architecture = args.architecture or args.model
+    return {"model": args.model, "architecture": architecture, "classes": args.classes}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="effdet model name")
+    add_network_arguments(parser)
     parser.add_argument("--weights", required=True, choices=["release", "file", "synthetic"])
     parser.add_argument("--why", required=True, help="why these weights, in words")
     parser.add_argument("--file", required=True, help="the checkpoint")
@@ -73,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    found = verify(args.model, args.file, args.sha256, args.bytes)
-    record = {"model": args.model, "weights": args.weights, "why": args.why, **found}
+    entry = network_of(args)
+    found = verify(entry, args.file, args.sha256, args.bytes)
+    record = {**entry, "weights": args.weights, "why": args.why, **found}
     records.write_json(args.output, record, "checkpoint")

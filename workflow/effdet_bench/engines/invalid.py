@@ -10,6 +10,8 @@ from effdet_bench.engine import Engine
 from effdet_bench.ensemble import Model
 from effdet_bench.postprocess import Outputs
 
+OPTIONS = {"channels_last": [False, True], "fused": [False, True]}
+
 
 class Invalid(Engine):
     version = f"effdet-bench {__version__}"
@@ -18,16 +20,24 @@ class Invalid(Engine):
         self, models: list[Model], device: torch.device, options: dict | None = None
     ) -> None:
         super().__init__(models, device, options)
-        self._zeros = [_zeros(model, device) for model in models]
+        layout = torch.contiguous_format
+        if self.options.get("channels_last"):
+            layout = torch.channels_last
+        self._zeros = [_zeros(model, device, layout) for model in models]
 
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
         return self._zeros[index]
 
 
-def _zeros(model: Model, device: torch.device) -> Outputs:
+def _zeros(model: Model, device: torch.device, layout: torch.memory_format) -> Outputs:
     return tuple(
-        [torch.zeros(1, model.anchors_per_cell * n, *cell, device=device) for cell in model.cells]
-        for n in (model.network.config.num_classes, 4)
+        [
+            torch.empty(
+                1, model.anchors_per_cell * values, *cell, device=device, memory_format=layout
+            ).zero_()
+            for cell in model.cells
+        ]
+        for values in (model.network.config.num_classes, 4)
     )
 
 

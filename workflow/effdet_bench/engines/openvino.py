@@ -15,6 +15,9 @@ OPTIONS = {"precision": ["fp32", "bf16", "int8"], "fused": [False, True]}
 EXPORTS = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
 PACKAGES = ["openvino", "nncf"]
 FILE = "model.xml"
+# Layers that INT8 leaves in 16 bit: they hold little of the time and most of its error (D0: 0.17 in
+# place of 0.33 with everything in 8 bit, at the same speed).
+KEPT = [r".*class_net\..*", r".*box_net\..*", r".*\.fpn\..*", r".*\.se\..*", r".*\.conv_dw/.*"]
 
 
 class OpenVino(ExportedEngine):
@@ -22,17 +25,18 @@ class OpenVino(ExportedEngine):
 
     def __init__(self, models: list[Model], device: torch.device, options: dict) -> None:
         super().__init__(models, device, options)
-        core = openvino.Core()
         if device.type != "cpu":
             raise UnavailableError(f"OpenVINO runs on the CPU here, not on {device.type}.")
+        core = openvino.Core()
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if self.precision == "bf16" and "BF16" not in able:
             raise UnavailableError("this processor has no bfloat16 instructions for OpenVINO.")
+        reduced = self.precision != "fp32"
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if reduced and "BF16" in able else "f32",
         }
         compiled = [core.compile_model(m.export / FILE, "CPU", settings) for m in models]
         for one in compiled:
@@ -57,15 +61,24 @@ def export(
     """Writes the network of `model` to `folder`; INT8 by NNCF's post-training quantisation."""
     pixels = samples[0]
     with torch.inference_mode():
-        converted = openvino.convert_model(
-            Flat(model.network).eval(), example_input=pixels, input=[pixels.shape]
-        )
+        # not by torch.export, from which OpenVINO 2026.4 makes a graph that is a quarter slower
+        traced = torch.jit.trace(Flat(model.network).eval(), pixels, check_trace=False)
+    converted = openvino.convert_model(traced, input=[pixels.shape])
     if options["precision"] == "int8":
-        import nncf  # takes seconds, and no timing needs it
-
-        calibration = nncf.Dataset(samples, lambda sample: sample.numpy())
-        converted = nncf.quantize(converted, calibration, subset_size=len(samples))
+        converted = _quantise(converted, samples)
     openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
+
+
+def _quantise(network: openvino.Model, samples: list[torch.Tensor]) -> openvino.Model:
+    import nncf  # takes seconds, and no timing needs it
+
+    return nncf.quantize(
+        network,
+        nncf.Dataset(samples, lambda sample: sample.numpy()),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(samples),
+        ignored_scope=nncf.IgnoredScope(patterns=KEPT, validate=False),
+    )
 
 
 def load(models: list[Model], device: torch.device, options: dict) -> ExportedEngine:

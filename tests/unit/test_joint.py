@@ -1,0 +1,53 @@
+"""Networks of equal architecture that run as one answer as they do one by one."""
+
+import pytest
+import torch
+
+from effdet_bench.agreement import match
+from effdet_bench.engine import load_engine
+from effdet_bench.errors import UnavailableError
+from effdet_bench.photos import list_photos
+from effdet_bench.reference import sample_outputs
+from effdet_bench.request import serve
+from helpers import SHIPPED, synthetic_model
+
+CPU = torch.device("cpu")
+CLASSES = {"all": 90, "few": 7, "some": 20}
+
+
+@pytest.fixture(scope="module")
+def models():
+    return [
+        synthetic_model(name, count, "tf_efficientdet_lite0") for name, count in CLASSES.items()
+    ]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("engine", ["vmap", "grouped"])
+def test_they_answer_as_one_by_one(models, engine, fused):
+    """On two photos in turn, so that nothing of the first is left in the answer to the second."""
+    joint = load_engine(engine, models, CPU, {"fused": fused})
+    single = load_engine("eager", models, CPU)
+    with torch.inference_mode():
+        for path in list_photos(SHIPPED)[:2]:
+            found, expected = (serve(one, path.read_bytes()) for one in (joint, single))
+            for ours, theirs in zip(found.outputs, expected.outputs, strict=True):
+                ours, theirs = sample_outputs(ours, 9), sample_outputs(theirs, 9)
+                assert (ours - theirs).norm() / (theirs - theirs.mean()).norm() < 1e-5
+            for ours, theirs in zip(found.tables, expected.tables, strict=True):
+                matches = match(theirs, ours)
+                assert matches.share == 1
+                assert matches.box_drift_px < 0.05
+
+
+def test_their_weights_differ(models):
+    stems = [model.network.backbone.conv_stem.weight for model in models]
+    assert not torch.equal(stems[0], stems[1])
+    assert not torch.equal(stems[1], stems[2])
+
+
+@pytest.mark.parametrize("engine", ["vmap", "grouped"])
+def test_networks_of_other_architectures_are_refused(lite0, d0, engine):
+    words = r"equal architectures, and this one is tf_efficientdet_lite0, tf_efficientdet_d0: see"
+    with pytest.raises(UnavailableError, match=words):
+        load_engine(engine, [lite0, d0], CPU, {"fused": True})

@@ -1,0 +1,67 @@
+"""Networks of equal architecture as one network, whose convolutions have a group for each."""
+
+import copy
+
+import torch
+from torch import nn
+
+from effdet_bench.ensemble import Model
+from effdet_bench.joint import JointEngine, replace_sums
+from effdet_bench.postprocess import Outputs
+from effdet_bench.rewrite import weigh_sums
+
+OPTIONS = {"fused": [False, True], "channels_last": [False, True]}
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+class Grouped(JointEngine):
+    version = f"torch {torch.__version__}"
+
+    def _build(self, bodies: list[nn.Module]) -> None:
+        self._layout = torch.contiguous_format
+        if self.options.get("channels_last"):
+            self._layout = torch.channels_last
+            self._predict = [one.to(memory_format=self._layout) for one in self._predict]
+        self._network = group(bodies).to(self.device, memory_format=self._layout)
+
+    def _run(self, pixels: torch.Tensor) -> list[Outputs]:
+        count = len(self.models)
+        found = self._network(pixels.contiguous(memory_format=self._layout))
+        features, boxes = ([level.chunk(count, 1) for level in levels] for levels in found)
+        return list(zip(zip(*features, strict=True), zip(*boxes, strict=True), strict=True))
+
+
+def group(networks: list[nn.Module]) -> nn.Module:
+    """One network that returns what `networks` do, their channels one after the other.
+
+    Changes `networks`. Its first convolution is not in groups, as the pixels are those of all.
+    """
+    for network in networks:
+        weigh_sums(network)
+    joined = copy.deepcopy(networks[0])
+    replace_sums(joined, networks, joined.config.fpn_channels)
+    named = [dict(network.named_modules()) for network in networks]
+    for name, module in joined.named_modules():
+        originals = [modules.get(name) for modules in named]
+        if isinstance(module, nn.Conv2d):
+            _join(module, originals, ("weight", "bias"))
+            module.out_channels *= len(networks)
+            if module.in_channels != 3:
+                module.in_channels *= len(networks)
+                module.groups *= len(networks)
+        elif isinstance(module, nn.BatchNorm2d):
+            _join(module, originals, NORM)
+            module.num_features *= len(networks)
+    return joined
+
+
+def _join(module: nn.Module, originals: list[nn.Module], names: tuple[str, ...]) -> None:
+    for name in names:
+        parts = [getattr(original, name) for original in originals]
+        if parts[0] is not None:
+            joined = torch.cat([part.detach() for part in parts])
+            setattr(module, name, nn.Parameter(joined, False) if name in NORM[:2] else joined)
+
+
+def load(models: list[Model], device: torch.device, options: dict) -> Grouped:
+    return Grouped(models, device, options)

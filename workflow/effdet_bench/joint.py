@@ -1,0 +1,86 @@
+"""Engines that run all networks of an ensemble as one; for networks of one architecture."""
+
+import copy
+from abc import abstractmethod
+
+import torch
+from torch import nn
+
+from effdet_bench.engine import Engine
+from effdet_bench.ensemble import Model
+from effdet_bench.errors import UnavailableError
+from effdet_bench.postprocess import Outputs
+from effdet_bench.rewrite import WeightedSum, fuse
+
+
+class JointEngine(Engine):
+    """All networks at once, with the forward of the first, on its input: that of all the others.
+
+    Classes may differ, so the layers that predict them stay outside, one for each network.
+
+    Raises:
+        UnavailableError: the networks are not of one architecture.
+    """
+
+    def __init__(self, models: list[Model], device: torch.device, options: dict) -> None:
+        super().__init__(models, device, options)
+        architectures = list(dict.fromkeys(model.network.config.name for model in models))
+        if len(architectures) > 1 or len(models) == 1:
+            raise UnavailableError(
+                "running several networks as one needs an ensemble of equal architectures, and "
+                f"this one is {', '.join(architectures)}: see three-d0.yaml."
+            )
+        self._predict = [copy.deepcopy(m.network.class_net.predict).to(device) for m in models]
+        bodies = [_body(model.network) for model in models]
+        self._build([fuse(body) if self.options.get("fused") else body for body in bodies])
+
+    @abstractmethod
+    def _build(self, bodies: list[nn.Module]) -> None:
+        """Makes one network of `bodies`, which return class features in place of class logits."""
+
+    @abstractmethod
+    def _run(self, pixels: torch.Tensor) -> list[Outputs]:
+        """What each of the bodies returns for `pixels`."""
+
+    def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
+        if index == 0:
+            self._found = self._run(pixels)
+        features, boxes = self._found[index]
+        return [self._predict[index](level) for level in features], boxes
+
+
+class TensorSum(nn.Module):
+    """`rewrite.WeightedSum` with weights in a tensor, so that they may differ between networks.
+
+    `channels` is how many channels in turn belong to each of the networks that `sums` are of.
+    """
+
+    def __init__(self, sums: list[WeightedSum], channels: int) -> None:
+        super().__init__()
+        self.offsets, self.resample = sums[0].offsets, sums[0].resample
+        weights = torch.tensor([one.weights for one in sums]).T.repeat_interleave(channels, 1)
+        self.register_buffer("weights", weights[..., None, None])
+
+    def forward(self, x: list[torch.Tensor]) -> torch.Tensor:
+        first, *others = (
+            resample(x[offset])
+            for offset, resample in zip(self.offsets, self.resample, strict=True)
+        )
+        total = first * self.weights[0]
+        for node, weight in zip(others, self.weights[1:], strict=True):
+            total = torch.addcmul(total, node, weight)
+        return total
+
+
+def replace_sums(network: nn.Module, like: list[nn.Module], channels: int) -> None:
+    """Puts a `TensorSum` in place of every `WeightedSum`, its weights those of `like`."""
+    named = [dict(one.named_modules()) for one in like]
+    for name, module in list(network.named_modules()):
+        if isinstance(module, WeightedSum):
+            network.set_submodule(name, TensorSum([one[name] for one in named], channels))
+
+
+def _body(network: nn.Module) -> nn.Module:
+    body = copy.deepcopy(network)
+    body.class_net.predict = nn.Identity()
+    return body
