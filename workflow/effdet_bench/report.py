@@ -99,10 +99,9 @@ def context(
         for name, found in row["latency"]["percentiles"].items()
         if not found["supported"]
     }
-    devices = {row["device"] for row in summary["rows"]}
-    kinds = devices | (
-        {"accelerator"} if environment["accelerators"] or devices - {"cpu"} else set()
-    )
+    devices = dict.fromkeys(row["device"] for row in summary["rows"])
+    accelerated = environment["accelerators"] or set(devices) - {"cpu"}
+    kinds = {*devices, *(["accelerator"] if accelerated else [])}
     return {
         "summary": summary,
         "environment": environment,
@@ -116,6 +115,7 @@ def context(
         "twins": [row for row in measured if row["twin"]],
         "judged": [row for row in summary["rows"] if row["validity"]["models"]],
         "doubted": [row for row in measured if row["doubts"]],
+        "shared_doubts": {device: _shared_doubts(measured, device) for device in devices},
         "roofs": [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"],
         "missing": [row for row in summary["rows"] if row["outcome"] != "completed"],
         "baseline": next((r for r in valid if place(r) == summary["baseline"]), None),
@@ -129,6 +129,12 @@ def context(
             if concerns is None or concerns in kinds
         ],
     }
+
+
+def _shared_doubts(measured: list[dict], device: str) -> list[dict]:
+    """Doubts that all modes on `device` have in common, as those about the machine are."""
+    doubts = [row["doubts"] for row in measured if row["device"] == device]
+    return [one for one in doubts[0] if all(one in d for d in doubts)] if len(doubts) > 1 else []
 
 
 def key_finding(view: dict) -> str:
