@@ -151,7 +151,7 @@ SETTINGS = {
     "64", "130", "662", "11",  # requests that percentiles need
     "24.0 GiB", "3.880 M", "7.760 M", "903 MiB", "300 MiB", "4.2 s", "4.3 s", "2.5 s",
     "33 ms", "200 ms", "1.00x", "5 requests/s", "33", "200",
-    "95 %", "1 %", "5 %", "0.9", "0.6", "0.50", "0.95", "7", "100",  # intervals, margin, IoU, seed, cut
+    "95 %", "1 %", "5 %", "0.9", "0.6", "0.50", "0.95", "7", "100",  # intervals, IoU, seed, cut
 }  # fmt: skip
 
 
