@@ -16,11 +16,16 @@ include: "workflow/rules/validity.smk"
 include: "workflow/rules/roofline.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/archive.smk"
+
+
+onsuccess:
+    show_finding()
 
 
 rule all:
     default_target: True
     input:
-        rules.report.output,
+        rules.manifest.output,
         # Named here too, so that one that is deleted, as `retry` does, is measured again.
         job_files("job.json"),

@@ -1,6 +1,5 @@
 """Archives to render: written by the data contract, from latencies that a test chooses."""
 
-import json
 from pathlib import Path
 
 from effdet_bench import records
@@ -53,18 +52,21 @@ def write_archive(results: Path, jobs: dict[tuple[str, str, int], dict]) -> Path
 
 
 def render_archive(results: Path, **options) -> str:
-    """Runs the summary and report steps on `results`, as the rules do; returns the report."""
+    """Runs the step `render` on `results`, with report settings `options`; returns the report."""
     from effdet_bench.__main__ import main
 
-    folders = sorted(str(path.parent) for path in results.glob("timing/*/*/*/job.json"))
-    summary = ["--json", str(results / "summary.json"), "--csv", str(results / "summary.csv")]
-    judged = sorted(map(str, results.glob("validity/*/*.json")))
-    roofs = sorted(map(str, results.glob("roofline/*.json")))
-    given = ["--jobs", *folders, "--validity", *judged, "--rooflines", *roofs]
-    main(["summary", *given, *summary])
-    defaults = {"smoke": False, "latency_targets": [], "throughput_targets": []}
-    report = ["--results", str(results), "--options", json.dumps(defaults | options)]
-    main(["report", *report, "--output", str(results / "report.md")])
+    defaults = {"latency_targets": [], "throughput_targets": []}
+    jobs = [path.parent.parts for path in sorted(results.glob("timing/*/*/*/job.json"))]
+    config = {
+        "devices": list(dict.fromkeys(parts[-3] for parts in jobs)),
+        "modes": [{"name": name} for name in dict.fromkeys(parts[-2] for parts in jobs)],
+        "rounds": len({parts[-1] for parts in jobs}),
+        "ablation": [],
+        "smoke": options.pop("smoke", False),
+        "report": defaults | options,
+    }
+    records.write_json(results / "settings.json", {"config": config}, "settings")
+    main(["render", "--results", str(results)])
     return (results / "report.md").read_text()
 
 

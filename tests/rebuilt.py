@@ -138,7 +138,7 @@ def stage_numbers(archive: Path, place: str) -> set[str]:
 
 def numbers_of(report: str) -> list[str]:
     """Numbers in a report's text; names, digests, commands and links of it are no numbers."""
-    text = re.sub(r"```bash.*?```|`[^`\n]+`|16-bit", "", report, flags=re.S)
+    text = re.sub(r"```(bash|yaml).*?```|`[^`\n]+`|16-bit", "", report, flags=re.S)
     text = re.sub(
         r"^\| \*\*(Platform|Python|PyTorch|Other packages|Measured).*$", "", text, flags=re.M
     )

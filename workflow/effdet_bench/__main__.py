@@ -10,6 +10,7 @@ STEPS = {
     "download": ("effdet_bench.checkpoints.download", "fetch one release checkpoint"),
     "synthesise": ("effdet_bench.checkpoints.synthetic", "make one synthetic checkpoint"),
     "verify": ("effdet_bench.checkpoints.verify", "verify one checkpoint and record it"),
+    "settings": ("effdet_bench.config", "record the settings of a run"),
     "environment": ("effdet_bench.environment", "record this machine and its versions"),
     "photos": ("effdet_bench.photos", "check the photos and record them"),
     "annotations": ("effdet_bench.annotations", "check and keep COCO annotations of the photos"),
@@ -20,7 +21,11 @@ STEPS = {
     "retry": ("effdet_bench.retry", "forget exports and timing jobs that did not complete"),
     "validity": ("effdet_bench.validity", "judge the answers of one device and mode"),
     "summary": ("effdet_bench.summary", "compute every number of a report"),
-    "figures": ("effdet_bench.figures", "draw the figures of the report"),
+    "figures": ("effdet_bench.figures.draw", "draw the figures of the report"),
+    "render": ("effdet_bench.render", "render an archive anew, from its raw data alone"),
+    "archive": ("effdet_bench.archive", "write a manifest, pack an archive, or bring one in"),
+    "audit": ("effdet_bench.audit", "recompute every number of an archive"),
+    "compare": ("effdet_bench.compare", "compare all machines, or two runs of one"),
     "report": ("effdet_bench.report", "render the report"),
 }
 

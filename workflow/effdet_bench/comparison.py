@@ -48,6 +48,30 @@ def compare(
     return Comparison(ratio, ratio / width, ratio * width, width - 1, len(logs))
 
 
+def unpaired(
+    before: Mapping[int, Sequence[float]], after: Mapping[int, Sequence[float]]
+) -> Comparison:
+    """Compares two runs, whose rounds have nothing in common: above 1 where `after` is faster.
+
+    The ratio of geometric means over the medians of rounds, with Welch's t-interval of the
+    difference of their logarithms (Welch, "The generalization of Student's problem when several
+    different population variances are involved", 1947).
+    """
+    logs = [np.log([np.median(one) for one in run.values()]) for run in (before, after)]
+    ratio = float(np.exp(logs[0].mean() - logs[1].mean()))
+    rounds = min(map(len, logs))
+    if rounds == 1:
+        return Comparison(ratio, None, None, None, 1)
+    errors = [one.var(ddof=1) / len(one) for one in logs]
+    if sum(errors) == 0:
+        return Comparison(ratio, ratio, ratio, 0.0, rounds)
+    freedom = sum(errors) ** 2 / sum(
+        error**2 / (len(one) - 1) for error, one in zip(errors, logs, strict=True)
+    )
+    width = float(np.exp(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(sum(errors))))
+    return Comparison(ratio, ratio / width, ratio * width, width - 1, rounds)
+
+
 def margin(noise_floors: Sequence[float | None]) -> float | None:
     """The least effect that counts, as a share: the largest noise floor, at least `LEAST_EFFECT`.
 

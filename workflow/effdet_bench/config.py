@@ -3,19 +3,20 @@
 Every mistake ends in one sentence that names the key, the value and what is allowed.
 """
 
+import argparse
 import copy
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
-from effdet_bench import machine
+from effdet_bench import machine, records
 from effdet_bench.checkpoints.catalogue import CLASSES, RELEASE
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.modes import assigned, read_modes
 from effdet_bench.names import BASELINE, TWIN
-from effdet_bench.records import load_schema
 
 SHIPPED_PHOTOS = Path(__file__).parents[1] / "resources" / "photos"
 
@@ -30,7 +31,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
     Raises:
         BenchError: a key, type or value is wrong.
     """
-    schema = load_schema("config")
+    schema = records.load_schema("config")
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: e.json_path)
     if errors:
         raise BenchError(_sentence(errors[0]))
@@ -58,6 +59,34 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         place = names.index(BASELINE)
         config["modes"].insert(place + 1, config["modes"][place] | {"name": TWIN})
     return config
+
+
+def defaults() -> dict[str, Any]:
+    """The settings of an empty config.yaml, `auto` and modes as they are written there."""
+    return _with_defaults({}, records.load_schema("config"))
+
+
+def archived(config: dict[str, Any]) -> dict[str, Any]:
+    """What an archive keeps of a resolved `config`: all but places on this machine."""
+    kept = copy.deepcopy(config)
+    for key in ("weights_folder", "archive", "before", "after", "regression"):
+        del kept[key]
+    if kept["photos"] == str(SHIPPED_PHOTOS):
+        kept["photos"] = "shipped"
+    places = [(kept, "photos"), (kept, "annotations"), *((e, "file") for e in kept["ensemble"])]
+    for entry, key in places:
+        if entry[key] is not None:
+            entry[key] = Path(entry[key]).name
+    return kept
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=json.loads, required=True, help="see `archived`, as JSON")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    records.write_json(args.output, {"config": args.config}, "settings")
 
 
 def known_models() -> list[str]:
@@ -91,7 +120,7 @@ def _sentence(error: ValidationError) -> str:
 
 def _description(error: ValidationError) -> str:
     """What is allowed where `error` stands: the nearest description on the way down to it."""
-    node, found = load_schema("config"), ""
+    node, found = records.load_schema("config"), ""
     for part in error.absolute_schema_path:
         node = node[part]
         if isinstance(node, dict) and isinstance(node.get("description"), str):

@@ -46,6 +46,15 @@ def read_jobs(folders: Iterable[str | Path]) -> list[Job]:
     return [_read_job(Path(folder)) for folder in folders]
 
 
+def jobs_of(summary: dict, results: Path) -> list[Job]:
+    """The completed jobs in the folder `results` that `summary` is of."""
+    return read_jobs(
+        results / "timing" / row["device"] / row["mode"] / f"round-{done['round']}"
+        for row in summary["rows"]
+        for done in row["rounds"]
+    )
+
+
 def _read_job(folder: Path) -> Job:
     record = records.read_json(folder / "job.json", "job")
     requests, stages = (

@@ -63,6 +63,8 @@ def read_json(path: str | Path, schema: str) -> dict[str, Any]:
 
     Raises:
         BenchError: the file is missing, is not JSON, or does not follow `schema`.
+
+    Records of schema version 2 are read as what they would be now.
     """
     try:
         record = json.loads(Path(path).read_text())
@@ -70,6 +72,7 @@ def read_json(path: str | Path, schema: str) -> dict[str, Any]:
         raise BenchError(f"{path} is missing: run `snakemake --cores 1` to make it.") from None
     except ValueError as error:
         raise BenchError(f"{path} is not JSON ({error}): delete it and run again.") from None
+    record = _upgraded(record)
     for error in Draft202012Validator(load_schema(schema)).iter_errors(record):
         where = ".".join(map(str, error.absolute_path)) or "the record"
         raise BenchError(
@@ -77,6 +80,17 @@ def read_json(path: str | Path, schema: str) -> dict[str, Any]:
             f"{error.message}; delete it and run again."
         )
     return record
+
+
+def _upgraded(record: Any) -> Any:
+    """`record` as the present schema version has it, where it is of version 2."""
+    if not isinstance(record, dict) or record.get("schema_version") != 2:
+        return record
+    # version 3 tells the models of an ensemble by names of their own
+    named = [record, *record.get("ensemble", [])]
+    for entry in [one for one in named if "parameters" in one]:
+        entry.update({"architecture": entry["model"], "classes": 90})
+    return record | {"schema_version": SCHEMA_VERSION}
 
 
 def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":

@@ -4,13 +4,14 @@ The templates choose their words by the data and print no number that is not in 
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import jinja2
+import yaml
 
 from effdet_bench import records
-from effdet_bench.jobs import Job, read_jobs
+from effdet_bench.html import to_html
+from effdet_bench.jobs import Job, jobs_of
 from effdet_bench.summary import p50, place
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -57,6 +58,12 @@ ROADMAP = (
 
 def render(view: dict) -> str:
     """The report in Markdown from what `context` returns; the same for the same view."""
+    template = environment_of_templates().get_template("report.md.j2")
+    return template.render(view, key_finding=key_finding(view))
+
+
+def environment_of_templates() -> jinja2.Environment:
+    """The templates of `workflow/templates`, with the filters that put numbers into words."""
     loader = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -72,20 +79,21 @@ def render(view: dict) -> str:
         "gib": lambda size: f"{size / 2**30:.1f} GiB",
         "mib": lambda size: f"{size / 2**20:,.0f} MiB",
         "millions": lambda count: f"{count / 1e6:.3f} M",
+        "yaml": lambda value: yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=96),
         "count": lambda number: f"{number:,}",
         "error": lambda value: "0" if value == 0 else f"{value:.2g}",
         "interval": interval,
         "raw": _raw,
     }
-    return loader.get_template("report.md.j2").render(view, key_finding=key_finding(view))
+    return loader
 
 
 def context(
-    summary: dict, environment: dict, photos: list[dict], jobs: list[Job], options: dict
+    summary: dict, environment: dict, photos: list[dict], jobs: list[Job], config: dict
 ) -> dict:
     """What the templates see: the archive, and its rows sorted into what may be ranked and not.
 
-    `options` are `smoke` and the `report` settings of config.yaml.
+    `config` are the settings of the archive.
     """
     measured = sorted(
         (row for row in summary["rows"] if row["latency"]),
@@ -107,7 +115,8 @@ def context(
         "environment": environment,
         "photos": photos,
         "raw_values": RAW_VALUES,
-        "options": options,
+        "config": config,
+        "options": {"smoke": config["smoke"], **config["report"]},
         "jobs": [job for job in jobs if job.completed],
         "measured": measured,
         "valid": valid,
@@ -158,6 +167,28 @@ def key_finding(view: dict) -> str:
     return f"With {named}, {cost}" + ("" if alone else ", and no other mode was shown to be faster")
 
 
+def terminal(view: dict) -> str:
+    """What the report finds, for a terminal: the key finding, and a line per mode."""
+    lines = [("", "p50", "as fast as baseline", "verdict", "answers")]
+    for row in view["measured"]:
+        versus = row["comparison"] or {}
+        ratio = times(versus["ratio"]) if versus else "1.00x" if row is view["baseline"] else "–"
+        verdict = versus.get("verdict", "–")
+        shown = (milliseconds(p50(row)), ratio, verdict, row["validity"]["verdict"])
+        lines.append((f"{row['device']} {row['mode']}", *shown))
+    for row in view["missing"]:
+        lines.append((f"{row['device']} {row['mode']}", "–", "–", row["outcome"], row["reason"]))
+    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:4]]
+    aligned = [
+        "{:<{}}  {:>{}}  {:>{}}  {:<{}}  ".format(
+            *(part for pair in zip(line[:4], widths, strict=True) for part in pair)
+        )
+        + line[4]
+        for line in lines
+    ]
+    return "\n".join([f"{key_finding(view)}.", "", *aligned])
+
+
 def interval(versus: dict) -> str:
     """The interval of a comparison in words, as `95 % interval 2.10x to 2.30x`."""
     if versus["low"] is None:
@@ -200,20 +231,26 @@ def _shows(row: dict, signs: dict[str, set]) -> bool:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", required=True, help="results/<machine>")
-    parser.add_argument("--options", required=True, help="smoke and report settings, as JSON")
-    parser.add_argument("--output", required=True, help="report.md to write")
+
+
+def view_of(results: Path, summary: dict, jobs: list[Job], config: dict) -> dict:
+    """The `context` of the archive `results`, of which `jobs` are those that completed."""
+    environment = records.read_json(results / "environment.json", "environment")
+    photos = records.read_json(results / "photos.json", "photos")["photos"]
+    return context(summary, environment, photos, jobs, config)
+
+
+def write_report(results: Path, view: dict) -> None:
+    """Writes report.md and report.html to the archive `results`, whose figures are drawn."""
+    text = render(view)
+    records.write_text(results / "report.md", text)
+    records.write_text(results / "report.html", to_html(text, results))
 
 
 def run(args: argparse.Namespace) -> None:
     results = Path(args.results)
     summary = records.read_json(results / "summary.json", "summary")
-    environment = records.read_json(results / "environment.json", "environment")
-    photos = records.read_json(results / "photos.json", "photos")["photos"]
-    jobs = read_jobs(
-        results / "timing" / row["device"] / row["mode"] / f"round-{done['round']}"
-        for row in summary["rows"]
-        for done in row["rounds"]
-    )
-    view = context(summary, environment, photos, jobs, json.loads(args.options))
-    records.write_text(args.output, render(view))
-    print(f"{key_finding(view)}.\nThe report: {args.output}")
+    config = records.read_json(results / "settings.json", "settings")["config"]
+    view = view_of(results, summary, jobs_of(summary, results), config)
+    write_report(results, view)
+    print(terminal(view), f"The report: {results / 'report.md'}, and report.html", sep="\n\n")

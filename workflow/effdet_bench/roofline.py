@@ -163,11 +163,15 @@ def run(args: argparse.Namespace) -> None:
         outcome = "unavailable" if isinstance(error, UnavailableError) else "failed"
         record |= {"outcome": outcome, "reason": str(error)}
     else:
-        record |= {"outcome": "completed", "reason": None, **_request(args.ensemble, ceilings)}
+        record |= {
+            "outcome": "completed",
+            "reason": None,
+            **request_bounds(args.ensemble, ceilings),
+        }
     records.write_json(args.output, record, "roofline")
 
 
-def _request(ensemble: list[dict], ceilings: Ceilings) -> dict:
+def request_bounds(ensemble: list[dict], ceilings: Ceilings) -> dict:
     """Ceilings, work and bounds of one request that runs `ensemble`."""
     work = {one["model"]: count_work(one["architecture"], one["classes"]) for one in ensemble}
     request = [layer for layers in work.values() for layer in layers]

@@ -6,6 +6,7 @@
 import argparse
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -48,7 +49,7 @@ def summarise(
     roofs = {one["device"]: one for one in rooflines}
     rows = [_row(group, judged[key]) for key, group in groups.items()]
     baseline = next((row for row in rows if row["mode"] == BASELINE and row["ranked"]), None)
-    rounds = _latencies_by_round(jobs)
+    rounds = latencies_by_round(jobs)
     _compare(rows, baseline, rounds)
     for row in rows:
         row["bound"] = _bound(row, roofs.get(row["device"]))
@@ -62,7 +63,7 @@ def summarise(
         "threads": first["threads"],
         "seed": first["seed"],
         "started": min(job.record["started"] for job in jobs),
-        "versions": first["versions"],
+        "versions": {k: v for job in jobs for k, v in job.record["versions"].items()},
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
         "gaps": _gaps(rows, baseline),
@@ -175,7 +176,7 @@ def _bound(row: dict, roof: dict | None) -> dict | None:
     }
 
 
-def _latencies_by_round(jobs: list[Job]) -> dict[tuple[str, str], dict[int, list[int]]]:
+def latencies_by_round(jobs: list[Job]) -> dict[tuple[str, str], dict[int, list[int]]]:
     """Timed latencies of completed jobs, by device and mode, and then by round."""
     rounds: dict[tuple[str, str], dict[int, list[int]]] = {}
     for job in jobs:
@@ -255,13 +256,18 @@ def _gaps(rows: list[dict], baseline: dict | None) -> list[dict]:
     ]
 
 
+def write_summary(summary: dict, results: Path) -> None:
+    """Writes summary.json and summary.csv to the archive `results`."""
+    records.write_text(results / "summary.csv", to_table(summary).to_csv(index=False))
+    records.write_json(results / "summary.json", summary, "summary")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", nargs="+", required=True, help="folders of timing jobs")
     parser.add_argument("--validity", nargs="+", required=True, help="records of `validity`")
     parser.add_argument("--rooflines", nargs="+", required=True, help="records of `roofline`")
     parser.add_argument("--ablation", nargs="*", default=[], help="modes, each a step further")
-    parser.add_argument("--json", required=True, help="summary.json to write")
-    parser.add_argument("--csv", required=True, help="summary.csv to write")
+    parser.add_argument("--output", required=True, help="folder of summary.json and summary.csv")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -271,5 +277,4 @@ def run(args: argparse.Namespace) -> None:
         [records.read_json(path, "roofline") for path in args.rooflines],
         args.ablation,
     )
-    records.write_text(args.csv, to_table(summary).to_csv(index=False))
-    records.write_json(args.json, summary, "summary")
+    write_summary(summary, Path(args.output))

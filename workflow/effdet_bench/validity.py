@@ -155,40 +155,46 @@ def read_answers(folder: Path, record: dict) -> Answers:
     return Answers(rows, records.read_detections(folder / "detections.csv", "table"))
 
 
-def _accuracy(answers: Answers, ensemble: list[dict], path: str | None) -> list[dict] | None:
-    if path is None:
-        return None
-    return mean_average_precision(*answers, ensemble, records.read_json(path, "annotations"))
+def judge_jobs(folders: list[Path], references: list[Path], annotations: Path | None) -> dict:
+    """The record of one mode's timing jobs in `folders`, judged by the records `references`.
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--jobs", nargs="+", required=True, help="folders of one mode's jobs")
-    parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
-    parser.add_argument("--annotations", help="record of `annotations`")
-    parser.add_argument("--output", required=True, help="the record to write")
-
-
-def run(args: argparse.Namespace) -> None:
-    jobs = [(Path(job), records.read_json(Path(job) / "job.json", "job")) for job in args.jobs]
-    completed = [(job, record) for job, record in jobs if record["outcome"] == "completed"]
+    Raises:
+        BenchError: a file is missing or broken.
+    """
+    jobs = [(folder, records.read_json(folder / "job.json", "job")) for folder in folders]
+    completed = [(folder, record) for folder, record in jobs if record["outcome"] == "completed"]
     first = jobs[0][1]
     result = {"device": first["device"], "mode": first["mode"]}
     if not completed:
         reason = "no round completed"
-        result |= {"verdict": "not judged", "failed": None, "reason": reason, "models": []}
-    else:
-        record = completed[0][1]
-        tolerance = tolerance_of(record["precision"])
-        rounds = [read_answers(folder, record) for folder, record in completed]
-        references = {
-            records.read_json(path, "reference")["model"]: records.read_detections(
-                Path(path).with_suffix(".csv"), "photo"
-            )
-            for path in args.references
-        }
-        result |= {"precision": record["precision"], "tolerance": tolerance}
-        result |= judge(rounds, references, tolerance)
-        result["accuracy"] = _accuracy(rounds[0], record["ensemble"], args.annotations)
+        return result | {"verdict": "not judged", "failed": None, "reason": reason, "models": []}
+    record = completed[0][1]
+    tolerance = tolerance_of(record["precision"])
+    rounds = [read_answers(folder, record) for folder, record in completed]
+    expected = {
+        records.read_json(path, "reference")["model"]: records.read_detections(
+            path.with_suffix(".csv"), "photo"
+        )
+        for path in references
+    }
+    result |= {"precision": record["precision"], "tolerance": tolerance}
+    result |= judge(rounds, expected, tolerance)
+    known = annotations and records.read_json(annotations, "annotations")
+    accuracy = known and mean_average_precision(*rounds[0], record["ensemble"], known)
+    return result | {"accuracy": accuracy}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=Path, nargs="+", required=True, help="of one mode's jobs")
+    parser.add_argument(
+        "--references", type=Path, nargs="+", required=True, help="records of `reference`"
+    )
+    parser.add_argument("--annotations", type=Path, help="record of `annotations`")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    result = judge_jobs(args.jobs, args.references, args.annotations)
     records.write_json(args.output, result, "validity")
     words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
-    print(f"{first['device']} {first['mode']}: {words}")
+    print(f"{result['device']} {result['mode']}: {words}")

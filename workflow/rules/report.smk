@@ -3,21 +3,49 @@ localrules:
     all,
 
 
+FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
+STARTED = time.time()
+REPORT_LOG = f"{RESULTS}/logs/report.log"
+
+
+def show_finding():
+    """Prints what the report finds, if this run wrote it, so that the terminal ends with it."""
+    if os.path.exists(REPORT_LOG) and os.path.getmtime(REPORT_LOG) > STARTED:
+        print(Path(REPORT_LOG).read_text())
+
+
+rule settings:
+    input:
+        code=step_code("config"),
+    output:
+        f"{RESULTS}/settings.json",
+    log:
+        f"{RESULTS}/logs/settings.log",
+    resources:
+        timing=1,
+    params:
+        config=json.dumps(settings.archived(CONFIG)),
+    shell:
+        "python3 -m effdet_bench settings --config {params.config:q} --output {output:q}"
+        " 2>&1 | tee {log} >&2"
+
+
 rule figures:
     input:
         summary=rules.summary.output.json,
-        code=step_code("figures"),
+        requests=job_files("requests.csv"),
+        stages=job_files("stages.csv"),
+        code=step_code("figures.draw"),
     output:
-        expand(f"{RESULTS}/figures/{{name}}.svg", name=["roofline", "ablation"]),
+        expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
     log:
         f"{RESULTS}/logs/figures.log",
     resources:
         timing=1,
     params:
-        folder=lambda wildcards, output: os.path.dirname(output[0]),
+        results=RESULTS,
     shell:
-        "python3 -m effdet_bench figures --summary {input.summary:q} --output {params.folder:q}"
-        " 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench figures --results {params.results:q} 2>&1 | tee {log} >&2"
 
 
 rule report:
@@ -26,18 +54,18 @@ rule report:
         figures=rules.figures.output,
         environment=rules.environment.output,
         photos=rules.photos.output,
+        settings=rules.settings.output,
         requests=job_files("requests.csv"),
         code=step_code("report"),
-        templates=sorted(str(path) for path in Path("workflow/templates").glob("*.j2")),
+        templates=sorted(str(path) for path in Path("workflow/templates").iterdir()),
     output:
         f"{RESULTS}/report.md",
+        f"{RESULTS}/report.html",
     log:
-        f"{RESULTS}/logs/report.log",
+        REPORT_LOG,
     resources:
         timing=1,
     params:
-        results=lambda wildcards, input: os.path.dirname(input.summary),
-        options=json.dumps({"smoke": CONFIG["smoke"], **CONFIG["report"]}),
+        results=RESULTS,
     shell:
-        "python3 -m effdet_bench report --results {params.results:q} --options {params.options:q}"
-        " --output {output:q} 2>&1 | tee {log} >&2"
+        "python3 -m effdet_bench report --results {params.results:q} 2>&1 | tee {log} >&2"

@@ -17,7 +17,8 @@ rule summary:
         timing=1,
     params:
         ablation=CONFIG["ablation"],
+        results=RESULTS,
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
     shell:
         "python3 -m effdet_bench summary --jobs {params.folders:q} --validity {input.validity:q}"
-        " --rooflines {input.rooflines:q} --ablation {params.ablation} --json {output.json:q} --csv {output.csv:q} 2>&1 | tee {log} >&2"
+        " --rooflines {input.rooflines:q} --ablation {params.ablation} --output {params.results:q} 2>&1 | tee {log} >&2"

@@ -1,0 +1,126 @@
+"""Audits an archive: recomputes every number from the raw data, and says what differs."""
+
+import argparse
+import itertools
+import json
+import math
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from effdet_bench import records
+from effdet_bench.archive import check_manifest
+from effdet_bench.errors import BenchError
+from effdet_bench.figures.draw import draw
+from effdet_bench.html import to_html
+from effdet_bench.jobs import jobs_of
+from effdet_bench.render import settings_of, summary_of
+from effdet_bench.report import render, view_of
+from effdet_bench.roofline import Ceilings, request_bounds
+from effdet_bench.summary import to_table
+from effdet_bench.validity import judge_jobs
+
+PRECISION = 1e-9  # relative: what another processor or NumPy may make of the same sums
+
+
+def audit(results: Path) -> list[str]:
+    """What differs between the archive `results` and what its raw data give; empty if nothing.
+
+    Checked are the manifest, all judgements, bounds, the summary, both reports and the figures.
+    """
+    found = [*check_manifest(results), *_judgements(results), *_bounds(results)]
+    summary = summary_of(results)
+    text = json.dumps(summary)
+    kept = records.read_json(results / "summary.json", "summary")
+    found += _differences("summary.json", kept, json.loads(text))
+    if (results / "summary.csv").read_text() != to_table(summary).to_csv(index=False):
+        found.append("summary.csv is not the table of summary.json")
+    jobs = jobs_of(summary, results)
+    report = render(view_of(results, summary, jobs, settings_of(results)))
+    found += _lines("report.md", (results / "report.md").read_text(), report)
+    if (results / "report.html").read_text() != to_html(report, results):
+        found.append("report.html is not report.md with its figures")
+    with tempfile.TemporaryDirectory() as folder:
+        draw(summary, jobs, Path(folder))
+        for drawn in sorted(Path(folder).iterdir()):
+            kept_figure = results / "figures" / drawn.name
+            if _drawn_by(kept_figure) == _drawn_by(drawn) and (
+                kept_figure.read_bytes() != drawn.read_bytes()
+            ):
+                found.append(f"figures/{drawn.name} is not what its data give")
+    return found
+
+
+def _judgements(results: Path) -> Iterator[str]:
+    references = sorted((results / "reference").glob("*.json"))
+    annotations = results / "annotations.json"
+    for path in sorted((results / "validity").glob("*/*.json")):
+        place = results / "timing" / path.parent.name / path.stem
+        folders = sorted(place.glob("round-*"), key=lambda folder: int(folder.name[6:]))
+        fresh = judge_jobs(folders, references, annotations if annotations.exists() else None)
+        kept = records.read_json(path, "validity")
+        yield from _differences(f"validity/{path.parent.name}/{path.name}", kept, fresh)
+
+
+def _bounds(results: Path) -> Iterator[str]:
+    for path in sorted((results / "roofline").glob("*.json")):
+        kept = records.read_json(path, "roofline")
+        if kept["outcome"] != "completed":
+            continue
+        job = next((results / "timing").glob("*/*/*/job.json"))
+        ensemble = records.read_json(job, "job")["ensemble"]
+        ceilings = Ceilings(kept["flops_per_second"], kept["copy_bytes_per_second"])
+        fresh = request_bounds(ensemble, ceilings)
+        yield from _differences(f"roofline/{path.name}", kept, fresh)
+
+
+def _differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[str]:
+    """Where `kept` differs from `fresh`, what it has beyond the schema's keys aside."""
+    if isinstance(fresh, dict) and isinstance(kept, dict):
+        for key in fresh:
+            yield from _differences(where, kept.get(key), fresh[key], f"{at}.{key}".lstrip("."))
+    elif isinstance(fresh, list) and isinstance(kept, list):
+        if len(fresh) != len(kept):
+            yield f"{where}: {at} has {len(kept)} entries, but its raw data give {len(fresh)}"
+        for index, (one, other) in enumerate(zip(kept, fresh, strict=False)):
+            yield from _differences(where, one, other, f"{at}[{index}]")
+    elif isinstance(fresh, float) and isinstance(kept, int | float):
+        if not math.isclose(kept, fresh, rel_tol=PRECISION, abs_tol=1e-15):
+            yield f"{where}: {at} is {kept}, but its raw data give {fresh}"
+    elif kept != fresh:
+        yield f"{where}: {at} is {kept!r}, but its raw data give {fresh!r}"
+
+
+def _lines(where: str, kept: str, fresh: str) -> Iterator[str]:
+    lines = itertools.zip_longest(kept.splitlines(), fresh.splitlines())
+    for number, (one, other) in enumerate(lines, start=1):
+        if one != other:
+            yield f"{where}: line {number} is {one!r}, but its raw data give {other!r}"
+            return
+
+
+def _drawn_by(path: Path) -> str | None:
+    """The version of matplotlib that drew a figure; another one draws the same otherwise."""
+    if not path.exists():
+        return None
+    found = re.search(r"<dc:title>(Matplotlib v[^,<]+)", path.read_text())
+    return found and found[1]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+
+
+def run(args: argparse.Namespace) -> None:
+    results = Path(args.results)
+    if not results.is_dir():
+        raise BenchError(f"{results} is no folder: give results/<machine>.")
+    found = audit(results)
+    for one in found:
+        print(one, file=sys.stderr)
+    if found:
+        raise BenchError(f"{results} is not what its raw data give: {len(found)} differences.")
+    print(f"{results}: every number follows from its raw data")

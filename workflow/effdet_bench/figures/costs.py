@@ -1,0 +1,103 @@
+"""Where the time of a request goes, what a mode gains, and what each step of the ablation buys."""
+
+from matplotlib.figure import Figure
+
+from effdet_bench.figures.style import COLOURS, by_rows, label_rows, nothing, plain_log
+from effdet_bench.jobs import Job
+from effdet_bench.summary import p50
+
+BLUES = ("#08306B", "#2171B5", "#6BAED6", "#C6DBEF")  # forward passes, model by model
+VERDICTS = {"FASTER": "#009E73", "SLOWER": "#D55E00", "SAME": "#56B4E9", "AMBIGUOUS": "#777777"}
+
+
+def stages(summary: dict, jobs: list[Job]) -> Figure:
+    """Mean time of every stage in the separate pass, stacked: one bar per mode."""
+    rows = sorted((row for row in summary["rows"] if row["stages"]), key=p50)
+    figure, axes = by_rows(len(rows))
+    parts = [("decode", "#999933", lambda s: s["decode_ms"])]
+    parts += [("preprocess", "#E69F00", lambda s: s["preprocess_ms"])]
+    parts += [
+        (f"forward {model['model']}", BLUES[k % len(BLUES)], _forward_of(k))
+        for k, model in enumerate(summary["ensemble"])
+    ]
+    parts += [("postprocess", "#CC79A7", lambda s: s["postprocess_ms"])]
+    left = [0.0] * len(rows)
+    for label, colour, value in parts:
+        widths = [value(row["stages"]) for row in rows]
+        axes.barh(range(len(rows)), widths, left=left, color=colour, label=label, height=0.7)
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    if rows:
+        label_rows(axes, rows)
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.set(xlabel="mean time in a request, ms (separate pass)")
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        axes.grid(axis="x")
+    else:
+        nothing(axes, "nothing was measured")
+    axes.set_title("Where the time of a request goes", loc="left")
+    return figure
+
+
+def speedup(summary: dict, jobs: list[Job]) -> Figure:
+    """How many times as fast as baseline each mode is, with its interval and its verdict."""
+    rows = sorted(
+        (row for row in summary["rows"] if row["comparison"]),
+        key=lambda row: -row["comparison"]["ratio"],
+    )
+    figure, axes = by_rows(len(rows))
+    for place, row in enumerate(rows):
+        found = row["comparison"]
+        colour = VERDICTS[found["verdict"]]
+        if found["low"] is not None:
+            axes.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=2)
+        axes.plot(found["ratio"], place, "o", color=colour)
+        text = f"{found['ratio']:.2f}x"
+        end = found["high"] or found["ratio"]
+        axes.annotate(text, (end, place), (8, -4), textcoords="offset points")
+    if rows:
+        plain_log(axes, "x")
+        label_rows(axes, rows)
+        axes.axvline(1, color="0.3", linewidth=1)
+        axes.margins(x=0.15)
+        for verdict in dict.fromkeys(row["comparison"]["verdict"] for row in rows):
+            axes.plot([], [], "o-", color=VERDICTS[verdict], label=verdict)
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        baseline = summary["baseline"]["device"].upper()
+        axes.set(xlabel=f"times as fast as baseline on {baseline}, with its 95 % interval")
+        axes.grid(axis="x", which="both")
+    else:
+        nothing(axes, "there is nothing to compare")
+    axes.set_title("Speed-up", loc="left")
+    return figure
+
+
+def ablation(summary: dict, jobs: list[Job]) -> Figure:
+    """The median latency at every step of the ablation, and what the step bought."""
+    steps = summary["ablation"]
+    figure, axes = by_rows(len(steps))
+    latencies = [step["p50_ms"] for step in steps]
+    # a waterfall: what a step bought stays visible as a pale rest
+    saved = [max(a - b, 0) for a, b in zip(latencies[:1] + latencies, latencies, strict=False)]
+    if steps:
+        places = range(len(steps))
+        bars = axes.barh(places, latencies, color=COLOURS[0], height=0.7)
+        axes.barh(places, saved, left=latencies, color="#C6DBEF", height=0.7)
+        axes.bar_label(bars, list(map(_step_label, steps)), padding=4)
+        label_rows(axes, steps)
+        axes.set_xlim(0, 1.2 * max(latencies))
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.set(xlabel="latency of a request, p50, ms (pale: saved by the step)")
+        axes.grid(axis="x")
+    else:
+        nothing(axes, "no two steps were measured")
+    axes.set_title("What each step buys", loc="left")
+    return figure
+
+
+def _forward_of(index: int):
+    return lambda stages: stages["models"][index]["forward_ms"]
+
+
+def _step_label(step: dict) -> str:
+    label = f"{step['p50_ms']:,.0f} ms"
+    return label if step["step"] is None else f"{label}, {step['step']['ratio']:.2f}x as fast"
