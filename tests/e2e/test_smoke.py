@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from effdet_bench.__main__ import main
+from effdet_bench.figures.draw import FIGURES, draw
 from effdet_bench.records import RAW_COLUMNS
+from effdet_bench.render import summary_of
 from helpers import ROOT, UNSEEN, Workspace
 
 MODES = ("baseline", "baseline-twin", "invalid")
@@ -43,9 +44,10 @@ def test_everything_is_there(smoke):
         for file in (*RAW_COLUMNS, "job.json")
     }
     archive = {"environment.json", "photos.json", "summary.json", "summary.csv", "report.md"}
+    archive |= {"settings.json", "report.html", "MANIFEST.sha256"}
     archive |= {f"validity/cpu/{mode}.json" for mode in MODES}
     archive |= {f"reference/tf_efficientdet_lite0.{kind}" for kind in ("json", "csv", "npy")}
-    archive |= {"roofline/cpu.json", "figures/roofline.svg", "figures/ablation.svg"}
+    archive |= {f"figures/{figure.__name__}.svg" for figure in FIGURES} | {"roofline/cpu.json"}
     assert rounds | archive == {name for name in names if not name.startswith("logs/")}
 
 
@@ -73,7 +75,9 @@ def test_the_terminal_shows_progress_and_the_key_finding(smoke):
     assert "cpu baseline: valid" in said
     assert "cpu invalid: invalid: tf_efficientdet_lite0: relative error of class logits" in said
     assert "With `baseline` on CPU, one request takes" in said
-    assert "The report: results/smoke/report.md" in said
+    ending = said.strip().splitlines()
+    assert ending[-1] == "The report: results/smoke/report.md, and report.html"
+    assert any(re.fullmatch(r"cpu baseline +[\d.]+ ms +1.00x  –  +valid", line) for line in ending)
 
 
 def test_the_report_is_honest_about_what_it_is(smoke):
@@ -128,7 +132,8 @@ def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
 
 
 def test_figures_are_well_formed_and_the_same_again(smoke, tmp_path):
-    main(["figures", "--summary", str(smoke.results / "summary.json"), "--output", str(tmp_path)])
+    summary, jobs = summary_of(smoke.results)
+    draw(summary, jobs, tmp_path)
     for path in (smoke.results / "figures").iterdir():
         ElementTree.parse(path)
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()

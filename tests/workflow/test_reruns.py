@@ -7,8 +7,9 @@ import pytest
 
 from helpers import UNSEEN, Workspace
 
-REPORT = ["report results/smoke/report.md"]
-FIGURES = ["figures results/smoke/figures/roofline.svg", *REPORT]
+REPORT = ["manifest results/smoke/MANIFEST.sha256", "report results/smoke/report.md"]
+SETTINGS = ["settings results/smoke/settings.json"]
+FIGURES = ["figures results/smoke/figures/speedup.svg", *REPORT]
 LATER = [*FIGURES, "summary results/smoke/summary.json"]
 REFERENCE = ["reference results/smoke/reference/tf_efficientdet_lite0.json"]
 ROOFLINE = ["bound_device results/smoke/roofline/cpu.json"]
@@ -46,7 +47,10 @@ def test_nothing_changed_runs_nothing(smoke):
     [
         ("workflow/templates/gaps.md.j2", REPORT),
         (f"{PACKAGE}/report.py", REPORT),
-        (f"{PACKAGE}/figures.py", FIGURES),
+        (f"{PACKAGE}/figures/costs.py", FIGURES),
+        (f"{PACKAGE}/html.py", REPORT),
+        ("workflow/templates/page.html", REPORT),
+        (f"{PACKAGE}/archive.py", REPORT[:1]),
         (f"{PACKAGE}/statistics.py", LATER),
         (f"{PACKAGE}/comparison.py", LATER),
         (f"{PACKAGE}/summary.py", LATER),
@@ -144,6 +148,7 @@ STEPS = [
     "checkpoints",
     "environment",
     "figures",
+    "manifest",
     "report",
     "roofline",
     "summary",

@@ -16,7 +16,6 @@ from effdet_bench.archive import check_manifest
 from effdet_bench.errors import BenchError
 from effdet_bench.figures.draw import draw
 from effdet_bench.html import to_html
-from effdet_bench.jobs import jobs_of
 from effdet_bench.render import settings_of, summary_of
 from effdet_bench.report import render, view_of
 from effdet_bench.roofline import Ceilings, request_bounds
@@ -26,32 +25,38 @@ from effdet_bench.validity import judge_jobs
 PRECISION = 1e-9  # relative: what another processor or NumPy may make of the same sums
 
 
-def audit(results: Path) -> list[str]:
-    """What differs between the archive `results` and what its raw data give; empty if nothing.
+def audit(results: Path) -> Iterator[str]:
+    """What differs between the archive `results` and what its raw data give.
 
-    Checked are the manifest, all judgements, bounds, the summary, both reports and the figures.
+    Checked are the manifest, and then all judgements, bounds, the summary, both reports and the
+    figures, each computed anew.
     """
-    found = [*check_manifest(results), *_judgements(results), *_bounds(results)]
-    summary = summary_of(results)
-    text = json.dumps(summary)
+    yield from check_manifest(results)
+    try:
+        yield from _judgements(results)
+        yield from _bounds(results)
+        yield from _derived(results)
+    except BenchError as error:
+        yield str(error)
+
+
+def _derived(results: Path) -> Iterator[str]:
+    summary, jobs = summary_of(results)
     kept = records.read_json(results / "summary.json", "summary")
-    found += _differences("summary.json", kept, json.loads(text))
+    yield from _differences("summary.json", kept, json.loads(json.dumps(summary)))
     if (results / "summary.csv").read_text() != to_table(summary).to_csv(index=False):
-        found.append("summary.csv is not the table of summary.json")
-    jobs = jobs_of(summary, results)
+        yield "summary.csv is not the table of summary.json"
     report = render(view_of(results, summary, jobs, settings_of(results)))
-    found += _lines("report.md", (results / "report.md").read_text(), report)
+    yield from _lines("report.md", (results / "report.md").read_text(), report)
     if (results / "report.html").read_text() != to_html(report, results):
-        found.append("report.html is not report.md with its figures")
+        yield "report.html is not report.md with its figures"
     with tempfile.TemporaryDirectory() as folder:
         draw(summary, jobs, Path(folder))
         for drawn in sorted(Path(folder).iterdir()):
-            kept_figure = results / "figures" / drawn.name
-            if _drawn_by(kept_figure) == _drawn_by(drawn) and (
-                kept_figure.read_bytes() != drawn.read_bytes()
-            ):
-                found.append(f"figures/{drawn.name} is not what its data give")
-    return found
+            figure = results / "figures" / drawn.name
+            alike = _drawn_by(figure) == _drawn_by(drawn)
+            if alike and figure.read_bytes() != drawn.read_bytes():
+                yield f"figures/{drawn.name} is not what its data give"
 
 
 def _judgements(results: Path) -> Iterator[str]:
@@ -118,9 +123,10 @@ def run(args: argparse.Namespace) -> None:
     results = Path(args.results)
     if not results.is_dir():
         raise BenchError(f"{results} is no folder: give results/<machine>.")
-    found = audit(results)
-    for one in found:
-        print(one, file=sys.stderr)
+    found = 0
+    for one in audit(results):
+        found += 1
+        print(one, file=sys.stderr, flush=True)
     if found:
-        raise BenchError(f"{results} is not what its raw data give: {len(found)} differences.")
+        raise BenchError(f"{results} is not what its raw data give: {found} differences.")
     print(f"{results}: every number follows from its raw data")

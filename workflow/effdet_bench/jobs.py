@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -22,12 +23,12 @@ class Job:
     def completed(self) -> bool:
         return self.record["outcome"] == "completed"
 
-    @property
+    @cached_property
     def timed_rows(self) -> pd.DataFrame:
         """Rows of the timed requests, in the order in which they happened."""
         return self.requests[self.requests["phase"] == "timed"]
 
-    @property
+    @cached_property
     def timed(self) -> list[int]:
         """Latencies of the timed requests in nanoseconds, in that order."""
         return self.timed_rows["latency_ns"].tolist()

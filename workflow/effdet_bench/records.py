@@ -1,5 +1,6 @@
 """Files that a run leaves: written whole or not at all, read back against their schema."""
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -28,9 +29,15 @@ RAW_COLUMNS = {
 }
 
 
+@functools.cache
 def load_schema(name: str) -> dict:
-    """The JSON schema `workflow/schemas/<name>.schema.yaml`."""
+    """The JSON schema `workflow/schemas/<name>.schema.yaml`; not to be changed."""
     return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
+
+
+@functools.cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(load_schema(name))
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -54,7 +61,7 @@ def write_json(path: str | Path, record: dict[str, Any], schema: str) -> None:
         jsonschema.ValidationError: the record breaks its schema, which is a mistake in this code.
     """
     record = {"schema": schema, "schema_version": SCHEMA_VERSION, **record}
-    Draft202012Validator(load_schema(schema)).validate(record)
+    _validator(schema).validate(record)
     write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -73,7 +80,7 @@ def read_json(path: str | Path, schema: str) -> dict[str, Any]:
     except ValueError as error:
         raise BenchError(f"{path} is not JSON ({error}): delete it and run again.") from None
     record = _upgraded(record)
-    for error in Draft202012Validator(load_schema(schema)).iter_errors(record):
+    for error in _validator(schema).iter_errors(record):
         where = ".".join(map(str, error.absolute_path)) or "the record"
         raise BenchError(
             f"{path} does not follow the {schema} schema, version {SCHEMA_VERSION}: at {where}, "

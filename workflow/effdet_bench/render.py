@@ -10,7 +10,7 @@ from effdet_bench import records
 from effdet_bench.config import defaults
 from effdet_bench.errors import BenchError
 from effdet_bench.figures.draw import draw
-from effdet_bench.jobs import jobs_of, read_jobs
+from effdet_bench.jobs import Job, read_jobs
 from effdet_bench.report import view_of, write_report
 from effdet_bench.summary import summarise, write_summary
 
@@ -28,8 +28,8 @@ def settings_of(results: Path) -> dict:
     return config | {"rounds": max(rounds, default=0)}
 
 
-def summary_of(results: Path) -> dict:
-    """The summary of the archive `results`, from its raw data and not from its summary.json.
+def summary_of(results: Path) -> tuple[dict, list[Job]]:
+    """The summary of the archive `results`, from its raw data alone, and its completed jobs.
 
     Raises:
         BenchError: the archive holds no timing, or is damaged.
@@ -46,19 +46,20 @@ def summary_of(results: Path) -> dict:
         raise BenchError(f"{results} holds no timing: give the folder results/<machine>.")
     validity = [results / "validity" / p.parent.name / f"{p.name}.json" for p in places]
     roofs = [results / "roofline" / f"{device}.json" for device in config["devices"]]
-    return summarise(
-        read_jobs(folders),
+    jobs = read_jobs(folders)
+    summary = summarise(
+        jobs,
         [records.read_json(path, "validity") for path in validity],
         [records.read_json(path, "roofline") for path in roofs],
         config["ablation"],
     )
+    return summary, [job for job in jobs if job.completed]
 
 
 def render_archive(results: Path) -> None:
     """Writes everything that is derived to the archive `results`."""
-    summary = summary_of(results)
+    summary, jobs = summary_of(results)
     write_summary(summary, results)
-    jobs = jobs_of(summary, results)
     draw(summary, jobs, results / "figures")
     write_report(results, view_of(results, summary, jobs, settings_of(results)))
 

@@ -88,12 +88,21 @@ def percentile_intervals(
     if len(rounds) < 2:
         return None
     generator = np.random.default_rng(0)
-    values = [np.asarray(one, dtype=np.float64) for one in rounds]
+    ordered = np.sort(np.concatenate([np.asarray(one, dtype=np.float64) for one in rounds]))
+    # ranks in place of values: counting them finds order statistics without sorting each time
+    ranks = [np.searchsorted(ordered, np.asarray(one, dtype=np.float64)) for one in rounds]
+    shares = np.asarray(percents) / 100
     found = []
     for _ in range(RESAMPLES):
-        drawn = generator.integers(0, len(values), len(values) - 1)
-        pooled = [values[k][generator.integers(0, len(values[k]), len(values[k]))] for k in drawn]
-        found.append(np.percentile(np.concatenate(pooled), percents))
+        drawn = [ranks[k] for k in generator.integers(0, len(ranks), len(ranks) - 1)]
+        pooled = np.concatenate([one[generator.integers(0, len(one), len(one))] for one in drawn])
+        below = np.bincount(pooled, minlength=len(ordered)).cumsum()
+        place = shares * (len(pooled) - 1)
+        low, high = (
+            ordered[np.searchsorted(below, rank, side="right")]
+            for rank in (np.floor(place), np.ceil(place))
+        )
+        found.append(low + (high - low) * (place - np.floor(place)))
     tail = 50 * (1 - INTERVAL_CONFIDENCE)
     low, high = np.percentile(found, [tail, 100 - tail], axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))

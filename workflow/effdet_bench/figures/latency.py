@@ -65,6 +65,7 @@ def course(summary: dict, jobs: list[Job]) -> Figure:
 
 
 def _course_of(axes: Axes, rows: list[dict], jobs: list[Job], warmup: int) -> None:
+    image = sum(job.record["requests"] for row in rows for job in _of(jobs, row)) > VECTORS
     for number, row in enumerate(sorted(rows, key=p50, reverse=True)):
         rounds = [job.requests["latency_ns"].to_numpy() / 1e6 for job in _of(jobs, row)]
         shortest = min(map(len, rounds))
@@ -72,9 +73,10 @@ def _course_of(axes: Axes, rows: list[dict], jobs: list[Job], warmup: int) -> No
         at = np.arange(shortest) + 1
         colour = COLOURS[number % len(COLOURS)]
         style = ("-", "--", ":")[number // len(COLOURS) % 3]
-        axes.fill_between(at, table.min(0), table.max(0), color=colour, alpha=0.15, linewidth=0)
-        median = np.median(table, axis=0)
-        axes.plot(at, median, style, color=colour, linewidth=1.4, label=name(row))
+        band = {"alpha": 0.15, "linewidth": 0, "rasterized": image}
+        axes.fill_between(at, table.min(0), table.max(0), color=colour, **band)
+        line = {"linewidth": 1.4, "label": name(row), "rasterized": image}
+        axes.plot(at, np.median(table, axis=0), style, color=colour, **line)
     axes.axvspan(0.5, warmup + 0.5, color="0.94", zorder=0)
     axes.set_xlim(0.5, None)
     axes.text(0.01, 0.96, "warm-up", transform=axes.transAxes)

@@ -1,0 +1,80 @@
+"""Archives through the workflow: packed, brought in, compared, and audited to the last digit."""
+
+import random
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from effdet_bench.archive import write_manifest
+from effdet_bench.audit import audit
+from helpers import Workspace
+
+DERIVED = ("report.md", "report.html", "summary.json", "summary.csv")
+RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/invalid/round-2/stages.csv")
+RAW += ("timing/cpu/baseline/round-2/outputs.csv", "timing/cpu/baseline/round-1/detections.csv")
+RAW += ("timing/cpu/baseline/round-1/job.json", "validity/cpu/baseline.json", "roofline/cpu.json")
+RAW += ("environment.json", "photos.json", "reference/tf_efficientdet_lite0.csv")
+
+
+def edit(path: Path, seed: int, digits: str = r"\d") -> str:
+    """Changes one digit of `path`, of those that the pattern `digits` matches, and says which."""
+    text = path.read_text()
+    at = random.Random(seed).choice(list(re.finditer(digits, text, re.M))).start()
+    path.write_text(f"{text[:at]}{(int(text[at]) + 5) % 10}{text[at + 1 :]}")
+    return f"{path.name} at {at}: {text[max(0, at - 30) : at + 10]!r}"
+
+
+@pytest.fixture
+def results(smoke: Workspace, tmp_path) -> Path:
+    return Path(shutil.copytree(smoke.results, tmp_path / "smoke"))
+
+
+def test_an_archive_as_it_was_made_passes(results):
+    assert list(audit(results)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [(name, seed) for name in (*DERIVED, *RAW[:2]) for seed in (1, 2)] + [(n, 3) for n in RAW[2:]],
+)
+def test_a_single_edited_digit_is_found(results, name, seed):
+    what = edit(results / name, seed)
+    assert next(audit(results), None), what
+
+
+@pytest.mark.parametrize("name", [*DERIVED, *RAW[:2], "validity/cpu/baseline.json"])
+def test_an_edited_digit_is_found_without_the_manifest(results, name):
+    """Whoever edits may write the manifest anew: then the numbers must still follow."""
+    # the first digit of a number that ends its line: later ones may be of no weight
+    what = edit(results / name, 7, r"(?<![\d.])\d(?=[\d.]*,?$)" if name in RAW else r"\d")
+    write_manifest(results)
+    found = next(audit(results), None)
+    assert found, what
+    assert "manifest" not in found
+
+
+def test_packed_brought_in_and_audited_by_the_workflow(finished, tmp_path):
+    done = finished.snakemake("archive")
+    assert done.returncode == 0, done.stdout
+    (packed,) = (finished.path / "archives").glob("smoke-*.zip")
+    shutil.rmtree(finished.results)
+    done = finished.snakemake("import_archive", "--config", f"archive={packed}")
+    assert done.returncode == 0, done.stdout
+    done = finished.snakemake("audit")
+    assert done.returncode == 0, done.stdout
+    assert "every number follows from its raw data" in done.stdout
+    edit(finished.results / "report.md", 1)
+    done = finished.snakemake("audit")
+    assert done.returncode != 0
+    assert "report.md is not what the manifest says" in done.stdout
+
+
+def test_a_run_compared_with_itself_has_no_regression(finished):
+    shutil.copytree(finished.results, finished.path / "before")
+    runs = ("before=before", "after=results/smoke")
+    done = finished.snakemake("compare", "--config", *runs)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"cpu baseline: .* 1\.00x as fast", done.stdout)
+    assert finished.planned() == []

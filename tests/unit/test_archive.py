@@ -1,0 +1,105 @@
+"""Archives: a manifest that sees every change, and files that come back as they were packed."""
+
+import zipfile
+
+import pytest
+
+from archive import render_archive, write_archive
+from effdet_bench.archive import check_manifest, files_of, pack, unpack, write_manifest
+from effdet_bench.errors import BenchError
+
+
+@pytest.fixture
+def results(tmp_path):
+    latencies = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
+    made = write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): latencies})
+    render_archive(made)
+    (made / "logs").mkdir()
+    (made / "logs" / "timing.log").write_text("not of the archive")
+    write_manifest(made)
+    return made
+
+
+def test_a_manifest_is_of_every_file_but_logs(results):
+    lines = (results / "MANIFEST.sha256").read_text().splitlines()
+    names = [line.split("  ", 1)[1] for line in lines]
+    assert names == files_of(results)
+    assert {"report.md", "report.html", "summary.json", "settings.json"} <= set(names)
+    assert "timing/cpu/baseline/round-1/requests.csv" in names
+    assert not any(name.startswith("logs/") for name in names)
+    assert check_manifest(results) == []
+
+
+def test_a_manifest_sees_what_is_changed_missing_or_added(results):
+    (results / "photos.json").write_text("{}")
+    (results / "report.md").unlink()
+    (results / "more.txt").write_text("more")
+    assert check_manifest(results) == [
+        "report.md is in the manifest, but missing",
+        "more.txt is not in the manifest",
+        "photos.json is not what the manifest says: it was changed",
+    ]
+
+
+def test_the_same_files_give_the_same_archive_and_come_back(results, tmp_path):
+    first, second = (pack(results, tmp_path / name).read_bytes() for name in ("one", "two"))
+    assert first == second
+    (tmp_path / "elsewhere").mkdir()
+    packed = next((tmp_path / "one").glob("*.zip"))
+    assert packed.name == "test-2026-01-02.zip"
+    came = unpack(packed, tmp_path / "elsewhere")
+    assert came == tmp_path / "elsewhere" / "test"
+    assert [(came / name).read_bytes() for name in files_of(results)] == [
+        (results / name).read_bytes() for name in files_of(results)
+    ]
+    assert unpack(packed, tmp_path / "elsewhere") == came, "a second time changes nothing"
+
+
+def test_a_changed_archive_is_not_packed(results, tmp_path):
+    (results / "photos.json").write_text("{}")
+    with pytest.raises(BenchError, match=r"photos\.json is not what the manifest says"):
+        pack(results, tmp_path)
+
+
+def test_other_results_are_not_replaced(results, tmp_path):
+    packed = pack(results, tmp_path)
+    (results / "photos.json").write_text("{}")
+    write_manifest(results)
+    with pytest.raises(BenchError, match="holds other results than"):
+        unpack(packed, results.parent)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["../evil.txt"], "no archive of one machine"),
+        (["a/x", "b/y"], "no archive of one machine"),
+        (["a/x"], "MANIFEST.sha256 is missing"),
+    ],
+)
+def test_what_is_no_archive_is_refused(tmp_path, names, words):
+    with zipfile.ZipFile(tmp_path / "wrong.zip", "w") as out:
+        for name in names:
+            out.writestr(name, "text")
+    with pytest.raises(BenchError, match=words):
+        unpack(tmp_path / "wrong.zip", tmp_path)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no zip"])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(BenchError, match="cannot be read as an archive"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
+def test_a_damaged_archive_is_refused(results, tmp_path):
+    packed = pack(results, tmp_path)
+    with zipfile.ZipFile(packed) as whole:
+        entries = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(packed, "w") as out:
+        for name, data in entries.items():
+            out.writestr(name, data.replace(b"0", b"1", 1) if name.endswith(".csv") else data)
+    with pytest.raises(BenchError, match="is damaged"):
+        unpack(packed, tmp_path)

@@ -1,0 +1,136 @@
+"""Machines side by side, and one machine before and after: what differs is named, and counts."""
+
+import json
+import random
+import re
+
+import pytest
+
+from archive import render_archive, write_archive
+from effdet_bench import records
+from effdet_bench.__main__ import main
+from effdet_bench.compare import differences, read_machines
+from effdet_bench.comparison import unpaired
+
+
+def jobs(around_ms: float, seed: int, **more) -> dict:
+    """Three rounds of 12 requests of baseline and a mode that is twice as fast."""
+    generator = random.Random(seed)
+    made = {}
+    for number in (1, 2, 3):
+        for mode, share in (("baseline", 1.0), ("fused", 0.5)):
+            latencies = [
+                round(generator.gauss(1, 0.01) * around_ms * share * 1e6) for _ in "1" * 13
+            ]
+            made["cpu", mode, number] = {"latencies_ns": latencies, "stages_ns": [10**6] * 7} | more
+    return made
+
+
+def archive(path, around_ms: float = 100, seed: int = 0, **more):
+    made = write_archive(path, jobs(around_ms, seed, **more))
+    for job in made.glob("timing/*/*/*/job.json"):
+        record = json.loads(job.read_text()) | {"machine": path.name}
+        job.write_text(json.dumps(record))
+    render_archive(made)
+    return made
+
+
+def compare(*args: str) -> None:
+    main(["compare", *map(str, args)])
+
+
+def test_machines_stand_side_by_side_with_published_figures_apart(tmp_path):
+    archive(tmp_path / "results" / "alpha", 100)
+    archive(tmp_path / "results" / "beta", 50, seed=1)
+    archive(tmp_path / "results" / "smoke", 10)
+    settings = tmp_path / "results" / "smoke" / "settings.json"
+    settings.write_text(settings.read_text().replace('"smoke": false', '"smoke": true'))
+    compare("--results", tmp_path / "results")
+    text = (tmp_path / "results" / "comparison.md").read_text()
+    own, published = text.split("## Published by others, not measured here")
+    order = re.findall(r"^\| (alpha|beta) \| \*\*CPU `(\w+)`", own, re.M)
+    assert order[0] == ("beta", "fused")
+    assert order[-1] == ("alpha", "baseline")
+    assert len(order) == 4
+    assert "smoke" not in own
+    assert "Apple M4 Pro, CPU | – | – | – | 1459.28" in published
+    html = (tmp_path / "results" / "comparison.html").read_text()
+    assert "data:image/svg+xml" in html
+    assert (tmp_path / "results" / "comparison.svg").exists()
+
+
+def test_what_makes_rows_incomparable_is_named(tmp_path):
+    archive(tmp_path / "alpha")
+    archive(tmp_path / "beta", weights="synthetic")
+    for job in (tmp_path / "beta").glob("timing/*/*/*/job.json"):
+        job.write_text(job.read_text().replace("0" * 64, "1" * 64).replace("2.9.1", "2.10.0"))
+    main(["render", "--results", str(tmp_path / "beta")])
+    first, second = read_machines(tmp_path)
+    assert differences(first, second) == [
+        "other weights (synthetic)",
+        "torch 2.10.0 in place of 2.9.1",
+    ]
+
+
+def test_without_an_archive_there_is_nothing_to_compare(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="holds no archive to compare"):
+        compare("--results", tmp_path)
+
+
+def test_a_regression_fails_and_is_named(tmp_path, capsys):
+    before = archive(tmp_path / "a" / "test", 100)
+    after = archive(tmp_path / "b" / "test", 120, seed=1)
+    with pytest.raises(SystemExit, match="2 of 2 modes regressed"):
+        compare("--before", before, "--after", after, "--threshold", "0.05")
+    assert "REGRESSION: cpu baseline: " in capsys.readouterr().err
+
+
+def test_no_regression_passes_be_it_faster_small_or_unsure(tmp_path, capsys):
+    before = archive(tmp_path / "a" / "test", 100)
+    for around in (80, 100, 103):
+        after = archive(tmp_path / str(around) / "test", around, seed=around)
+        compare("--before", before, "--after", after, "--threshold", "0.05")
+        assert "REGRESSION" not in capsys.readouterr().err
+
+
+def test_a_mode_that_is_no_longer_valid_is_a_regression(tmp_path, capsys):
+    before = archive(tmp_path / "a" / "test")
+    after = archive(tmp_path / "b" / "test", seed=1)
+    verdict = after / "validity" / "cpu" / "fused.json"
+    verdict.write_text(verdict.read_text().replace('"verdict": "valid"', '"verdict": "invalid"'))
+    main(["render", "--results", str(after)])
+    with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
+        compare("--before", before, "--after", after)
+    assert "cpu fused: no longer valid" in capsys.readouterr().err
+
+
+def test_runs_of_other_work_are_not_compared(tmp_path):
+    before = archive(tmp_path / "a" / "test")
+    after = archive(tmp_path / "b" / "test")
+    for job in after.glob("timing/*/*/*/job.json"):
+        record = json.loads(job.read_text())
+        record["threads"] += 1
+        records.write_json(job, record, "job")
+    main(["render", "--results", str(after)])
+    with pytest.raises(SystemExit, match="cannot be compared: 5 threads in place of 4"):
+        compare("--before", before, "--after", after)
+    with pytest.raises(SystemExit, match="before and after belong together"):
+        compare("--before", before)
+
+
+def test_unpaired_runs_of_one_speed_rarely_differ():
+    generator = random.Random(1)
+
+    def run():
+        return {k: [generator.gauss(100, 5) for _ in range(20)] for k in range(5)}
+
+    apart = [
+        one for one in (unpaired(run(), run()) for _ in range(200)) if not one.low < 1 < one.high
+    ]
+    assert len(apart) <= 22, "95 % intervals err in 5 % of cases: 10 of 200 are to be expected"
+
+
+def test_unpaired_runs_with_one_round_have_no_interval():
+    found = unpaired({1: [100.0]}, {1: [50.0]})
+    assert found.ratio == pytest.approx(2)
+    assert found[1:] == (None, None, None, 1)
