@@ -62,12 +62,12 @@ def test_nothing_changed_runs_nothing(smoke):
         (f"{PACKAGE}/timing.py", EVERYTHING),
         (f"{PACKAGE}/reference.py", REFERENCE + EVERYTHING),
         (f"{PACKAGE}/checkpoints/download.py", []),
-        (f"{PACKAGE}/config.py", []),
+        (f"{PACKAGE}/config.py", SETTINGS + REPORT),
     ],
 )
 def test_an_edit_reruns_what_it_concerns(finished, file, expected):
-    comment = "{# edited #}\n" if file.endswith(".j2") else "# edited\n"
-    finished.append(file, comment)
+    comment = {".j2": "{# edited #}\n", ".html": "<!-- edited -->\n"}.get(file[file.rfind(".") :])
+    finished.append(file, comment or "# edited\n")
     assert finished.planned() == sorted(expected)
 
 
@@ -79,26 +79,26 @@ def test_a_touch_reruns_nothing(finished):
 @pytest.mark.parametrize("change", ["requests: 4", "warmup: 1"])
 def test_other_requests_rerun_from_timing_onwards(finished, change):
     set_config(finished, change, change[:-1] + "5")
-    assert finished.planned() == sorted(REFERENCE + EVERYTHING)
+    assert finished.planned() == sorted(REFERENCE + EVERYTHING + SETTINGS)
 
 
 def test_other_threads_rerun_from_timing_onwards(finished):
     threads = json.loads((finished.results / "summary.json").read_text())["threads"]
     set_config(finished, "smoke: true", f"smoke: true\nthreads: {threads + 1}")
-    assert finished.planned() == sorted(REFERENCE + ROOFLINE + EVERYTHING)
+    assert finished.planned() == sorted(REFERENCE + ROOFLINE + EVERYTHING + SETTINGS)
 
 
 def test_one_more_round_runs_that_round(finished):
     set_config(finished, "rounds: 2", "rounds: 3")
-    assert finished.planned() == sorted([*timings(3), *GATE])
+    assert finished.planned() == sorted([*timings(3), *GATE, *SETTINGS])
 
 
 def test_a_mode_added_takes_turns_with_the_others_and_one_removed_keeps_its_raw_data(finished):
     more = "modes: [baseline, invalid, channels_last]"
     set_config(finished, "modes: [baseline, invalid]", more)
-    assert finished.planned() == sorted(EVERYTHING + judged("channels_last"))
+    assert finished.planned() == sorted(EVERYTHING + judged("channels_last") + SETTINGS)
     set_config(finished, more, "modes: [baseline]")
-    assert finished.planned() == sorted(ALL_TIMINGS + judged(*MODES[:2]) + LATER)
+    assert finished.planned() == sorted(ALL_TIMINGS + judged(*MODES[:2]) + LATER + SETTINGS)
     done = finished.snakemake()
     assert done.returncode == 0, done.stdout
     assert "`invalid`** |" not in (finished.results / "report.md").read_text()
@@ -108,7 +108,7 @@ def test_a_mode_added_takes_turns_with_the_others_and_one_removed_keeps_its_raw_
 def test_without_the_twin_it_is_not_timed(finished):
     set_config(finished, "twin: true", "twin: false", "config.yaml")
     modes = ("baseline", "invalid")
-    assert finished.planned() == sorted(ALL_TIMINGS + judged(*modes) + LATER)
+    assert finished.planned() == sorted(ALL_TIMINGS + judged(*modes) + LATER + SETTINGS)
 
 
 def test_annotations_rerun_the_gate(finished):
@@ -121,7 +121,7 @@ def test_annotations_rerun_the_gate(finished):
 
 def test_report_options_rerun_the_report(finished):
     set_config(finished, "[1, 5, 10, 30]", "[2]", "config.yaml")
-    assert finished.planned() == REPORT
+    assert finished.planned() == sorted(SETTINGS + REPORT)
 
 
 def test_a_changed_checkpoint_reruns_everything_behind_it(finished):

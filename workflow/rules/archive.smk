@@ -20,7 +20,7 @@ rule manifest:
     resources:
         timing=1,
     params:
-        results=RESULTS,
+        results=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         "python3 -m effdet_bench archive --manifest {params.results:q} 2>&1 | tee {log} >&2"
 
@@ -32,7 +32,7 @@ rule archive:
     log:
         f"{RESULTS}/logs/archive.log",
     params:
-        results=RESULTS,
+        results=lambda wildcards, input: os.path.dirname(input[0]),
     shell:
         "python3 -m effdet_bench archive --pack {params.results:q} --folder archives"
         " 2>&1 | tee {log} >&2"

@@ -55,6 +55,9 @@ EXPORTS = {
     if (export := modes.export_of(mode, device)) is not None
 }
 REFERENCES = [f"{RESULTS}/reference/{model}.json" for model in SOURCES]
+FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
+REPORT_LOG = f"{RESULTS}/logs/report.log"
+STARTED = time.time()
 ANNOTATIONS = f"{RESULTS}/annotations.json"
 
 # Of the steps' shells: `python3` is the interpreter that runs Snakemake, which has the packages. The
@@ -118,3 +121,9 @@ def expected(wildcards):
     source = source_of(wildcards)
     known = {"--sha256": source.sha256, "--bytes": source.bytes}
     return " ".join(f"{flag} {value}" for flag, value in known.items() if value is not None)
+
+
+def show_finding():
+    """Prints what the report finds, if this run wrote it, so that the terminal ends with it."""
+    if os.path.exists(REPORT_LOG) and os.path.getmtime(REPORT_LOG) > STARTED:
+        print(Path(REPORT_LOG).read_text())

@@ -3,17 +3,6 @@ localrules:
     all,
 
 
-FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
-STARTED = time.time()
-REPORT_LOG = f"{RESULTS}/logs/report.log"
-
-
-def show_finding():
-    """Prints what the report finds, if this run wrote it, so that the terminal ends with it."""
-    if os.path.exists(REPORT_LOG) and os.path.getmtime(REPORT_LOG) > STARTED:
-        print(Path(REPORT_LOG).read_text())
-
-
 rule settings:
     input:
         code=step_code("config"),
@@ -43,7 +32,7 @@ rule figures:
     resources:
         timing=1,
     params:
-        results=RESULTS,
+        results=lambda wildcards, input: os.path.dirname(input.summary),
     shell:
         "python3 -m effdet_bench figures --results {params.results:q} 2>&1 | tee {log} >&2"
 
@@ -66,6 +55,6 @@ rule report:
     resources:
         timing=1,
     params:
-        results=RESULTS,
+        results=lambda wildcards, input: os.path.dirname(input.summary),
     shell:
         "python3 -m effdet_bench report --results {params.results:q} 2>&1 | tee {log} >&2"

@@ -17,7 +17,7 @@ rule summary:
         timing=1,
     params:
         ablation=CONFIG["ablation"],
-        results=RESULTS,
+        results=lambda wildcards, output: os.path.dirname(output.json),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
     shell:
         "python3 -m effdet_bench summary --jobs {params.folders:q} --validity {input.validity:q}"
