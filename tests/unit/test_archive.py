@@ -1,10 +1,12 @@
 """Archives: a manifest that sees every change, and files that come back as they were packed."""
 
+import json
 import zipfile
 
 import pytest
 
 from archive import render_archive, write_archive
+from effdet_bench.__main__ import main
 from effdet_bench.archive import check_manifest, files_of, pack, unpack, write_manifest
 from effdet_bench.errors import BenchError
 
@@ -103,3 +105,33 @@ def test_a_damaged_archive_is_refused(results, tmp_path):
             out.writestr(name, data.replace(b"0", b"1", 1) if name.endswith(".csv") else data)
     with pytest.raises(BenchError, match="is damaged"):
         unpack(packed, tmp_path)
+
+
+def as_version_2(results):
+    """Makes an archive what version 2 would have written of the same measurement."""
+    (results / "settings.json").unlink()
+    for path in [*results.rglob("*.json")]:
+        record = json.loads(path.read_text()) | {"schema_version": 2}
+        for entry in record.get("ensemble", []):
+            del entry["architecture"], entry["classes"]
+        path.write_text(json.dumps(record))
+
+
+def test_an_archive_of_an_older_version_still_renders(tmp_path):
+    latencies = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
+    jobs = {("cpu", mode, k): latencies for mode in ("baseline", "invalid") for k in (1, 2)}
+    results = write_archive(tmp_path / "results" / "test", jobs)
+    expected = render_archive(results)
+    as_version_2(results)
+    main(["render", "--results", str(results)])
+    found = (results / "report.md").read_text()
+    rows = [line for line in expected.splitlines() if line.startswith("| **CPU")]
+    assert len(rows) == 2
+    assert rows == [line for line in found.splitlines() if line.startswith("| **CPU")]
+
+
+def test_a_newer_version_is_refused_in_one_sentence(results):
+    path = results / "photos.json"
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 9'))
+    with pytest.raises(SystemExit, match=r"does not follow the photos schema, version 3"):
+        main(["render", "--results", str(results)])

@@ -125,6 +125,11 @@ def test_the_other_configs_are_accepted(name):
     assert resolve(yaml.safe_load((ROOT / name).read_text()))["modes"]
 
 
+@pytest.mark.parametrize(("given", "value"), [("true", True), ("false", False), (False, False)])
+def test_booleans_may_come_from_a_terminal(given, value):
+    assert resolve(config(twin=given))["twin"] is value
+
+
 def test_the_twin_follows_its_baseline():
     names = [mode["name"] for mode in resolve({})["modes"]]
     assert names[:3] == ["baseline", "baseline-twin", "invalid"]

@@ -32,6 +32,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         BenchError: a key, type or value is wrong.
     """
     schema = records.load_schema("config")
+    config = {key: _of_terminal(key, value, schema) for key, value in config.items()}
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: e.json_path)
     if errors:
         raise BenchError(_sentence(errors[0]))
@@ -97,6 +98,12 @@ def known_models() -> list[str]:
     where = Path(package.origin).parent / "config" / "model_config.py"
     value = assigned(where, "efficientdet_model_param_dict")
     return [keyword.arg for keyword in value.keywords] if value else []
+
+
+def _of_terminal(key: str, value: Any, schema: dict) -> Any:
+    """`value`, where it is what `--config key=true` gives: Snakemake knows `True` alone."""
+    boolean = schema["properties"].get(key, {}).get("type") == "boolean"
+    return {"true": True, "false": False}.get(str(value), value) if boolean else value
 
 
 def _sentence(error: ValidationError) -> str:
