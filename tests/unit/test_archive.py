@@ -125,9 +125,9 @@ def test_an_archive_of_an_older_version_still_renders(tmp_path):
     as_version_2(results)
     main(["render", "--results", str(results)])
     found = (results / "report.md").read_text()
-    rows = [line for line in expected.splitlines() if line.startswith("| **CPU")]
+    rows = [line for line in expected.splitlines() if line.startswith("| **CPU `")]
     assert len(rows) == 2
-    assert rows == [line for line in found.splitlines() if line.startswith("| **CPU")]
+    assert rows == [line for line in found.splitlines() if line.startswith("| **CPU `")]
 
 
 def test_a_newer_version_is_refused_in_one_sentence(results):
