@@ -49,27 +49,20 @@ class JointEngine(Engine):
         return [self._predict[index](level) for level in features], boxes
 
 
-class TensorSum(nn.Module):
-    """`rewrite.WeightedSum` with weights in a tensor, so that they may differ between networks.
+class TensorSum(WeightedSum):
+    """A `WeightedSum` with weights in a tensor, so that they may differ between networks.
 
     `channels` is how many channels in turn belong to each of the networks that `sums` are of.
     """
 
     def __init__(self, sums: list[WeightedSum], channels: int) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.offsets, self.resample = sums[0].offsets, sums[0].resample
         weights = torch.tensor([one.weights for one in sums]).T.repeat_interleave(channels, 1)
         self.register_buffer("weights", weights[..., None, None])
 
-    def forward(self, x: list[torch.Tensor]) -> torch.Tensor:
-        first, *others = (
-            resample(x[offset])
-            for offset, resample in zip(self.offsets, self.resample, strict=True)
-        )
-        total = first * self.weights[0]
-        for node, weight in zip(others, self.weights[1:], strict=True):
-            total = torch.addcmul(total, node, weight)
-        return total
+    def add(self, total: torch.Tensor, node: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return torch.addcmul(total, node, weight)
 
 
 def replace_sums(network: nn.Module, like: list[nn.Module], channels: int) -> None:

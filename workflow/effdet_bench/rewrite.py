@@ -61,8 +61,11 @@ class WeightedSum(nn.Module):
         )
         total = first * self.weights[0]
         for node, weight in zip(others, self.weights[1:], strict=True):
-            total = torch.add(total, node, alpha=weight)
+            total = self.add(total, node, weight)
         return total
+
+    def add(self, total: torch.Tensor, node: torch.Tensor, weight: float) -> torch.Tensor:
+        return torch.add(total, node, alpha=weight)
 
 
 class LevelHeads(nn.Module):

@@ -26,7 +26,7 @@ rule figures:
         stages=job_files("stages.csv"),
         code=step_code("figures.draw"),
     output:
-        expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
+        report(expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES), category="Figures"),
     log:
         f"{RESULTS}/logs/figures.log",
     resources:
@@ -49,7 +49,7 @@ rule report:
         templates=sorted(str(path) for path in Path("workflow/templates").iterdir()),
     output:
         f"{RESULTS}/report.md",
-        f"{RESULTS}/report.html",
+        report(f"{RESULTS}/report.html", category="Report"),
     log:
         REPORT_LOG,
     resources:

@@ -27,6 +27,8 @@ class Eager(Engine):
         self, models: list[Model], device: torch.device, options: dict | None = None
     ) -> None:
         super().__init__(models, device, options)
+        if self.options.get("graph") and device.type != "cuda":
+            raise UnavailableError(f"CUDA graphs need an NVIDIA GPU; this is a mode on {device}.")
         if self.precision == "fp16" and device.type == "cpu":
             raise UnavailableError("PyTorch only emulates fp16 on a CPU: take bf16 there.")
         # TF32 convolutions are torch's default on NVIDIA GPUs, and they are not fp32
@@ -57,10 +59,6 @@ class Eager(Engine):
 
     def _graphed(self, network: torch.nn.Module, model: Model) -> torch.nn.Module:
         """`network` as one CUDA graph, launched at once in place of kernel by kernel."""
-        if self.device.type != "cuda":
-            raise UnavailableError(
-                f"CUDA graphs need an NVIDIA GPU, and this is a mode on {self.device}."
-            )
         pixels = torch.zeros(1, 3, *model.image_size, device=self.device)
         pixels = pixels.contiguous(memory_format=self._layout)
         with torch.no_grad(), torch.autocast("cuda", self._dtype, cache_enabled=False):
