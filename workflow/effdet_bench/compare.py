@@ -58,6 +58,11 @@ def differences(one: dict, other: dict) -> list[str]:
     ]
 
 
+def of_one_ensemble(machines: list[dict]) -> list[dict]:
+    """Those of `machines` that ran the ensemble of the first."""
+    return [m for m in machines if _models(m["summary"]) == _models(machines[0]["summary"])]
+
+
 def render_machines(machines: list[dict]) -> str:
     """The comparison of `machines` in Markdown, the first being what the others are held against.
 
@@ -66,8 +71,7 @@ def render_machines(machines: list[dict]) -> str:
     """
     if not machines:
         raise BenchError("results/ holds no archive to compare: run `snakemake --cores 1` first.")
-    first = machines[0]
-    alike = [one for one in machines if _models(one["summary"]) == _models(first["summary"])]
+    first, alike = machines[0], of_one_ensemble(machines)
     rows = [
         row | {"machine": one["machine"]}
         for one in alike
@@ -165,7 +169,7 @@ def run(args: argparse.Namespace) -> None:
     folder = Path(args.results)
     machines = read_machines(folder)
     text = render_machines(machines)
-    draw_machines(machines, folder / "comparison.svg")
+    draw_machines(of_one_ensemble(machines), folder / "comparison.svg")
     records.write_text(folder / "comparison.md", text)
     records.write_text(folder / "comparison.html", to_html(text, folder))
     print(f"{len(machines)} machines: {folder / 'comparison.md'}, and comparison.html")
