@@ -139,6 +139,12 @@ def test_figures_are_well_formed_and_the_same_again(smoke, tmp_path):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
+def test_snakemakes_own_report_has_ours_in_it(finished):
+    done = finished.snakemake("--report", "run.html")
+    assert done.returncode == 0, done.stdout
+    assert "report.html" in (finished.path / "run.html").read_text()
+
+
 def test_wrong_answers_are_reported_as_invalid_and_never_ranked(finished):
     """An engine that is fast because it decodes no photo but the first."""
     (finished.package / "engines" / "stale.py").write_text(STALE)
