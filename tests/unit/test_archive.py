@@ -46,7 +46,6 @@ def test_a_manifest_sees_what_is_changed_missing_or_added(results):
 def test_the_same_files_give_the_same_archive_and_come_back(results, tmp_path):
     first, second = (pack(results, tmp_path / name).read_bytes() for name in ("one", "two"))
     assert first == second
-    (tmp_path / "elsewhere").mkdir()
     packed = next((tmp_path / "one").glob("*.zip"))
     assert packed.name == "test-2026-01-02.zip"
     came = unpack(packed, tmp_path / "elsewhere")

@@ -78,6 +78,7 @@ def unpack(path: Path, folder: Path) -> Path:
     Raises:
         BenchError: it is no archive, damaged, or would replace other results.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         try:
             with zipfile.ZipFile(path) as packed:
