@@ -1,4 +1,5 @@
 # Settings, names and helpers of all steps.
+import atexit
 import json
 import os
 import sys
@@ -126,4 +127,5 @@ def expected(wildcards):
 def show_finding():
     """Prints what the report finds, if this run wrote it, so that the terminal ends with it."""
     if os.path.exists(REPORT_LOG) and os.path.getmtime(REPORT_LOG) > STARTED:
-        print(Path(REPORT_LOG).read_text())
+        # at exit, as Snakemake has a few lines of its own to say after this
+        atexit.register(print, Path(REPORT_LOG).read_text())
