@@ -16,7 +16,7 @@ from effdet_bench.html import to_html
 from effdet_bench.jobs import jobs_of
 from effdet_bench.render import settings_of
 from effdet_bench.report import environment_of_templates, interval, milliseconds, times
-from effdet_bench.summary import latencies_by_round, p50
+from effdet_bench.summary import latencies_by_round, p50, standing
 
 PUBLISHED = Path(__file__).parents[1] / "resources" / "published" / "latency.yaml"
 
@@ -81,7 +81,7 @@ def render_machines(machines: list[dict]) -> str:
     view = {
         "machines": machines,
         "first": first,
-        "rows": sorted(rows, key=lambda row: (not row["ranked"], row["floor"], p50(row))),
+        "rows": sorted(rows, key=standing),
         "differences": {one["machine"]: differences(first, one) for one in machines[1:]},
         "apart": [one for one in machines if one not in alike],
         "published": yaml.safe_load(PUBLISHED.read_text()),

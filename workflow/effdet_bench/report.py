@@ -12,7 +12,7 @@ import yaml
 from effdet_bench import records
 from effdet_bench.html import to_html
 from effdet_bench.jobs import Job, jobs_of
-from effdet_bench.summary import p50, place
+from effdet_bench.summary import p50, place, standing
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 ACCELERATORS = {"cuda", "mps"}
@@ -97,7 +97,7 @@ def context(
     """
     measured = sorted(
         (row for row in summary["rows"] if row["latency"]),
-        key=lambda row: (not row["ranked"], row["floor"], p50(row)),
+        key=standing,
     )
     valid = [row for row in measured if row["ranked"]]
     baselines = [row for row in valid if row["mode"] == "baseline"]

@@ -99,6 +99,11 @@ def p50(row: dict) -> float:
     return row["latency"]["percentiles"]["p50"]["ms"]
 
 
+def standing(row: dict) -> tuple:
+    """What rows of a summary with a latency are sorted by: those ranked first, the floor last."""
+    return not row["ranked"], row["floor"], p50(row)
+
+
 def place(row: dict) -> dict:
     """Device and mode of a summary's row."""
     return {"device": row["device"], "mode": row["mode"]}

@@ -12,18 +12,18 @@ def draw_machines(machines: list[dict], path: Path) -> None:
     """Median latency of every valid mode on every machine, the fastest on top; to `path`."""
     rows = sorted(
         (
-            (number, machine, row)
+            (number, row)
             for number, machine in enumerate(machines)
             for row in machine["summary"]["rows"]
             if row["ranked"]
         ),
-        key=lambda entry: p50(entry[2]),
+        key=lambda entry: p50(entry[1]),
     )
     with plt.rc_context(STYLE):
         figure, axes = by_rows(len(rows))
-        for place, (number, _, row) in enumerate(rows):
+        for place, (number, row) in enumerate(rows):
             axes.plot(p50(row), place, "o", color=COLOURS[number % len(COLOURS)])
-        axes.set_yticks(range(len(rows)), [name(row) for _, _, row in rows])
+        axes.set_yticks(range(len(rows)), [name(row) for _, row in rows])
         for number, machine in enumerate(machines):
             colour = COLOURS[number % len(COLOURS)]
             axes.plot([], [], "o", color=colour, label=machine["machine"])
