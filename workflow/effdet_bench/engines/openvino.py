@@ -15,8 +15,8 @@ OPTIONS = {"precision": ["fp32", "bf16", "int8"], "fused": [False, True]}
 EXPORTS = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
 PACKAGES = ["openvino", "nncf"]
 FILE = "model.xml"
-# Layers that INT8 leaves in 16 bit, at no cost of speed where it was measured. D0's class error is 0.20
-# then, and about 0.35 with everything in 8 bit; D1 and D2 stay above 0.3 all the same.
+# Layers that INT8 leaves in 16 bit, at no cost of speed where it was measured. D0's class error is
+# 0.20 then, and about 0.35 with everything in 8 bit; D1 and D2 stay above 0.3 all the same.
 KEPT = [r".*class_net\..*", r".*box_net\..*", r".*\.fpn\..*", r".*\.se\..*", r".*\.conv_dw/.*"]
 
 
