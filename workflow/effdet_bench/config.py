@@ -68,9 +68,9 @@ def defaults() -> dict[str, Any]:
 
 
 def archived(config: dict[str, Any]) -> dict[str, Any]:
-    """What an archive keeps of a resolved `config`: all but places on this machine."""
+    """What an archive keeps of a resolved `config`: all but paths and the mirror."""
     kept = copy.deepcopy(config)
-    for key in ("weights_folder", "archive", "before", "after", "regression"):
+    for key in ("weights_folder", "mirror", "archive", "before", "after", "regression"):
         del kept[key]
     if kept["photos"] == str(SHIPPED_PHOTOS):
         kept["photos"] = "shipped"
