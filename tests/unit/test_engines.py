@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -38,6 +39,13 @@ def exports(lite0, tmp_path_factory):
         return made[key]
 
     return export
+
+
+@pytest.fixture
+def set_threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 def tables_of(engine, photo: int = 0) -> np.ndarray:
@@ -81,15 +89,32 @@ def test_int8_is_exported_and_judged_like_any_other(exports, engine):
     assert np.isfinite(table).all()
 
 
-def test_models_side_by_side_answer_as_one_after_the_other(lite0, d0):
-    options = {"fused": True, "channels_last": True}
+@pytest.mark.parametrize("engine", ["eager", "openvino"])
+def test_models_side_by_side_answer_as_one_after_the_other(lite0, d0, exports, engine):
+    models = [lite0, d0]
+    if engine == "openvino":
+        models = [exports(engine, precision)[0] for precision in ("fp32", "int8")]
     encoded = list_photos(SHIPPED)[0].read_bytes()
     with torch.inference_mode():
-        one = serve(load_engine("eager", [lite0, d0], CPU, options), encoded)
-        both = load_engine("eager", [lite0, d0], CPU, options | {"parallel": True})
-        for ours, theirs in zip(serve(both, encoded).tables, one.tables, strict=True):
-            assert abs(ours - theirs).max() < 0.05
-    assert torch.get_num_threads() > 0
+        one = serve(load_engine(engine, models, CPU, {"fused": True}), encoded)
+        both = serve(load_engine(engine, models, CPU, {"fused": True, "parallel": True}), encoded)
+    for ours, theirs in zip(both.tables, one.tables, strict=True):
+        assert abs(ours - theirs).max() < 0.05
+    assert abs(both.tables[0] - both.tables[1]).max() > 1
+
+
+@pytest.mark.parametrize(("threads", "share"), [(2, 1), (5, 2)])
+def test_models_side_by_side_share_the_threads(lite0, d0, set_threads, threads, share):
+    set_threads(threads)
+    engine = load_engine("eager", [lite0, d0], CPU, {"parallel": True})
+    meeting = threading.Barrier(2, timeout=60)
+
+    def task(index: int) -> tuple[int, int]:
+        meeting.wait()  # breaks where one comes after the other
+        return index, torch.get_num_threads()
+
+    assert list(engine.map(task, [0, 1])) == [(0, share), (1, share)]
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize(

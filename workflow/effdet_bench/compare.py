@@ -16,7 +16,8 @@ from effdet_bench.html import to_html
 from effdet_bench.jobs import jobs_of
 from effdet_bench.render import settings_of
 from effdet_bench.report import environment_of_templates, interval, milliseconds, times
-from effdet_bench.summary import latencies_by_round, p50, standing
+from effdet_bench.rows import p50, standing
+from effdet_bench.summary import latencies_by_round
 
 PUBLISHED = Path(__file__).parents[1] / "resources" / "published" / "latency.yaml"
 

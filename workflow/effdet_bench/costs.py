@@ -6,6 +6,7 @@ import statistics as std
 import pandas as pd
 
 from effdet_bench.jobs import Job
+from effdet_bench.rows import p50
 
 MODEL_STAGES = ("preprocess", "forward", "postprocess")
 OF_START = (
@@ -69,13 +70,9 @@ def break_even(row: dict, baseline: dict) -> int | None:
     """
     if not row["ranked"] or row["comparison"] is None:
         return None
-    saved = _median_seconds(baseline) - _median_seconds(row)
+    saved = (p50(baseline) - p50(row)) / 1e3
     more = _start_seconds(row) - _start_seconds(baseline)
     return None if saved <= 0 else max(0, math.ceil(more / saved))
-
-
-def _median_seconds(row: dict) -> float:
-    return row["latency"]["percentiles"]["p50"]["ms"] / 1e3
 
 
 def _start_seconds(row: dict) -> float:

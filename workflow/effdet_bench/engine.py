@@ -7,6 +7,7 @@ a mode does not set is off. The request around it, and all timing, belong to the
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import ModuleType
 from typing import TypeVar
@@ -28,7 +29,10 @@ class Engine(ABC):
 
     `version` is of the library that executes the networks. `precision` is that of the networks:
     fp32, tf32, bf16, fp16 or int8; it decides by which tolerances the answers are judged. Where the
-    option `fused` is true, postprocessing looks only at what can become a detection.
+    option `fused` is true, postprocessing looks only at what can become a detection. Where
+    `parallel` is true, models run side by side: as many at a time as there are CPU threads, each on
+    its share of them; on a GPU all of them, each on a stream of its own. `threads` is what one
+    network may use of the CPU.
     """
 
     version: str
@@ -41,6 +45,12 @@ class Engine(ABC):
         self.options = options or {}
         self.precision: str = self.options.get("precision", "fp32")
         self._anchors = [model.anchors.to(device) for model in models]
+        parallel = bool(self.options.get("parallel"))
+        workers = len(models) if parallel else 1
+        if device.type == "cpu":
+            workers = min(workers, torch.get_num_threads())
+        self.threads = max(1, torch.get_num_threads() // workers)
+        self._pool = ThreadPoolExecutor(workers, initializer=self._begin) if parallel else None
 
     @abstractmethod
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
@@ -53,7 +63,20 @@ class Engine(ABC):
 
     def map(self, task: Callable[[int], T], indices: Sequence[int]) -> Iterable[T]:
         """What `task` gives for each of the models' `indices`, in their order."""
-        return map(task, indices)
+        if self._pool is None:
+            return map(task, indices)
+        # the longest first, so that no thread is left with it alone
+        order = sorted(indices, key=lambda index: -len(self.models[index].anchors))
+        # torch knows inference mode thread by thread
+        inferring = torch.inference_mode()(task)
+        begun = {index: self._pool.submit(inferring, index) for index in order}
+        return [begun[index].result() for index in indices]
+
+    def _begin(self) -> None:
+        """What a thread of `parallel` does first."""
+        torch.set_num_threads(self.threads)
+        if self.device.type == "cuda":
+            torch.cuda.set_stream(torch.cuda.Stream(self.device))
 
     def postprocess(
         self, index: int, outputs: Outputs, scale: torch.Tensor, size: torch.Tensor

@@ -112,10 +112,12 @@ def _rows(levels: list[torch.Tensor], anchors: torch.Tensor, values: int) -> tor
 
 def _suppress(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Indices that NMS of each class for itself keeps, by falling score."""
-    counts = labels.bincount()
-    kept = counts[labels] == 1
-    for label in (counts > 1).nonzero()[:, 0].tolist():
-        own = (labels == label).nonzero()[:, 0]
-        kept[own[nms(boxes[own], scores[own], IOU_THRESHOLD)]] = True
-    left = kept.nonzero()[:, 0]
+    by_label = labels.argsort(stable=True)
+    counts = [count for count in labels.bincount().tolist() if count]
+    each = (rows.split(counts) for rows in (by_label, boxes[by_label], scores[by_label]))
+    kept = [
+        own if len(own) == 1 else own[nms(their_boxes, their_scores, IOU_THRESHOLD)]
+        for own, their_boxes, their_scores in zip(*each, strict=True)
+    ]
+    left = torch.cat(kept).sort().values
     return left[scores[left].sort(descending=True, stable=True).indices]

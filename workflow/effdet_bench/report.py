@@ -12,7 +12,7 @@ import yaml
 from effdet_bench import records
 from effdet_bench.html import to_html
 from effdet_bench.jobs import Job, jobs_of
-from effdet_bench.summary import p50, place, standing
+from effdet_bench.rows import p50, place, standing
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 ACCELERATORS = {"cuda", "mps"}

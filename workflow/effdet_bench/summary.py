@@ -14,6 +14,7 @@ from effdet_bench import comparison, costs, records
 from effdet_bench.errors import BenchError
 from effdet_bench.jobs import Job, read_jobs
 from effdet_bench.names import BASELINE, FLOOR_ENGINE, TWIN
+from effdet_bench.rows import p50, place
 from effdet_bench.stability import Round, find_doubts, tukey_outliers
 from effdet_bench.statistics import describe, percentile_intervals
 
@@ -92,21 +93,6 @@ def to_table(summary: dict) -> pd.DataFrame:
         line["doubts"] = " ".join(doubt["kind"] for doubt in row["doubts"])
         lines.append(line)
     return pd.DataFrame(lines)
-
-
-def p50(row: dict) -> float:
-    """The median latency of a summary's row in milliseconds."""
-    return row["latency"]["percentiles"]["p50"]["ms"]
-
-
-def standing(row: dict) -> tuple:
-    """What rows of a summary with a latency are sorted by: those ranked first, the floor last."""
-    return not row["ranked"], row["floor"], p50(row)
-
-
-def place(row: dict) -> dict:
-    """Device and mode of a summary's row."""
-    return {"device": row["device"], "mode": row["mode"]}
 
 
 def _row(group: list[Job], judged: dict) -> dict:
@@ -256,8 +242,8 @@ def _gaps(rows: list[dict], baseline: dict | None) -> list[dict]:
     return [
         {"slower": place(a), "faster": place(b), "ratio": p50(a) / p50(b)}
         for a, b in itertools.combinations(steps, 2)
-        if p50(a)
-        >= p50(b)  # the floor postprocesses as upstream does, which a fast mode may undercut
+        # a fast mode may undercut a floor that postprocesses as upstream does
+        if p50(a) >= p50(b)
     ]
 
 

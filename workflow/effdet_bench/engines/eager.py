@@ -1,11 +1,8 @@
 """effdet networks as PyTorch runs them. Without options, fp32 and untouched: `baseline`."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 
-from effdet_bench.engine import TYPES, Engine, T
+from effdet_bench.engine import TYPES, Engine
 from effdet_bench.ensemble import Model
 from effdet_bench.errors import UnavailableError
 from effdet_bench.postprocess import Outputs
@@ -45,17 +42,6 @@ class Eager(Engine):
                 self._graphed(network, model)
                 for network, model in zip(self._networks, models, strict=True)
             ]
-        self._pool = _pool(models, device) if self.options.get("parallel") else None
-
-    def map(self, task: Callable[[int], T], indices: Sequence[int]) -> Iterable[T]:
-        if self._pool is None:
-            return super().map(task, indices)
-        # the longest first, so that no thread is left with it alone
-        order = sorted(indices, key=lambda index: -len(self.models[index].anchors))
-        # torch knows inference mode thread by thread
-        inferring = torch.inference_mode()(task)
-        begun = {index: self._pool.submit(inferring, index) for index in order}
-        return [begun[index].result() for index in indices]
 
     def _graphed(self, network: torch.nn.Module, model: Model) -> torch.nn.Module:
         """`network` as one CUDA graph, launched at once in place of kernel by kernel."""
@@ -69,22 +55,6 @@ class Eager(Engine):
         reduced = self._dtype != torch.float32
         with torch.autocast(self.device.type, self._dtype, enabled=reduced):
             return self._networks[index](pixels)
-
-
-def _pool(models: list[Model], device: torch.device) -> ThreadPoolExecutor:
-    """Threads that each run one model at a time: as many as there are CPU threads, on one each.
-
-    On a GPU, one for each model, with a stream of its own.
-    """
-
-    def begin() -> None:
-        if device.type == "cuda":
-            torch.cuda.set_stream(torch.cuda.Stream(device))
-        else:
-            torch.set_num_threads(1)
-
-    threads = torch.get_num_threads() if device.type == "cpu" else len(models)
-    return ThreadPoolExecutor(threads, initializer=begin)
 
 
 def load(models: list[Model], device: torch.device, options: dict) -> Engine:

@@ -11,7 +11,7 @@ from effdet_bench.ensemble import Model
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.rewrite import Flat
 
-OPTIONS = {"precision": ["fp32", "bf16", "int8"], "fused": [False, True]}
+OPTIONS = {"precision": ["fp32", "bf16", "int8"], "fused": [False, True], "parallel": [False, True]}
 EXPORTS = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
 PACKAGES = ["openvino", "nncf"]
 FILE = "model.xml"
@@ -35,15 +35,17 @@ class OpenVino(ExportedEngine):
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": self.threads,
+            # networks side by side would be pinned to the same cores
+            "ENABLE_CPU_PINNING": not self.options.get("parallel"),
             "INFERENCE_PRECISION_HINT": "bf16" if reduced and "BF16" in able else "f32",
         }
         compiled = [core.compile_model(m.export / FILE, "CPU", settings) for m in models]
         for one in compiled:
             used = one.get_property("INFERENCE_NUM_THREADS")
-            if used != torch.get_num_threads():
+            if used != self.threads:
                 raise BenchError(
-                    f"OpenVINO uses {used} threads instead of {torch.get_num_threads()}: "
+                    f"OpenVINO uses {used} threads instead of {self.threads}: "
                     "set `threads` in config.yaml to what this machine allows."
                 )
         self._requests = [one.create_infer_request() for one in compiled]

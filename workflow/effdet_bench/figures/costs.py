@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from effdet_bench.figures.style import COLOURS, by_rows, label_rows, nothing, plain_log
 from effdet_bench.jobs import Job
-from effdet_bench.summary import p50
+from effdet_bench.rows import p50
 
 BLUES = ("#08306B", "#2171B5", "#6BAED6", "#C6DBEF")  # forward passes, model by model
 VERDICTS = {"FASTER": "#009E73", "SLOWER": "#D55E00", "SAME": "#56B4E9", "AMBIGUOUS": "#777777"}

@@ -15,7 +15,7 @@ from effdet_bench.figures.style import (
     plain_log,
 )
 from effdet_bench.jobs import Job
-from effdet_bench.summary import p50
+from effdet_bench.rows import p50
 
 VECTORS = 2000  # points of a figure that stay vectors; more become an image inside it
 JITTER = 0.28  # of a row, to either side

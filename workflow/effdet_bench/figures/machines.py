@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from effdet_bench.figures.style import COLOURS, STYLE, by_rows, name, plain_log, save
-from effdet_bench.summary import p50
+from effdet_bench.rows import p50
 
 
 def draw_machines(machines: list[dict], path: Path) -> None:
