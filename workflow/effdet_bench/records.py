@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 SCHEMA_VERSION = 3
 
+# Significant digits of floats in records. Sums of another processor or NumPy differ in the 16th, so
+# that all of these hold anywhere, and not one can be edited unseen.
+DIGITS = 9
+
 DETECTION = ["x_min", "y_min", "x_max", "y_max", "score", "class"]
 
 # The raw data of a timing job; columns in nanoseconds are integers.
@@ -54,13 +58,22 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def rounded(value: Any) -> Any:
+    """`value`, of which all floats, in lists and dicts too, have `DIGITS` significant digits."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
 def write_json(path: str | Path, record: dict[str, Any], schema: str) -> None:
-    """Writes `record`, with its schema version, after checking it against `schema`.
+    """Writes `record`, `rounded` and with its schema version, after checking it against `schema`.
 
     Raises:
         jsonschema.ValidationError: the record breaks its schema, which is a mistake in this code.
     """
-    record = {"schema": schema, "schema_version": SCHEMA_VERSION, **record}
+    record = rounded({"schema": schema, "schema_version": SCHEMA_VERSION, **record})
     _validator(schema).validate(record)
     write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 

@@ -29,7 +29,8 @@ def settings_of(results: Path) -> dict:
 
 
 def summary_of(results: Path) -> tuple[dict, list[Job]]:
-    """The summary of the archive `results`, from its raw data alone, and its completed jobs.
+    """The summary of the archive `results`, `rounded`, from its raw data alone, and its completed
+    jobs.
 
     Raises:
         BenchError: the archive holds no timing, or is damaged.
@@ -53,7 +54,7 @@ def summary_of(results: Path) -> tuple[dict, list[Job]]:
         [records.read_json(path, "roofline") for path in roofs],
         config["ablation"],
     )
-    return summary, [job for job in jobs if job.completed]
+    return records.rounded(summary), [job for job in jobs if job.completed]
 
 
 def render_archive(results: Path) -> None:

@@ -49,8 +49,8 @@ class Layer(NamedTuple):
 class Ceilings(NamedTuple):
     """What a device reaches: operations per second by precision, and bytes copied per second."""
 
-    flops: dict[str, float]
-    bandwidth: float
+    flops: dict[str, int]
+    bandwidth: int
 
 
 def count_work(architecture: str, classes: int = CLASSES) -> list[Layer]:
@@ -111,11 +111,11 @@ def measure_ceilings(device: torch.device) -> Ceilings:
             continue
         # emulated, where it is slower than the precision that it emulates: no ceiling of anything
         if rate > flops.get("fp32", 0):
-            flops[precision] = rate
+            flops[precision] = round(rate)
     source = torch.ones(COPY_ELEMENTS, device=device)
     target = torch.empty_like(source)
     seconds = _best_seconds(lambda: target.copy_(source), device)
-    return Ceilings(flops, 2 * source.nbytes / seconds)
+    return Ceilings(flops, round(2 * source.nbytes / seconds))
 
 
 def _matrix_rate(dtype: torch.dtype, device: torch.device) -> float:

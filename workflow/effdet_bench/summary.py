@@ -249,6 +249,7 @@ def _gaps(rows: list[dict], baseline: dict | None) -> list[dict]:
 
 def write_summary(summary: dict, results: Path) -> None:
     """Writes summary.json and summary.csv to the archive `results`."""
+    summary = records.rounded(summary)
     records.write_text(results / "summary.csv", to_table(summary).to_csv(index=False))
     records.write_json(results / "summary.json", summary, "summary")
 

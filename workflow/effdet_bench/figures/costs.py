@@ -80,11 +80,11 @@ def ablation(summary: dict, jobs: list[Job]) -> Figure:
     saved = [max(a - b, 0) for a, b in zip(latencies[:1] + latencies, latencies, strict=False)]
     if steps:
         places = range(len(steps))
-        bars = axes.barh(places, latencies, color=COLOURS[0], height=0.7)
-        axes.barh(places, saved, left=latencies, color="#C6DBEF", height=0.7)
-        axes.bar_label(bars, list(map(_step_label, steps)), padding=4)
+        axes.barh(places, latencies, color=COLOURS[0], height=0.7)
+        rest = axes.barh(places, saved, left=latencies, color="#C6DBEF", height=0.7)
+        axes.bar_label(rest, list(map(_step_label, steps)), padding=4)
         label_rows(axes, steps)
-        axes.set_xlim(0, 1.2 * max(latencies))
+        axes.set_xlim(0, 1.25 * max(latencies))
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.set(xlabel="latency of a request, p50, ms (pale: saved by the step)")
         axes.grid(axis="x")
