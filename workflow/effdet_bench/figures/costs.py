@@ -1,8 +1,9 @@
 """Where the time of a request goes, what a mode gains, and what each step of the ablation buys."""
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from effdet_bench.figures.style import COLOURS, by_rows, label_rows, nothing, plain_log
+from effdet_bench.figures.style import COLOURS, by_rows, label_rows, nothing, panels, plain_log
 from effdet_bench.jobs import Job
 from effdet_bench.rows import p50
 
@@ -11,9 +12,11 @@ VERDICTS = {"FASTER": "#009E73", "SLOWER": "#D55E00", "SAME": "#56B4E9", "AMBIGU
 
 
 def stages(summary: dict, jobs: list[Job]) -> Figure:
-    """Mean time of every stage in the separate pass, stacked: one bar per mode."""
-    rows = sorted((row for row in summary["rows"] if row["stages"]), key=p50)
-    figure, axes = by_rows(len(rows))
+    """Mean time of every stage in the separate pass, stacked: one bar per mode, on the scale of its
+    device.
+    """
+    measured = [row for row in summary["rows"] if row["stages"]]
+    by_device = _by_device(sorted(measured, key=p50))
     parts = [("decode", "#999933", lambda s: s["decode_ms"])]
     parts += [("preprocess", "#E69F00", lambda s: s["preprocess_ms"])]
     parts += [
@@ -21,21 +24,27 @@ def stages(summary: dict, jobs: list[Job]) -> Figure:
         for k, model in enumerate(summary["ensemble"])
     ]
     parts += [("postprocess", "#CC79A7", lambda s: s["postprocess_ms"])]
+    figure, below = panels([len(rows) for rows in by_device.values()] or [0])
+    for axes, (device, rows) in zip(below, by_device.items(), strict=False):
+        _stack(axes, rows, parts)
+        axes.set_title(f"Where the time of a request on {device.upper()} goes", loc="left")
+        axes.set(xlabel="mean time in a request, ms (separate pass)")
+    if by_device:
+        below[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    else:
+        nothing(below[0], "nothing was measured")
+    return figure
+
+
+def _stack(axes: Axes, rows: list[dict], parts: list[tuple]) -> None:
     left = [0.0] * len(rows)
     for label, colour, value in parts:
         widths = [value(row["stages"]) for row in rows]
         axes.barh(range(len(rows)), widths, left=left, color=colour, label=label, height=0.7)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    if rows:
-        label_rows(axes, rows)
-        axes.xaxis.set_major_formatter("{x:,g}")
-        axes.set(xlabel="mean time in a request, ms (separate pass)")
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        axes.grid(axis="x")
-    else:
-        nothing(axes, "nothing was measured")
-    axes.set_title("Where the time of a request goes", loc="left")
-    return figure
+    label_rows(axes, rows)
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.grid(axis="x")
 
 
 def speedup(summary: dict, jobs: list[Job]) -> Figure:
@@ -73,25 +82,36 @@ def speedup(summary: dict, jobs: list[Job]) -> Figure:
 
 def ablation(summary: dict, jobs: list[Job]) -> Figure:
     """The median latency at every step of the ablation, and what the step bought."""
-    steps = summary["ablation"]
-    figure, axes = by_rows(len(steps))
+    by_device = _by_device(summary["ablation"])
+    figure, below = panels([len(steps) for steps in by_device.values()] or [0])
+    for axes, (device, steps) in zip(below, by_device.items(), strict=False):
+        _fall(axes, steps)
+        axes.set_title(f"What each step buys on {device.upper()}", loc="left")
+    if not by_device:
+        nothing(below[0], "no two steps were measured")
+    return figure
+
+
+def _fall(axes: Axes, steps: list[dict]) -> None:
     latencies = [step["p50_ms"] for step in steps]
     # a waterfall: what a step bought stays visible as a pale rest
     saved = [max(a - b, 0) for a, b in zip(latencies[:1] + latencies, latencies, strict=False)]
-    if steps:
-        places = range(len(steps))
-        axes.barh(places, latencies, color=COLOURS[0], height=0.7)
-        rest = axes.barh(places, saved, left=latencies, color="#C6DBEF", height=0.7)
-        axes.bar_label(rest, list(map(_step_label, steps)), padding=4)
-        label_rows(axes, steps)
-        axes.set_xlim(0, 1.25 * max(latencies))
-        axes.xaxis.set_major_formatter("{x:,g}")
-        axes.set(xlabel="latency of a request, p50, ms (pale: saved by the step)")
-        axes.grid(axis="x")
-    else:
-        nothing(axes, "no two steps were measured")
-    axes.set_title("What each step buys", loc="left")
-    return figure
+    places = range(len(steps))
+    axes.barh(places, latencies, color=COLOURS[0], height=0.7)
+    rest = axes.barh(places, saved, left=latencies, color="#C6DBEF", height=0.7)
+    axes.bar_label(rest, list(map(_step_label, steps)), padding=4)
+    label_rows(axes, steps)
+    axes.set_xlim(0, 1.3 * max(latencies))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.set(xlabel="latency of a request, p50, ms (pale: saved by the step)")
+    axes.grid(axis="x")
+
+
+def _by_device(rows: list[dict]) -> dict[str, list[dict]]:
+    devices: dict[str, list[dict]] = {}
+    for row in rows:
+        devices.setdefault(row["device"], []).append(row)
+    return devices
 
 
 def _forward_of(index: int):

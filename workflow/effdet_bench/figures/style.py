@@ -41,10 +41,25 @@ def save(figure: Figure, path: Path) -> None:
 
 def by_rows(count: int) -> tuple[Figure, Axes]:
     """Axes for `count` rows of a summary, the first on top."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.2 + ROW * max(count, 2)), layout="constrained")
-    axes.set_ylim(max(count, 1) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
+    figure, (axes,) = panels([count])
     return figure, axes
+
+
+def panels(counts: list[int]) -> tuple[Figure, list[Axes]]:
+    """Axes below each other, as in `by_rows`, for as many rows each as `counts` says."""
+    heights = [1.2 + ROW * max(count, 2) for count in counts]
+    figure, grid = plt.subplots(
+        len(counts),
+        1,
+        figsize=(WIDTH, sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes, count in zip(grid[:, 0], counts, strict=True):
+        axes.set_ylim(max(count, 1) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+    return figure, list(grid[:, 0])
 
 
 def label_rows(axes: Axes, rows: list[dict]) -> None:
