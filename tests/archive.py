@@ -16,7 +16,8 @@ FP32, BF16, COPY = 2.5e11, 1.5e12, 2.8e10  # operations and bytes per second
 def write_archive(results: Path, jobs: dict[tuple[str, str, int], dict]) -> Path:
     """Writes `results` for jobs (device, mode, round) -> {latencies_ns, stages_ns} or {outcome}.
 
-    A job may say `weights`, `load` and `probe_ms` (before, after), and `verdict` of its mode.
+    A job may say `weights`, `options`, `load` and `probe_ms` (before, after), and `verdict` of its
+    mode.
     """
     requests = max(len(job.get("latencies_ns", [])) for job in jobs.values()) - 1
     for (device, mode, number), job in jobs.items():
@@ -174,7 +175,7 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
         "mode": mode,
         "round": number,
         "engine": "invalid" if mode == "invalid" else "eager",
-        "options": {},
+        "options": job.get("options", {}),
         "seed": 7,
         "ensemble": [
             {

@@ -260,3 +260,15 @@ def test_a_row_that_is_gone_is_noticed(archive):
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
     with pytest.raises(BenchError, match=r"has 29 timed requests, but job\.json says 30"):
         read_jobs([path.parent])
+
+
+def test_stages_of_models_side_by_side_are_told_from_those_of_a_request(tmp_path):
+    job = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
+    parallel = job | {"options": {"parallel": True}}
+    jobs = {("cpu", "baseline", 1): job, ("cpu", "parallel", 1): parallel}
+    report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
+    whole, analysis = report.split("### Analysis")
+    assert whole.count("**Not as in a request**: in a request these models run side by side") == 1
+    assert re.search(r"\| CPU `parallel` \| fp32 .* \| – \|$", whole, re.M)
+    assert "- **CPU `parallel`**: in a request these models run side by side" in analysis
+    assert "takes the largest part" in analysis.split("`parallel`")[0]

@@ -12,7 +12,7 @@ import yaml
 from effdet_bench import records
 from effdet_bench.html import to_html
 from effdet_bench.jobs import Job, jobs_of
-from effdet_bench.rows import p50, place, standing
+from effdet_bench.rows import p50, place, standing, unsplit
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 ACCELERATORS = {"cuda", "mps"}
@@ -84,6 +84,7 @@ def environment_of_templates() -> jinja2.Environment:
         "error": lambda value: "0" if value == 0 else f"{value:.2g}",
         "interval": interval,
         "raw": _raw,
+        "unsplit": unsplit,
     }
     return loader
 

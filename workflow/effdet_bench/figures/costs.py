@@ -3,9 +3,17 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from effdet_bench.figures.style import COLOURS, by_rows, label_rows, nothing, panels, plain_log
+from effdet_bench.figures.style import (
+    COLOURS,
+    by_rows,
+    label_rows,
+    name,
+    nothing,
+    panels,
+    plain_log,
+)
 from effdet_bench.jobs import Job
-from effdet_bench.rows import p50
+from effdet_bench.rows import p50, unsplit
 
 BLUES = ("#08306B", "#2171B5", "#6BAED6", "#C6DBEF")  # forward passes, model by model
 VERDICTS = {"FASTER": "#009E73", "SLOWER": "#D55E00", "SAME": "#56B4E9", "AMBIGUOUS": "#777777"}
@@ -28,7 +36,10 @@ def stages(summary: dict, jobs: list[Job]) -> Figure:
     for axes, (device, rows) in zip(below, by_device.items(), strict=False):
         _stack(axes, rows, parts)
         axes.set_title(f"Where the time of a request on {device.upper()} goes", loc="left")
-        axes.set(xlabel="mean time in a request, ms (separate pass)")
+        label = "mean time in a request, ms (separate pass"
+        if any(map(unsplit, rows)):
+            label += "; *: otherwise than in a request, see the report"
+        axes.set(xlabel=label + ")")
     if by_device:
         below[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
     else:
@@ -42,7 +53,7 @@ def _stack(axes: Axes, rows: list[dict], parts: list[tuple]) -> None:
         widths = [value(row["stages"]) for row in rows]
         axes.barh(range(len(rows)), widths, left=left, color=colour, label=label, height=0.7)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    label_rows(axes, rows)
+    axes.set_yticks(range(len(rows)), [name(row) + "*" * bool(unsplit(row)) for row in rows])
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.grid(axis="x")
 

@@ -7,12 +7,15 @@ from matplotlib.figure import Figure
 
 from effdet_bench.figures.style import COLOURS, WIDTH, nothing, plain_log
 from effdet_bench.jobs import Job
+from effdet_bench.rows import unsplit
 
 MARKERS = "osD^vP*X"
 
 
 def roofline(summary: dict, jobs: list[Job]) -> Figure:
     """Each model in each ranked mode, under the ceilings of its device: one panel per device.
+
+    Modes whose models are not timed one by one are left out.
 
     Speed is counted operations over the mean time of the model's forward pass (stage pass);
     operational intensity is operations per byte that has to be moved at least.
@@ -23,7 +26,7 @@ def roofline(summary: dict, jobs: list[Job]) -> Figure:
         count, 1, figsize=(WIDTH, 4.8 * count), squeeze=False, layout="constrained"
     )
     for panel, roof in zip(panels[:, 0], roofs, strict=False):
-        _panel(panel, roof, [row for row in summary["rows"] if row["ranked"]])
+        _panel(panel, roof, [r for r in summary["rows"] if r["ranked"] and not unsplit(r)])
     if not roofs:
         nothing(panels[0, 0], "no ceiling was measured")
     return figure
