@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# those that this platform has packages for; `make ENGINES=` installs none
-ENGINES ?= [onnxruntime,openvino]
+# an extra of pyproject.toml; `make ENGINES=` installs no engine but PyTorch
+ENGINES ?= [engines]
 SNAKEMAKE := $(BIN)/snakemake --cores 1 --rerun-incomplete
 
 .PHONY: report smoke retry recover test

@@ -9,7 +9,7 @@ import pytest
 
 from effdet_bench.archive import write_manifest
 from effdet_bench.audit import audit
-from helpers import Workspace
+from helpers import ROOT, Workspace
 
 DERIVED = ("report.md", "report.html", "summary.json", "summary.csv")
 RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/invalid/round-2/stages.csv")
@@ -33,6 +33,12 @@ def results(smoke: Workspace, tmp_path) -> Path:
 
 def test_an_archive_as_it_was_made_passes(results):
     assert list(audit(results)) == []
+
+
+@pytest.mark.parametrize("name", ["amd-epyc-2-core", "amd-epyc-2-core-three-d0"])
+def test_archives_that_come_with_the_project_pass(name):
+    """The second one's models are in an order of their own."""
+    assert list(audit(ROOT / "results" / name)) == []
 
 
 @pytest.mark.parametrize(

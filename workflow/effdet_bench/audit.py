@@ -15,6 +15,7 @@ from effdet_bench.archive import check_manifest
 from effdet_bench.errors import BenchError
 from effdet_bench.figures.draw import draw
 from effdet_bench.html import to_html
+from effdet_bench.jobs import Job
 from effdet_bench.render import settings_of, summary_of
 from effdet_bench.report import render, view_of
 from effdet_bench.roofline import Ceilings, request_bounds
@@ -32,15 +33,15 @@ def audit(results: Path) -> Iterator[str]:
     """
     yield from check_manifest(results)
     try:
-        yield from _judgements(results)
-        yield from _bounds(results)
-        yield from _derived(results)
+        summary, jobs = summary_of(results)
+        yield from _judgements(results, summary["ensemble"])
+        yield from _bounds(results, summary["ensemble"])
+        yield from _derived(results, summary, jobs)
     except (BenchError, OSError) as error:
         yield str(error)
 
 
-def _derived(results: Path) -> Iterator[str]:
-    summary, jobs = summary_of(results)
+def _derived(results: Path, summary: dict, jobs: list[Job]) -> Iterator[str]:
     kept = records.read_json(results / "summary.json", "summary")
     yield from _differences("summary.json", kept, summary)
     if (results / "summary.csv").read_text() != to_table(kept).to_csv(index=False):
@@ -58,8 +59,8 @@ def _derived(results: Path) -> Iterator[str]:
                 yield f"figures/{drawn.name} is not what its data give"
 
 
-def _judgements(results: Path) -> Iterator[str]:
-    references = sorted((results / "reference").glob("*.json"))
+def _judgements(results: Path, ensemble: list[dict]) -> Iterator[str]:
+    references = [results / "reference" / f"{one['model']}.json" for one in ensemble]
     annotations = results / "annotations.json"
     for path in sorted((results / "validity").glob("*/*.json")):
         place = results / "timing" / path.parent.name / path.stem
@@ -69,13 +70,11 @@ def _judgements(results: Path) -> Iterator[str]:
         yield from _differences(f"validity/{path.parent.name}/{path.name}", kept, fresh)
 
 
-def _bounds(results: Path) -> Iterator[str]:
+def _bounds(results: Path, ensemble: list[dict]) -> Iterator[str]:
     for path in sorted((results / "roofline").glob("*.json")):
         kept = records.read_json(path, "roofline")
         if kept["outcome"] != "completed":
             continue
-        job = next((results / "timing").glob("*/*/*/job.json"))
-        ensemble = records.read_json(job, "job")["ensemble"]
         ceilings = Ceilings(kept["flops_per_second"], kept["copy_bytes_per_second"])
         fresh = request_bounds(ensemble, ceilings)
         yield from _differences(f"roofline/{path.name}", kept, fresh)
@@ -95,7 +94,7 @@ def _differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[st
         near = {records.rounded(fresh * (1 + error)) for error in (-NOISE, 0, NOISE)}
         # schema version 2 rounded nothing
         if kept not in near | {fresh} and not math.isclose(kept, fresh, rel_tol=0, abs_tol=1e-15):
-            yield f"{where}: {at} is {kept}, but its raw data give {fresh}"
+            yield f"{where}: {at} is {kept}, but its raw data give {records.rounded(fresh)}"
     elif kept != fresh:
         yield f"{where}: {at} is {kept!r}, but its raw data give {fresh!r}"
 
