@@ -128,5 +128,5 @@ def run(args: argparse.Namespace) -> None:
         found += 1
         print(one, file=sys.stderr, flush=True)
     if found:
-        raise BenchError(f"{results} is not what its raw data give: {found} differences.")
+        raise BenchError(f"{results} is not what its raw data give: {found} differences in all.")
     print(f"{results}: every number follows from its raw data")
