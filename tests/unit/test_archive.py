@@ -129,6 +129,15 @@ def test_an_archive_of_an_older_version_still_renders(tmp_path):
     assert rows == [line for line in found.splitlines() if line.startswith("| **CPU `")]
 
 
+def test_what_is_rendered_anew_is_in_the_manifest_and_raw_data_that_differ_still_do(results):
+    requests = results / "timing/cpu/baseline/round-1/requests.csv"
+    requests.write_text(requests.read_text().replace("1000000000", "1000000001"))
+    main(["render", "--results", str(results)])
+    assert check_manifest(results) == [
+        "timing/cpu/baseline/round-1/requests.csv is not what the manifest says: it was changed"
+    ]
+
+
 def test_a_newer_version_is_refused_in_one_sentence(results):
     path = results / "photos.json"
     path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 9'))

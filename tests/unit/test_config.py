@@ -128,6 +128,8 @@ def test_the_other_configs_are_accepted(name):
 @pytest.mark.parametrize(("given", "value"), [("true", True), ("false", False), (False, False)])
 def test_booleans_may_come_from_a_terminal(given, value):
     assert resolve(config(twin=given))["twin"] is value
+    mode = {"name": "mine", "engine": "eager", "fused": given}
+    assert resolve(config(modes=[mode]))["modes"][0]["options"]["fused"] is value
 
 
 def test_the_twin_follows_its_baseline():

@@ -15,6 +15,7 @@ from effdet_bench import records
 from effdet_bench.errors import BenchError
 
 MANIFEST = "MANIFEST.sha256"
+DERIVED = ("summary.", "report.", "figures/")  # how files begin that are rendered from the others
 
 
 def files_of(results: Path) -> list[str]:
@@ -32,7 +33,24 @@ def files_of(results: Path) -> list[str]:
 
 def write_manifest(results: Path) -> None:
     """Writes the manifest of the archive `results` as it is now."""
-    lines = [f"{_digest(results / name)}  {name}\n" for name in files_of(results)]
+    _write_manifest(results, {name: _digest(results / name) for name in files_of(results)})
+
+
+def renew_manifest(results: Path) -> None:
+    """Brings the manifest up to date for what was rendered; where other files differ from it, they
+    still do. Writes it where there was none.
+    """
+    if not (results / MANIFEST).exists():
+        write_manifest(results)
+        return
+    listed = _read_manifest(results).items()
+    rendered = [name for name in files_of(results) if name.startswith(DERIVED)]
+    kept = {name: digest for name, digest in listed if not name.startswith(DERIVED)}
+    _write_manifest(results, kept | {name: _digest(results / name) for name in rendered})
+
+
+def _write_manifest(results: Path, digests: dict[str, str]) -> None:
+    lines = [f"{digests[name]}  {name}\n" for name in sorted(digests)]
     records.write_text(results / MANIFEST, "".join(lines))
 
 

@@ -32,7 +32,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         BenchError: a key, type or value is wrong.
     """
     schema = records.load_schema("config")
-    config = {key: _of_terminal(key, value, schema) for key, value in config.items()}
+    config = _of_terminal(config)
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: e.json_path)
     if errors:
         raise BenchError(_sentence(errors[0]))
@@ -100,10 +100,13 @@ def known_models() -> list[str]:
     return [keyword.arg for keyword in value.keywords] if value else []
 
 
-def _of_terminal(key: str, value: Any, schema: dict) -> Any:
-    """`value`, where it is what `--config key=true` gives: Snakemake knows `True` alone."""
-    boolean = schema["properties"].get(key, {}).get("type") == "boolean"
-    return {"true": True, "false": False}.get(str(value), value) if boolean else value
+def _of_terminal(value: Any) -> Any:
+    """`value` with booleans for what `--config key=true` gives: Snakemake knows `True` alone."""
+    if isinstance(value, dict):
+        return {key: _of_terminal(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_of_terminal(one) for one in value]
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 def _sentence(error: ValidationError) -> str:

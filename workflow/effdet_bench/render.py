@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from effdet_bench import records
+from effdet_bench.archive import renew_manifest
 from effdet_bench.config import defaults
 from effdet_bench.errors import BenchError
 from effdet_bench.figures.draw import draw
@@ -63,6 +64,7 @@ def render_archive(results: Path) -> None:
     write_summary(summary, results)
     draw(summary, jobs, results / "figures")
     write_report(results, view_of(results, summary, jobs, settings_of(results)))
+    renew_manifest(results)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
