@@ -18,17 +18,18 @@ def results(tmp_path):
     render_archive(made)
     (made / "logs").mkdir()
     (made / "logs" / "timing.log").write_text("not of the archive")
+    (made / "figures" / "speedup.png").write_text("not either")
     write_manifest(made)
     return made
 
 
-def test_a_manifest_is_of_every_file_but_logs(results):
+def test_a_manifest_is_of_every_file_but_logs_and_png(results):
     lines = (results / "MANIFEST.sha256").read_text().splitlines()
     names = [line.split("  ", 1)[1] for line in lines]
     assert names == files_of(results)
     assert {"report.md", "report.html", "summary.json", "settings.json"} <= set(names)
     assert "timing/cpu/baseline/round-1/requests.csv" in names
-    assert not any(name.startswith("logs/") for name in names)
+    assert not any(name.startswith("logs/") or name.endswith(".png") for name in names)
     assert check_manifest(results) == []
 
 

@@ -43,6 +43,23 @@ def test_the_name_of_the_twin_is_taken(workspace):
     assert "named baseline-twin, which the setting `twin` adds by itself" in refused(workspace)
 
 
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("archive", "results/smoke/MANIFEST.sha256 is missing: run `snakemake --cores 1`"),
+        ("audit", "results/smoke is no folder: give results/<machine>."),
+        ("import_archive", "no archive is named: snakemake --cores 1 import_archive --config"),
+        ("compare", "results/ holds no archive to compare: run `snakemake --cores 1` first."),
+    ],
+)
+def test_an_archive_that_is_not_there(workspace, asked, sentence):
+    done = workspace.snakemake(asked)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    assert sentence in done.stdout
+    assert not workspace.results.exists()
+
+
 def test_annotations_of_other_photos_are_refused_before_any_timing(workspace):
     content = '{"images": [], "annotations": [], "categories": []}'
     (workspace.path / "instances.json").write_text(content)

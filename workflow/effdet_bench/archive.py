@@ -1,7 +1,8 @@
 """A machine's results as an archive: its manifest, one file to hand on, and back again.
 
-The manifest names every file with its SHA-256, in the format of sha256sum. Logs, and the outputs of
-the reference, which are large and can be made again, do not belong to an archive.
+The manifest names every file with its SHA-256, in the format of sha256sum. Logs, and what can be
+made again (figures as PNG, and the outputs of the reference, which are large), do not belong to an
+archive.
 """
 
 import argparse
@@ -27,6 +28,7 @@ def files_of(results: Path) -> list[str]:
         if path.as_posix() != MANIFEST
         and path.parts[0] != "logs"
         and not path.match("reference/*.npy")
+        and not path.match("figures/*.png")
         and not any(part.startswith(".") for part in path.parts)
     )
 

@@ -28,7 +28,7 @@ rule manifest:
 # Those below are asked for by name, and take what is there: none of them measures anything.
 rule archive:
     log:
-        f"{RESULTS}/logs/archive.log",
+        "results/logs/archive.log",
     params:
         results=RESULTS,
     shell:
@@ -42,13 +42,13 @@ rule import_archive:
     params:
         file=CONFIG["archive"] or "",
     shell:
-        "python3 -m effdet_bench archive --unpack {params.file:q} --folder results"
+        "python3 -m effdet_bench archive --unpack={params.file:q} --folder results"
         " 2>&1 | tee {log} >&2"
 
 
 rule audit:
     log:
-        f"{RESULTS}/logs/audit.log",
+        "results/logs/audit.log",
     params:
         results=RESULTS,
     shell:
