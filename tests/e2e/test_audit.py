@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from effdet_bench.archive import write_manifest
-from effdet_bench.audit import audit
+from effdet_bench.audit import audit, differences
 from helpers import ROOT, Workspace
 
 DERIVED = ("report.md", "report.html", "summary.json", "summary.csv")
@@ -59,6 +59,12 @@ def test_an_edited_digit_is_found_without_the_manifest(results, name):
     found = next(audit(results), None)
     assert found, what
     assert "manifest" not in found
+
+
+@pytest.mark.parametrize(("kept", "found"), [(0.123456788, 0), (0.123456789, 0), (0.123456787, 1)])
+def test_a_last_digit_that_the_noise_of_sums_decides_may_be_either(kept, found):
+    between = {"ratio": 0.1234567885}
+    assert len(list(differences("summary.json", {"ratio": kept}, between))) == found
 
 
 def test_packed_brought_in_and_audited_by_the_workflow(finished, tmp_path):

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from effdet_bench.figures.draw import FIGURES, draw
-from effdet_bench.records import RAW_COLUMNS
+from effdet_bench.records import RAW_COLUMNS, rounded
 from effdet_bench.render import summary_of
 from helpers import ROOT, UNSEEN, Workspace
 
@@ -133,7 +133,7 @@ def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
 
 def test_figures_are_well_formed_and_the_same_again(smoke, tmp_path):
     summary, jobs = summary_of(smoke.results)
-    draw(summary, jobs, tmp_path)
+    draw(rounded(summary), jobs, tmp_path)
     for path in (smoke.results / "figures").iterdir():
         ElementTree.parse(path)
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()

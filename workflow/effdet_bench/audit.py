@@ -43,15 +43,15 @@ def audit(results: Path) -> Iterator[str]:
 
 def _derived(results: Path, summary: dict, jobs: list[Job]) -> Iterator[str]:
     kept = records.read_json(results / "summary.json", "summary")
-    yield from _differences("summary.json", kept, summary)
+    yield from differences("summary.json", kept, summary)
     if (results / "summary.csv").read_text() != to_table(kept).to_csv(index=False):
         yield "summary.csv is not the table of summary.json"
-    report = render(view_of(results, summary, jobs, settings_of(results)))
+    report = render(view_of(results, kept, jobs, settings_of(results)))
     yield from _lines("report.md", (results / "report.md").read_text(), report)
     if (results / "report.html").read_text() != to_html(report, results):
         yield "report.html is not report.md with its figures"
     with tempfile.TemporaryDirectory() as folder:
-        draw(summary, jobs, Path(folder))
+        draw(kept, jobs, Path(folder))
         for drawn in sorted(Path(folder).iterdir()):
             figure = results / "figures" / drawn.name
             alike = _drawn_by(figure) == _drawn_by(drawn)
@@ -67,7 +67,7 @@ def _judgements(results: Path, ensemble: list[dict]) -> Iterator[str]:
         folders = sorted(place.glob("round-*"), key=lambda folder: int(folder.name[6:]))
         fresh = judge_jobs(folders, references, annotations if annotations.exists() else None)
         kept = records.read_json(path, "validity")
-        yield from _differences(f"validity/{path.parent.name}/{path.name}", kept, fresh)
+        yield from differences(f"validity/{path.parent.name}/{path.name}", kept, fresh)
 
 
 def _bounds(results: Path, ensemble: list[dict]) -> Iterator[str]:
@@ -77,19 +77,19 @@ def _bounds(results: Path, ensemble: list[dict]) -> Iterator[str]:
             continue
         ceilings = Ceilings(kept["flops_per_second"], kept["copy_bytes_per_second"])
         fresh = request_bounds(ensemble, ceilings)
-        yield from _differences(f"roofline/{path.name}", kept, fresh)
+        yield from differences(f"roofline/{path.name}", kept, fresh)
 
 
-def _differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[str]:
+def differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[str]:
     """Where `kept` differs from `fresh`, what it has beyond the schema's keys aside."""
     if isinstance(fresh, dict) and isinstance(kept, dict):
         for key in fresh:
-            yield from _differences(where, kept.get(key), fresh[key], f"{at}.{key}".lstrip("."))
+            yield from differences(where, kept.get(key), fresh[key], f"{at}.{key}".lstrip("."))
     elif isinstance(fresh, list) and isinstance(kept, list):
         if len(fresh) != len(kept):
             yield f"{where}: {at} has {len(kept)} entries, but its raw data give {len(fresh)}"
         for index, (one, other) in enumerate(zip(kept, fresh, strict=False)):
-            yield from _differences(where, one, other, f"{at}[{index}]")
+            yield from differences(where, one, other, f"{at}[{index}]")
     elif isinstance(fresh, float) and isinstance(kept, int | float):
         near = {records.rounded(fresh * (1 + error)) for error in (-NOISE, 0, NOISE)}
         # schema version 2 rounded nothing

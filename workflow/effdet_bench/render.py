@@ -30,8 +30,7 @@ def settings_of(results: Path) -> dict:
 
 
 def summary_of(results: Path) -> tuple[dict, list[Job]]:
-    """The summary of the archive `results`, `rounded`, from its raw data alone, and its completed
-    jobs.
+    """The summary of the archive `results`, from its raw data alone, and its completed jobs.
 
     Raises:
         BenchError: the archive holds no timing, or is damaged.
@@ -55,13 +54,14 @@ def summary_of(results: Path) -> tuple[dict, list[Job]]:
         [records.read_json(path, "roofline") for path in roofs],
         config["ablation"],
     )
-    return records.rounded(summary), [job for job in jobs if job.completed]
+    return summary, [job for job in jobs if job.completed]
 
 
 def render_archive(results: Path) -> None:
     """Writes everything that is derived to the archive `results`."""
     summary, jobs = summary_of(results)
     write_summary(summary, results)
+    summary = records.read_json(results / "summary.json", "summary")
     draw(summary, jobs, results / "figures")
     write_report(results, view_of(results, summary, jobs, settings_of(results)))
     renew_manifest(results)
