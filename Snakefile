@@ -28,4 +28,4 @@ rule all:
     input:
         rules.manifest.output,
         # Named here too, so that one that is deleted, as `retry` does, is measured again.
-        job_files("job.json"),
+        job_files(layout.JOB_RECORD),

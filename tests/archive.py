@@ -73,8 +73,8 @@ def render_archive(results: Path, **options) -> str:
 
 def summary_of(results: Path) -> dict:
     """The summary of an archive, without any file."""
-    from effdet_bench.jobs import read_jobs
-    from effdet_bench.summary import summarise
+    from effdet_bench.summary.jobs import read_jobs
+    from effdet_bench.summary.summary import summarise
 
     return summarise(
         read_jobs(sorted(path.parent for path in results.glob("timing/*/*/*/job.json"))),

@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 
 from archive import BF16, COPY, FP32, MODELS, TOLERANCE, roofline
-from effdet_bench.statistics import percentile_intervals
+from effdet_bench.summary.latency import percentile_intervals
 
 NUMBER = re.compile(
     r"(?<![\w.,-])\d+(?:,\d{3})*(?:\.\d+)?(?:x| (?:ms|%|requests/s|s|M|GiB|MiB))?(?![\w%])"

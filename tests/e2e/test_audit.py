@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from effdet_bench.archive.archive import write_manifest
 
-from effdet_bench.archive import write_manifest
-from effdet_bench.audit import audit, differences
+from effdet_bench.archive.audit import audit, differences
 from helpers import ROOT, Workspace
 
 DERIVED = ("report.md", "report.html", "summary.json", "summary.csv")

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from effdet_bench.figures.draw import FIGURES, draw
+from effdet_bench.archive.render import summary_of
 from effdet_bench.records import RAW_COLUMNS, rounded
-from effdet_bench.render import summary_of
+from effdet_bench.report.figures.draw import FIGURES, draw
 from helpers import ROOT, UNSEEN, Workspace
 
 MODES = ("baseline", "baseline-twin", "invalid")

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effdet_bench.accuracy import mean_average_precision
-from effdet_bench.agreement import agreement, coco_ap, duplicates, iou, match, solid
-from effdet_bench.annotations import select_annotations
 from effdet_bench.errors import BenchError
 from effdet_bench.records import RAW_COLUMNS
+from effdet_bench.reference.annotations import select_annotations
+from effdet_bench.validity.accuracy import mean_average_precision
+from effdet_bench.validity.agreement import agreement, coco_ap, duplicates, iou, match, solid
 from helpers import SHIPPED, UNSEEN
 
 ANNOTATIONS = UNSEEN / "instances.json"

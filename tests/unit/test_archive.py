@@ -4,10 +4,10 @@ import json
 import zipfile
 
 import pytest
+from effdet_bench.archive.archive import check_manifest, files_of, pack, unpack, write_manifest
 
 from archive import render_archive, write_archive
 from effdet_bench.__main__ import main
-from effdet_bench.archive import check_manifest, files_of, pack, unpack, write_manifest
 from effdet_bench.errors import BenchError
 
 

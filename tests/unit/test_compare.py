@@ -9,8 +9,8 @@ import pytest
 from archive import render_archive, write_archive
 from effdet_bench import records
 from effdet_bench.__main__ import main
-from effdet_bench.compare import differences, read_machines
-from effdet_bench.comparison import unpaired
+from effdet_bench.archive.compare import differences, read_machines
+from effdet_bench.summary.comparison import unpaired
 
 
 def jobs(around_ms: float, seed: int, **more) -> dict:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effdet_bench.comparison import Comparison, compare, margin, verdict
+from effdet_bench.summary.comparison import Comparison, compare, margin, verdict
 
 latency = st.integers(min_value=1, max_value=10**12)
 rounds = st.dictionaries(st.integers(1, 8), st.lists(latency, min_size=3, max_size=3), min_size=1)

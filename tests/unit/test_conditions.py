@@ -8,7 +8,7 @@ import types
 import pytest
 import torch
 
-from effdet_bench import conditions
+from effdet_bench.timing import conditions
 
 CPU = torch.device("cpu")
 

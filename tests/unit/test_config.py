@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from effdet_bench.config import SHIPPED_PHOTOS, known_models, resolve
+from effdet_bench.config.modes import MODES, engine_names, export_of
+from effdet_bench.config.settings import SHIPPED_PHOTOS, known_models, resolve
 from effdet_bench.errors import BenchError
-from effdet_bench.modes import MODES, engine_names, export_of
 from effdet_bench.records import load_schema
 from helpers import ROOT
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from effdet_bench.__main__ import main
-from effdet_bench.engine import load_engine
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.request import decode, preprocess, serve
+from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import UnavailableError
-from effdet_bench.export import export_model
-from effdet_bench.photos import list_photos
-from effdet_bench.request import decode, preprocess, serve
+from effdet_bench.export.export import export_model
 from helpers import ROOT, SHIPPED, Workspace
 
 CPU = torch.device("cpu")
@@ -152,9 +152,9 @@ def test_a_missing_package_is_recorded_and_no_crash(smoke: Workspace, tmp_path, 
 
 IDLE = """
 import sys, time, torch
-from effdet_bench.engine import load_engine
-from effdet_bench.ensemble import build_model
-from effdet_bench.request import serve
+from effdet_bench.engines.base import load_engine
+from effdet_bench.detector.ensemble import build_model
+from effdet_bench.detector.request import serve
 import dataclasses, pathlib
 engine, folder, photo = sys.argv[1:]
 torch.set_num_threads(2)
@@ -189,8 +189,8 @@ def test_core_ml_is_for_macos_alone(lite0):
 def test_core_ml_networks_are_converted_on_any_system(lite0, tmp_path, precision, type_name):
     """Only macOS can run one; its description is read back anywhere."""
     coremltools = pytest.importorskip("coremltools")
+    from effdet_bench.detector.rewrite import fuse
     from effdet_bench.engines.coreml import convert
-    from effdet_bench.rewrite import fuse
 
     pixels = torch.zeros(1, 3, *lite0.image_size)
     convert(fuse(lite0.network), pixels, precision, tmp_path / "model.mlpackage")

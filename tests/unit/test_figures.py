@@ -2,7 +2,7 @@
 
 from matplotlib import pyplot as plt
 
-from effdet_bench.figures.costs import ablation
+from effdet_bench.report.figures.breakdown import ablation
 
 
 def step(device: str, mode: str, latency: float, ratio: float | None = None) -> dict:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from archive import render_archive, write_archive
-from effdet_bench.html import to_html
+from effdet_bench.report.page import to_html
 
 VOID = {"meta", "img", "hr", "br", "link"}
 

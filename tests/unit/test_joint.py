@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from effdet_bench.agreement import match
-from effdet_bench.engine import load_engine
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.request import serve
+from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import UnavailableError
-from effdet_bench.photos import list_photos
-from effdet_bench.reference import sample_outputs
-from effdet_bench.request import serve
+from effdet_bench.reference.reference import sample_outputs
+from effdet_bench.validity.agreement import match
 from helpers import SHIPPED, synthetic_model
 
 CPU = torch.device("cpu")

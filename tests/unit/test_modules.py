@@ -1,6 +1,6 @@
 """Which files an edit concerns."""
 
-from effdet_bench.modules import ROOT, module_files
+from effdet_bench.config.code import ROOT, module_files
 
 
 def names(*entries: str) -> set[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from archive import render_archive, roofline, summary_of, write_archive
 from effdet_bench.errors import BenchError
-from effdet_bench.jobs import read_jobs
+from effdet_bench.summary.jobs import read_jobs
 from rebuilt import SETTINGS, archived_numbers, numbers_of, rebuilt, unexplained
 
 APPLE = {

@@ -8,10 +8,10 @@ import torch
 from effdet import DetBenchPredict
 from PIL import Image
 
-from effdet_bench.engine import load_engine
+from effdet_bench.detector.request import decode, preprocess, serve
+from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
-from effdet_bench.reference import upstream_input
-from effdet_bench.request import decode, preprocess, serve
+from effdet_bench.reference.reference import upstream_input
 from helpers import SHIPPED, UNSEEN
 
 CPU = torch.device("cpu")
@@ -102,7 +102,7 @@ def test_an_unknown_engine_is_one_sentence(lite0):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
 def test_a_device_that_is_not_there_says_why():
-    from effdet_bench.devices import open_device
+    from effdet_bench.detector.devices import open_device
 
     with pytest.raises(UnavailableError, match="CUDA"):
         open_device("cuda")

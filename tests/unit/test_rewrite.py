@@ -7,11 +7,11 @@ import pytest
 import torch
 from effdet.anchors import Anchors
 
-from effdet_bench.engine import load_engine
-from effdet_bench.photos import list_photos
-from effdet_bench.postprocess import detect, detect_sparingly
-from effdet_bench.request import decode, preprocess, serve
-from effdet_bench.rewrite import Flat, fuse
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.postprocess import detect, detect_sparingly
+from effdet_bench.detector.request import decode, preprocess, serve
+from effdet_bench.detector.rewrite import Flat, fuse
+from effdet_bench.engines.base import load_engine
 from helpers import SHIPPED
 
 CPU = torch.device("cpu")

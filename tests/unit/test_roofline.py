@@ -8,8 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from effdet_bench import records
-from effdet_bench.ensemble import build_model
-from effdet_bench.roofline import Ceilings, Layer, bound, count_work, measure_ceilings
+from effdet_bench.detector.ensemble import build_model
+from effdet_bench.roofline.roofline import Ceilings, Layer, bound, count_work, measure_ceilings
 
 CEILINGS = Ceilings({"fp32": 1e12, "bf16": 4e12}, bandwidth=1e10)
 

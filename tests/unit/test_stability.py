@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive import conditions
-from effdet_bench.stability import Round, autocorrelation, find_doubts, trend, tukey_outliers
+from effdet_bench.summary.stability import (
+    Round,
+    autocorrelation,
+    find_doubts,
+    trend,
+    tukey_outliers,
+)
 
 series = st.lists(st.integers(1, 10**9), min_size=2, max_size=30)
 PHOTOS = [f"{number}.jpg" for number in range(8)]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effdet_bench.statistics import describe, needed_requests, percentile, percentile_intervals
+from effdet_bench.summary.latency import describe, needed_requests, percentile, percentile_intervals
 
 latencies = st.lists(st.integers(min_value=1, max_value=10**12), min_size=1, max_size=60)
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from effdet_bench.checkpoints.synthetic import synthesise
-from effdet_bench.engine import load_engine
-from effdet_bench.photos import list_photos
-from effdet_bench.request import serve
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.request import serve
+from effdet_bench.engines.base import load_engine
 from helpers import SHIPPED, UNSEEN, synthetic_model
 
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from effdet_bench.__main__ import main
+from effdet_bench.config.photos import describe_photos, list_photos
 from effdet_bench.errors import BenchError
-from effdet_bench.photos import describe_photos, list_photos
 from effdet_bench.records import RAW_COLUMNS
 from helpers import SHIPPED, Workspace, copy_project
 

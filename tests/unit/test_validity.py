@@ -13,14 +13,14 @@ from effdet.bench import _batch_detection, _post_process
 
 from effdet_bench import records
 from effdet_bench.__main__ import main
-from effdet_bench.capture import Capture, check_reference
-from effdet_bench.engine import load_engine
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.request import Answer, serve
+from effdet_bench.engines.base import load_engine
 from effdet_bench.engines.eager import Eager
 from effdet_bench.errors import BenchError
-from effdet_bench.photos import list_photos
-from effdet_bench.reference import read_reference
-from effdet_bench.request import Answer, serve
-from effdet_bench.validity import GATES, TOLERANCES, judge, read_answers, tolerance_of
+from effdet_bench.reference.reference import read_reference
+from effdet_bench.timing.capture import Capture, check_reference
+from effdet_bench.validity.gate import GATES, TOLERANCES, judge, read_answers, tolerance_of
 from helpers import SHIPPED, synthetic_model
 
 CPU = torch.device("cpu")
@@ -304,6 +304,6 @@ def test_capturing_leaves_the_next_request_as_fast(lite0, tmp_path):
 
 
 def test_the_step_needs_no_torch():
-    code = "import effdet_bench.validity, sys, json; print(json.dumps(sorted(sys.modules)))"
+    code = "import effdet_bench.validity.gate, sys, json; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "effdet"} & set(json.loads(done.stdout))

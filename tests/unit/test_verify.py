@@ -10,7 +10,7 @@ import torch
 
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.checkpoints.verify import verify
-from effdet_bench.ensemble import build_model
+from effdet_bench.detector.ensemble import build_model
 from effdet_bench.errors import BenchError
 
 MODEL = "tf_efficientdet_lite0"

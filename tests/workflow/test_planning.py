@@ -12,5 +12,5 @@ def test_a_dry_run_imports_nothing_heavy(workspace):
     )
     assert done.returncode == 0, done.stdout
     imported = set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE))
-    assert {"snakemake", "effdet_bench.config"} <= imported
+    assert {"snakemake", "effdet_bench.config.settings"} <= imported
     assert not imported & {"torch", "torchvision", "effdet", "timm", "pandas", "matplotlib"}

@@ -1,33 +1,44 @@
 """`python -m effdet_bench STEP …`: every step of the workflow, by hand."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
 from effdet_bench.errors import BenchError
 
 STEPS = {
-    "download": ("effdet_bench.checkpoints.download", "fetch one release checkpoint"),
-    "synthesise": ("effdet_bench.checkpoints.synthetic", "make one synthetic checkpoint"),
-    "verify": ("effdet_bench.checkpoints.verify", "verify one checkpoint and record it"),
-    "settings": ("effdet_bench.config", "record the settings of a run"),
-    "environment": ("effdet_bench.environment", "record this machine and its versions"),
-    "photos": ("effdet_bench.photos", "check the photos and record them"),
-    "annotations": ("effdet_bench.annotations", "check and keep COCO annotations of the photos"),
-    "reference": ("effdet_bench.reference", "compute what answers are judged against"),
-    "export": ("effdet_bench.export", "export one model for an engine"),
-    "roofline": ("effdet_bench.roofline", "measure a device's ceilings and bound the request"),
-    "timing": ("effdet_bench.timing", "time all modes of one device and round"),
-    "retry": ("effdet_bench.retry", "forget exports and timing jobs that did not complete"),
-    "validity": ("effdet_bench.validity", "judge the answers of one device and mode"),
-    "summary": ("effdet_bench.summary", "compute every number of a report"),
-    "figures": ("effdet_bench.figures.draw", "draw the figures of the report"),
-    "render": ("effdet_bench.render", "render an archive anew, from its raw data alone"),
-    "archive": ("effdet_bench.archive", "write a manifest, pack an archive, or bring one in"),
-    "audit": ("effdet_bench.audit", "recompute every number of an archive"),
-    "compare": ("effdet_bench.compare", "compare all machines, or two runs of one"),
-    "report": ("effdet_bench.report", "render the report"),
+    "download": ("checkpoints.download", "fetch one release checkpoint"),
+    "synthesise": ("checkpoints.synthetic", "make one synthetic checkpoint"),
+    "verify": ("checkpoints.verify", "verify one checkpoint and record it"),
+    "settings": ("config.settings", "record the settings of a run"),
+    "environment": ("timing.environment", "record this machine and its versions"),
+    "photos": ("config.photos", "check the photos and record them"),
+    "annotations": ("reference.annotations", "check and keep COCO annotations of the photos"),
+    "reference": ("reference.reference", "compute what answers are judged against"),
+    "export": ("export.export", "export one model for an engine"),
+    "check_export": ("export.check", "check that an export answers as PyTorch does"),
+    "roofline": ("roofline.roofline", "measure a device's ceilings and bound the request"),
+    "timing": ("timing.job", "time all modes of one device and round"),
+    "retry": ("timing.retry", "forget exports and timing jobs that did not complete"),
+    "validity": ("validity.gate", "judge the answers of one device and mode"),
+    "summary": ("summary.summary", "compute every number of a report"),
+    "figures": ("report.figures.draw", "draw the figures of the report"),
+    "render": ("archive.render", "render an archive anew, from its raw data alone"),
+    "archive": ("archive.pack", "write a manifest, pack an archive, or bring one in"),
+    "audit": ("archive.audit", "recompute every number of an archive"),
+    "compare": ("archive.compare", "compare all machines, or two runs of one"),
+    "report": ("report.report", "render the report"),
 }
+# Snakemake sets these to a rule's threads, capped by --cores; steps set threads from config
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,7 +52,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("step", choices=STEPS, metavar="STEP")
     step = parser.parse_args(argv[:1]).step
-    module = import_module(STEPS[step][0])
+    # before the step imports torch or NumPy, which read them
+    for variable in THREAD_VARIABLES:
+        os.environ.pop(variable, None)
+    module = import_module(f"effdet_bench.{STEPS[step][0]}")
     own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
     module.add_arguments(own)
     try:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from jsonschema import Draft202012Validator
 
+from effdet_bench import layout
 from effdet_bench.errors import BenchError
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-SCHEMAS = Path(__file__).parents[1] / "schemas"
+Record = dict[str, Any]  # what a JSON file of the archive holds; its schema says what that is
+
 SCHEMA_VERSION = 3
 
 # Significant digits of floats in records. Sums of another processor or NumPy differ in the 16th, so
@@ -26,17 +28,18 @@ DETECTION = ["x_min", "y_min", "x_max", "y_max", "score", "class"]
 
 # The raw data of a timing job; columns in nanoseconds are integers.
 RAW_COLUMNS = {
-    "requests.csv": ["request", "phase", "photo", "latency_ns"],
-    "stages.csv": ["request", "photo", "stage", "model", "duration_ns"],
-    "outputs.csv": ["request", "photo", "model", "fault", "class_error", "box_error", "table"],
-    "detections.csv": ["table", *DETECTION],
+    layout.REQUESTS: ["request", "phase", "photo", "latency_ns"],
+    layout.STAGES: ["request", "photo", "stage", "model", "duration_ns"],
+    layout.OUTPUTS: ["request", "photo", "model", "fault", "class_error", "box_error", "table"],
+    layout.DETECTIONS: ["table", *DETECTION],
 }
 
 
 @functools.cache
-def load_schema(name: str) -> dict:
-    """The JSON schema `workflow/schemas/<name>.schema.yaml`; not to be changed."""
-    return yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text())
+def load_schema(name: str) -> Record:
+    """The JSON schema `schemas/<name>.schema.yaml` of the package; not to be changed."""
+    schema: Record = yaml.safe_load((layout.SCHEMAS / f"{name}.schema.yaml").read_text())
+    return schema
 
 
 @functools.cache
@@ -67,7 +70,7 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
-def write_json(path: str | Path, record: dict[str, Any], schema: str) -> None:
+def write_json(path: str | Path, record: Record, schema: str) -> None:
     """Writes `record`, `rounded` and with its schema version, after checking it against `schema`.
 
     Raises:
@@ -78,7 +81,7 @@ def write_json(path: str | Path, record: dict[str, Any], schema: str) -> None:
     write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path, schema: str) -> dict[str, Any]:
+def read_json(path: str | Path, schema: str) -> Record:
     """Reads a record written by `write_json`.
 
     Raises:
@@ -87,17 +90,17 @@ def read_json(path: str | Path, schema: str) -> dict[str, Any]:
     Records of schema version 2 are read as what they would be now.
     """
     try:
-        record = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise BenchError(f"{path} is missing: run `snakemake --cores 1` to make it.") from None
     except ValueError as error:
         raise BenchError(f"{path} is not JSON ({error}): delete it and run again.") from None
-    record = _upgraded(record)
-    for error in _validator(schema).iter_errors(record):
-        where = ".".join(map(str, error.absolute_path)) or "the record"
+    record: Record = _upgraded(content)
+    for mistake in _validator(schema).iter_errors(record):
+        where = ".".join(map(str, mistake.absolute_path)) or "the record"
         raise BenchError(
             f"{path} does not follow the {schema} schema, version {SCHEMA_VERSION}: at {where}, "
-            f"{error.message}; delete it and run again."
+            f"{mistake.message}; delete it and run again."
         )
     return record
 

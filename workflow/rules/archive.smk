@@ -11,58 +11,57 @@ rule manifest:
     input:
         rules.report.output,
         rules.summary.output,
-        job_files("job.json"),
-        code=step_code("archive"),
+        job_files(layout.JOB_RECORD),
+        code=step_code("archive.pack"),
     output:
-        f"{RESULTS}/MANIFEST.sha256",
+        ARCHIVE.manifest,
     log:
-        f"{RESULTS}/logs/manifest.log",
+        ARCHIVE.logs / "manifest.log",
     resources:
         timing=1,
     params:
-        results=lambda wildcards, output: os.path.dirname(output[0]),
+        results=str(ARCHIVE.root),
     shell:
-        "python3 -m effdet_bench archive --manifest {params.results:q} 2>&1 | tee {log} >&2"
+        step("archive", "--manifest {params.results:q}")
 
 
 # Those below are asked for by name, and take what is there: none of them measures anything.
 rule archive:
     log:
-        "results/logs/archive.log",
+        layout.RESULTS / "logs/archive.log",
     params:
-        results=RESULTS,
+        results=str(ARCHIVE.root),
+        folder=str(layout.PACKED),
     shell:
-        "python3 -m effdet_bench archive --pack {params.results:q} --folder archives"
-        " 2>&1 | tee {log} >&2"
+        step("archive", "--pack {params.results:q} --folder {params.folder:q}")
 
 
 rule import_archive:
     log:
-        "results/logs/import.log",
+        layout.RESULTS / "logs/import.log",
     params:
         file=CONFIG["archive"] or "",
+        folder=str(layout.RESULTS),
     shell:
-        "python3 -m effdet_bench archive --unpack={params.file:q} --folder results"
-        " 2>&1 | tee {log} >&2"
+        step("archive", "--unpack={params.file:q} --folder {params.folder:q}")
 
 
 rule audit:
     log:
-        "results/logs/audit.log",
+        layout.RESULTS / "logs/audit.log",
     params:
-        results=RESULTS,
+        results=str(ARCHIVE.root),
     shell:
-        "python3 -m effdet_bench audit --results {params.results:q} 2>&1 | tee {log} >&2"
+        step("audit", "--results {params.results:q}")
 
 
 rule compare:
     log:
-        "results/logs/compare.log",
+        layout.RESULTS / "logs/compare.log",
     params:
         runs=lambda wildcards: [
             f"--{key}={CONFIG[key]}" for key in ("before", "after") if CONFIG[key] is not None
         ],
         threshold=CONFIG["regression"],
     shell:
-        "python3 -m effdet_bench compare --threshold {params.threshold} {params.runs:q}"
-        " 2>&1 | tee {log} >&2"
+        step("compare", "--threshold {params.threshold} {params.runs:q}")

@@ -11,9 +11,9 @@ rule checkpoints:
 
 rule download_checkpoint:
     output:
-        "checkpoints/{file}.pth",
+        f"{layout.CHECKPOINTS}/{{file}}.pth",
     log:
-        "checkpoints/logs/download/{file}.log",
+        f"{layout.CHECKPOINTS}/logs/download/{{file}}.log",
     wildcard_constraints:
         file="|".join(Path(release.file).stem for release in RELEASE.values()),
     resources:
@@ -21,18 +21,20 @@ rule download_checkpoint:
     params:
         model=released_model,
     shell:
-        'python3 -m effdet_bench download --model {params.model} --mirror "$EFFDET_BENCH_MIRROR"'
-        " --output {output:q} 2>&1 | tee {log} >&2"
+        step(
+            "download",
+            '--model {params.model} --mirror "$EFFDET_BENCH_MIRROR" --output {output:q}',
+        )
 
 
 rule synthesise_checkpoint:
     input:
-        photos=[os.path.relpath(path) for path in list_photos(settings.SHIPPED_PHOTOS)],
+        photos=package_files(layout.SHIPPED_PHOTOS, "*.jpg"),
         code=step_code("checkpoints.synthetic"),
     output:
-        "checkpoints/synthetic/{model}-seed{seed}.pth",
+        layout.synthetic_checkpoint("{model}", "{seed}"),
     log:
-        "checkpoints/logs/synthesise/{model}-seed{seed}.log",
+        f"{layout.CHECKPOINTS}/logs/synthesise/{{model}}-seed{{seed}}.log",
     resources:
         timing=1,
     params:
@@ -40,8 +42,11 @@ rule synthesise_checkpoint:
         photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
         versions=versions(),
     shell:
-        "python3 -m effdet_bench synthesise {params.network} --photos {params.photos:q}"
-        " --seed {wildcards.seed} --output {output:q} 2>&1 | tee {log} >&2"
+        step(
+            "synthesise",
+            "{params.network} --photos {params.photos:q} --seed {wildcards.seed}",
+            "--output {output:q}",
+        )
 
 
 rule verify_checkpoint:
@@ -49,9 +54,9 @@ rule verify_checkpoint:
         checkpoint=lambda wildcards: source_of(wildcards).path,
         code=step_code("checkpoints.verify"),
     output:
-        "checkpoints/verified/{model}.{weights}.json",
+        layout.checkpoint_record("{model}", "{weights}"),
     log:
-        "checkpoints/logs/verify/{model}.{weights}.log",
+        f"{layout.CHECKPOINTS}/logs/verify/{{model}}.{{weights}}.log",
     resources:
         timing=1,
     params:
@@ -60,6 +65,8 @@ rule verify_checkpoint:
         expected=expected,
         versions=versions(),
     shell:
-        "python3 -m effdet_bench verify {params.network} --weights {wildcards.weights}"
-        " --why {params.why:q} --file {input.checkpoint:q} {params.expected} --output {output:q}"
-        " 2>&1 | tee {log} >&2"
+        step(
+            "verify",
+            "{params.network} --weights {wildcards.weights} --why {params.why:q}",
+            "--file {input.checkpoint:q} {params.expected} --output {output:q}",
+        )

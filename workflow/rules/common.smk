@@ -10,25 +10,38 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 try:
-    from effdet_bench import config as settings
-    from effdet_bench import modes
+    from effdet_bench import layout
     from effdet_bench.checkpoints import sources
     from effdet_bench.checkpoints.catalogue import RELEASE
+    from effdet_bench.config import machine, modes, settings
+    from effdet_bench.config.code import module_files
+    from effdet_bench.config.photos import list_photos
+    from effdet_bench.config.versions import versions
     from effdet_bench.errors import BenchError
-    from effdet_bench.modules import module_files
-    from effdet_bench.photos import list_photos
     from effdet_bench.records import RAW_COLUMNS
-    from effdet_bench.versions import versions
 except ImportError as error:
     raise WorkflowError(
         f"effdet-bench is not installed for {sys.executable} ({error}): "
         "run `make report`, or `pip install -e . -c constraints.txt`."
     )
 
+# Targets that measure nothing, and so take whatever archive they are told.
+READING = {"archive", "import_archive", "audit", "compare"}
+READS_ONLY = not READING.isdisjoint(sys.argv)
+
 try:
     CONFIG = settings.resolve(config)
     SOURCES = {source.model: source for source in sources.choose(CONFIG)}
     PHOTOS = [str(path) for path in list_photos(os.path.relpath(CONFIG["photos"]))]
+    EXPORTS = {
+        export["name"]: export
+        for device in CONFIG["devices"]
+        for mode in CONFIG["modes"]
+        if (export := modes.export_of(mode, device)) is not None
+    }
+    AUTOMATIC = CONFIG["machine"]
+    if not READS_ONLY or config.get("machine", "auto") == "auto":
+        CONFIG["machine"] = machine.archive_name(config.get("machine", "auto"), layout.RESULTS)
 except BenchError as error:
     raise WorkflowError(str(error))
 
@@ -36,9 +49,13 @@ FALLBACK = [source for source in SOURCES.values() if source.weights == "syntheti
 if FALLBACK and CONFIG["weights"] == "auto":
     models = ", ".join(source.model for source in FALLBACK)
     logger.warning(f"WARNING: SYNTHETIC WEIGHTS for {models}: {FALLBACK[0].why}.")
+if CONFIG["machine"] != AUTOMATIC:
+    logger.warning(
+        f"results/{AUTOMATIC} is of another machine: this run writes results/{CONFIG['machine']}."
+    )
 
-RESULTS = f"results/{CONFIG['machine']}"
-JOB = f"{RESULTS}/timing/{{device}}/{{mode}}/round-{{round}}"
+ARCHIVE = layout.Archive(layout.RESULTS / CONFIG["machine"])
+JOB = str(ARCHIVE.job("{device}", "{mode}", "{round}"))
 DEVICES = CONFIG["devices"]
 MODES = [mode["name"] for mode in CONFIG["modes"]]
 ROUNDS = range(1, CONFIG["rounds"] + 1)
@@ -47,19 +64,12 @@ ENSEMBLE = [
     for entry in CONFIG["ensemble"]
 ]
 RECORDS = [
-    f"checkpoints/verified/{source.model}.{source.weights}.json" for source in SOURCES.values()
+    str(layout.checkpoint_record(source.model, source.weights)) for source in SOURCES.values()
 ]
-EXPORTS = {
-    export["name"]: export
-    for device in CONFIG["devices"]
-    for mode in CONFIG["modes"]
-    if (export := modes.export_of(mode, device)) is not None
-}
-REFERENCES = [f"{RESULTS}/reference/{model}.json" for model in SOURCES]
+REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
 FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
-REPORT_LOG = f"{RESULTS}/logs/report.log"
+REPORT_LOG = str(ARCHIVE.logs / "report.log")
 STARTED = time.time()
-ANNOTATIONS = f"{RESULTS}/annotations.json"
 
 # Of the steps' shells: `python3` is the interpreter that runs Snakemake, which has the packages. The
 # mirror is no param, as another address of a verified file is no reason to fetch it again.
@@ -82,9 +92,19 @@ wildcard_constraints:
     weights="release|file|synthetic",
 
 
+def step(name, *arguments):
+    """The shell command of a step: what it says goes to the terminal and to the rule's log."""
+    return " ".join(("python3 -m effdet_bench", name, *arguments, "2>&1 | tee {log:q} >&2"))
+
+
 def step_code(*modules):
     """Files of the package that a step runs: an edit of one reruns the step."""
     return [os.path.relpath(path) for path in module_files(*modules)]
+
+
+def package_files(folder, pattern):
+    """Files that the package brings along, and that a step reads."""
+    return sorted(os.path.relpath(path) for path in folder.glob(pattern))
 
 
 def job_files(name, device=DEVICES, mode=MODES):
@@ -92,12 +112,22 @@ def job_files(name, device=DEVICES, mode=MODES):
     return expand(f"{JOB}/{name}", device=device, mode=mode, round=ROUNDS)
 
 
+def export_records(device):
+    """The records of all exports for `device`."""
+    return [
+        str(layout.export_record(export["name"], source.model, source.weights))
+        for export in EXPORTS.values()
+        if export["device"] == device
+        for source in SOURCES.values()
+    ]
+
+
 def source_of(wildcards):
     return SOURCES[wildcards.model]
 
 
 def record_of(wildcards):
-    return f"checkpoints/verified/{wildcards.model}.{wildcards.weights}.json"
+    return str(layout.checkpoint_record(wildcards.model, wildcards.weights))
 
 
 def network_of(wildcards):

@@ -1,14 +1,16 @@
 # Networks exported for engines that run their own format. What modes share is exported once.
 rule export_model:
     input:
-        record=lambda wildcards: record_of(wildcards),
+        record=record_of,
         checkpoint=lambda wildcards: source_of(wildcards).path,
-        photos=sorted(str(path) for path in Path("workflow/resources/calibration").glob("*.jpg")),
-        code=lambda wildcards: step_code("export", f"engines.{export_of(wildcards)['engine']}"),
+        photos=package_files(layout.CALIBRATION_PHOTOS, "*.jpg"),
+        code=lambda wildcards: step_code(
+            "export.export", f"engines.{export_of(wildcards)['engine']}"
+        ),
     output:
-        "exports/{export}/{model}.{weights}.json",
+        layout.export_record("{export}", "{model}", "{weights}"),
     log:
-        "exports/logs/{export}/{model}.{weights}.log",
+        layout.EXPORTS / "logs/{export}/{model}.{weights}.log",
     resources:
         timing=1,
     params:
@@ -19,6 +21,34 @@ rule export_model:
         photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
         versions=lambda wildcards: modes.engine_versions(export_of(wildcards)["engine"]),
     shell:
-        "python3 -m effdet_bench export --engine {params.engine} --device {params.device}"
-        " --options {params.options:q} --threads {params.threads} --record {input.record:q} --checkpoint {input.checkpoint:q} --photos {params.photos:q}"
-        " --output {output:q} 2>&1 | tee {log} >&2"
+        step(
+            "export",
+            "--engine {params.engine} --device {params.device} --options {params.options:q}",
+            "--threads {params.threads} --record {input.record:q}",
+            "--checkpoint {input.checkpoint:q} --photos {params.photos:q} --output {output:q}",
+        )
+
+
+# A rule of its own, so that an edit of the check makes no export, and so no timing, again.
+rule check_export:
+    input:
+        export=rules.export_model.output,
+        record=record_of,
+        checkpoint=lambda wildcards: source_of(wildcards).path,
+        photos=rules.export_model.input.photos,
+        code=step_code("export.check"),
+    output:
+        layout.export_check(layout.export_record("{export}", "{model}", "{weights}")),
+    log:
+        layout.EXPORTS / "logs/{export}/{model}.{weights}.check.log",
+    resources:
+        timing=1,
+    params:
+        threads=CONFIG["threads"],
+        photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
+    shell:
+        step(
+            "check_export",
+            "--export {input.export:q} --threads {params.threads} --record {input.record:q}",
+            "--checkpoint {input.checkpoint:q} --photos {params.photos:q} --output {output:q}",
+        )

@@ -2,18 +2,17 @@
 rule photos:
     input:
         photos=PHOTOS,
-        code=step_code("photos"),
+        code=step_code("config.photos"),
     output:
-        f"{RESULTS}/photos.json",
+        ARCHIVE.photos,
     log:
-        f"{RESULTS}/logs/photos.log",
+        ARCHIVE.logs / "photos.log",
     resources:
         timing=1,
     params:
         folder=lambda wildcards, input: os.path.dirname(input.photos[0]),
     shell:
-        "python3 -m effdet_bench photos --folder {params.folder:q} --output {output:q}"
-        " 2>&1 | tee {log} >&2"
+        step("photos", "--folder {params.folder:q} --output {output:q}")
 
 
 # Ahead of all timing, so that annotations of other photos are refused before hours of it.
@@ -21,17 +20,16 @@ rule annotations:
     input:
         file=CONFIG["annotations"] or [],
         photos=rules.photos.output,
-        code=step_code("annotations"),
+        code=step_code("reference.annotations"),
     output:
-        ANNOTATIONS,
+        ARCHIVE.annotations,
     log:
-        f"{RESULTS}/logs/annotations.log",
+        ARCHIVE.logs / "annotations.log",
     priority: len(ROUNDS) + 1
     resources:
         timing=1,
     shell:
-        "python3 -m effdet_bench annotations --file {input.file:q} --photos {input.photos:q}"
-        " --output {output:q} 2>&1 | tee {log} >&2"
+        step("annotations", "--file {input.file:q} --photos {input.photos:q} --output {output:q}")
 
 
 rule reference:
@@ -39,13 +37,13 @@ rule reference:
         records=RECORDS,
         checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output,
-        code=step_code("reference"),
+        code=step_code("reference.reference"),
     output:
         records=REFERENCES,
-        detections=[path.replace(".json", ".csv") for path in REFERENCES],
-        outputs=[path.replace(".json", ".npy") for path in REFERENCES],
+        detections=[layout.reference_detections(record) for record in REFERENCES],
+        outputs=[layout.reference_outputs(record) for record in REFERENCES],
     log:
-        f"{RESULTS}/logs/reference.log",
+        ARCHIVE.logs / "reference.log",
     resources:
         timing=1,
     params:
@@ -55,7 +53,9 @@ rule reference:
         versions=versions(),
         output=lambda wildcards, output: os.path.dirname(output.records[0]),
     shell:
-        "python3 -m effdet_bench reference --records {input.records:q}"
-        " --checkpoints {input.checkpoints:q} --photos {input.photos:q} --folder {params.folder:q}"
-        " --first {params.first} --threads {params.threads} --output {params.output:q}"
-        " 2>&1 | tee {log} >&2"
+        step(
+            "reference",
+            "--records {input.records:q} --checkpoints {input.checkpoints:q}",
+            "--photos {input.photos:q} --folder {params.folder:q} --first {params.first}",
+            "--threads {params.threads} --output {params.output:q}",
+        )

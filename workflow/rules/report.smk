@@ -5,36 +5,42 @@ localrules:
 
 rule settings:
     input:
-        code=step_code("config"),
+        code=step_code("config.settings"),
     output:
-        f"{RESULTS}/settings.json",
+        ARCHIVE.settings,
     log:
-        f"{RESULTS}/logs/settings.log",
+        ARCHIVE.logs / "settings.log",
     resources:
         timing=1,
     params:
         config=json.dumps(settings.archived(CONFIG)),
     shell:
-        "python3 -m effdet_bench settings --config {params.config:q} --output {output:q}"
-        " 2>&1 | tee {log} >&2"
+        step("settings", "--config {params.config:q} --output {output:q}")
 
 
 rule figures:
     input:
         summary=rules.summary.output.json,
-        requests=job_files("requests.csv"),
-        stages=job_files("stages.csv"),
-        code=step_code("figures.draw"),
+        requests=job_files(layout.REQUESTS),
+        stages=job_files(layout.STAGES),
+        code=step_code("report.figures.draw"),
     output:
-        report(expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES), category="Figures"),
+        [
+            report(
+                ARCHIVE.figures / f"{name}.svg",
+                caption=f"../report/{name}.rst",
+                category="Figures",
+            )
+            for name in FIGURES
+        ],
     log:
-        f"{RESULTS}/logs/figures.log",
+        ARCHIVE.logs / "figures.log",
     resources:
         timing=1,
     params:
-        results=lambda wildcards, input: os.path.dirname(input.summary),
+        results=str(ARCHIVE.root),
     shell:
-        "python3 -m effdet_bench figures --results {params.results:q} 2>&1 | tee {log} >&2"
+        step("figures", "--results {params.results:q}")
 
 
 rule report:
@@ -44,17 +50,17 @@ rule report:
         environment=rules.environment.output,
         photos=rules.photos.output,
         settings=rules.settings.output,
-        requests=job_files("requests.csv"),
-        code=step_code("report"),
-        templates=sorted(str(path) for path in Path("workflow/templates").iterdir()),
+        requests=job_files(layout.REQUESTS),
+        code=step_code("report.report"),
+        templates=package_files(layout.TEMPLATES, "*"),
     output:
-        f"{RESULTS}/report.md",
-        report(f"{RESULTS}/report.html", category="Report"),
+        ARCHIVE.report,
+        report(ARCHIVE.report_page, caption="../report/report.rst", category="Report"),
     log:
         REPORT_LOG,
     resources:
         timing=1,
     params:
-        results=lambda wildcards, input: os.path.dirname(input.summary),
+        results=str(ARCHIVE.root),
     shell:
-        "python3 -m effdet_bench report --results {params.results:q} 2>&1 | tee {log} >&2"
+        step("report", "--results {params.results:q}")

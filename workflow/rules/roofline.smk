@@ -5,16 +5,16 @@ localrules:
 
 rule roofline:
     input:
-        expand(f"{RESULTS}/roofline/{{device}}.json", device=DEVICES),
+        expand(ARCHIVE.roofline("{device}"), device=DEVICES),
 
 
 rule bound_device:
     input:
-        code=step_code("roofline"),
+        code=step_code("roofline.roofline"),
     output:
-        f"{RESULTS}/roofline/{{device}}.json",
+        ARCHIVE.roofline("{device}"),
     log:
-        f"{RESULTS}/logs/roofline/{{device}}.log",
+        ARCHIVE.logs / "roofline/{device}.log",
     resources:
         timing=1,
     params:
@@ -22,5 +22,8 @@ rule bound_device:
         threads=CONFIG["threads"],
         versions=versions(),
     shell:
-        "python3 -m effdet_bench roofline --device {wildcards.device} --ensemble {params.ensemble:q}"
-        " --threads {params.threads} --output {output:q} 2>&1 | tee {log} >&2"
+        step(
+            "roofline",
+            "--device {wildcards.device} --ensemble {params.ensemble:q}",
+            "--threads {params.threads} --output {output:q}",
+        )

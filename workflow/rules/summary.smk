@@ -1,24 +1,29 @@
 # Every derived number, from the raw data of all timing jobs.
 rule summary:
     input:
-        jobs=job_files("job.json"),
-        requests=job_files("requests.csv"),
-        stages=job_files("stages.csv"),
+        jobs=job_files(layout.JOB_RECORD),
+        requests=job_files(layout.REQUESTS),
+        stages=job_files(layout.STAGES),
         validity=rules.validity.input,
         rooflines=rules.roofline.input,
-        code=step_code("summary"),
-        schemas=["workflow/schemas/job.schema.yaml", "workflow/schemas/summary.schema.yaml"],
+        code=step_code("summary.summary"),
+        schemas=package_files(layout.SCHEMAS, "job.schema.yaml")
+        + package_files(layout.SCHEMAS, "summary.schema.yaml"),
     output:
-        json=f"{RESULTS}/summary.json",
-        csv=f"{RESULTS}/summary.csv",
+        json=ARCHIVE.summary,
+        csv=ARCHIVE.summary_table,
     log:
-        f"{RESULTS}/logs/summary.log",
+        ARCHIVE.logs / "summary.log",
     resources:
         timing=1,
     params:
         ablation=CONFIG["ablation"],
-        results=lambda wildcards, output: os.path.dirname(output.json),
+        results=str(ARCHIVE.root),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
     shell:
-        "python3 -m effdet_bench summary --jobs {params.folders:q} --validity {input.validity:q}"
-        " --rooflines {input.rooflines:q} --ablation {params.ablation} --output {params.results:q} 2>&1 | tee {log} >&2"
+        step(
+            "summary",
+            "--jobs {params.folders:q} --validity {input.validity:q}",
+            "--rooflines {input.rooflines:q} --ablation {params.ablation}",
+            "--results {params.results:q}",
+        )

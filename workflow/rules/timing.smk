@@ -6,47 +6,45 @@ localrules:
 
 rule timing:
     input:
-        job_files("job.json"),
+        job_files(layout.JOB_RECORD),
 
 
 rule environment:
     input:
-        code=step_code("environment"),
+        code=step_code("timing.environment"),
     output:
-        f"{RESULTS}/environment.json",
+        ARCHIVE.environment,
     log:
-        f"{RESULTS}/logs/environment.log",
+        ARCHIVE.logs / "environment.log",
     resources:
         timing=1,
     params:
         machine=CONFIG["machine"],
         versions=versions(),
     shell:
-        "python3 -m effdet_bench environment --machine {params.machine} --output {output:q}"
-        " 2>&1 | tee {log} >&2"
+        step("environment", "--machine {params.machine} --output {output:q}")
 
 
-# All modes of a round in one step, as they take turns request by request.
+# All modes of a round in one step, as they take turns request by request. The checks of exports are
+# ancient: made before, but an edit of the check measures nothing again.
 rule time_round:
     input:
         records=RECORDS,
         checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output,
         references=REFERENCES,
-        exports=lambda wildcards: [
-            f"exports/{export['name']}/{source.model}.{source.weights}.json"
-            for export in EXPORTS.values()
-            if export["device"] == wildcards.device
-            for source in SOURCES.values()
+        exports=lambda wildcards: export_records(wildcards.device),
+        checks=lambda wildcards: [
+            ancient(layout.export_check(record)) for record in export_records(wildcards.device)
         ],
-        code=step_code("timing", *(f"engines.{mode['engine']}" for mode in CONFIG["modes"])),
+        code=step_code("timing.job", *(f"engines.{mode['engine']}" for mode in CONFIG["modes"])),
     # `update` keeps what was measured before until it is replaced, should this job be interrupted.
     # Not so the records: without them the job counts as not done.
     output:
         raw=update(expand(f"{JOB}/{{file}}", mode=MODES, file=RAW_COLUMNS, allow_missing=True)),
-        jobs=expand(f"{JOB}/job.json", mode=MODES, allow_missing=True),
+        jobs=expand(f"{JOB}/{layout.JOB_RECORD}", mode=MODES, allow_missing=True),
     log:
-        f"{RESULTS}/logs/timing/{{device}}-round-{{round}}.log",
+        ARCHIVE.logs / "timing/{device}-round-{round}.log",
     priority: lambda wildcards: len(ROUNDS) - int(wildcards.round)
     # Their number is a resource, as a param would rerun all rounds for one more.
     resources:
@@ -61,21 +59,25 @@ rule time_round:
         seed=CONFIG["seed"],
         photos=os.path.dirname(PHOTOS[0]),
         versions={mode["engine"]: modes.engine_versions(mode["engine"]) for mode in CONFIG["modes"]},
-        folder=lambda wildcards, output: Path(output.jobs[0]).parents[3],
+        results=str(ARCHIVE.root),
     shell:
-        "python3 -m effdet_bench timing --machine {params.machine} --device {wildcards.device}"
-        " --modes {params.modes:q} --round {wildcards.round} --rounds {resources.rounds}"
-        " --requests {params.requests} --warmup {params.warmup} --threads {params.threads}"
-        " --photos {params.photos:q} --records {input.records:q}"
-        " --checkpoints {input.checkpoints:q} --references {input.references:q}"
-        " --exports {input.exports:q} --seed {params.seed} --output {params.folder:q} 2>&1 | tee {log} >&2"
+        step(
+            "timing",
+            "--machine {params.machine} --device {wildcards.device} --modes {params.modes:q}",
+            "--round {wildcards.round} --rounds {resources.rounds} --requests {params.requests}",
+            "--warmup {params.warmup} --threads {params.threads} --photos {params.photos:q}",
+            "--records {input.records:q} --checkpoints {input.checkpoints:q}",
+            "--references {input.references:q} --exports {input.exports:q} --seed {params.seed}",
+            "--results {params.results:q}",
+        )
 
 
 # A job that failed or was unavailable left its record, which counts as done: this forgets them.
 rule retry:
     log:
-        f"{RESULTS}/logs/retry.log",
+        ARCHIVE.logs / "retry.log",
     params:
-        folder=f"{RESULTS}/timing",
+        results=str(ARCHIVE.root),
+        exports=str(layout.EXPORTS),
     shell:
-        "python3 -m effdet_bench retry --timing {params.folder:q} --exports exports 2>&1 | tee {log} >&2"
+        step("retry", "--results {params.results:q} --exports {params.exports:q}")

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-CLASSES = 90  # ids that COCO's labels go up to, which these networks tell apart
-
 
 class ReleaseFile(NamedTuple):
     """A published checkpoint: file name, size in bytes, SHA-256, and the network's parameters.

@@ -3,12 +3,14 @@
 import contextlib
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from effdet_bench import layout
 from effdet_bench.checkpoints.catalogue import RELEASE
+from effdet_bench.config.names import COCO_CLASSES
 from effdet_bench.errors import BenchError
+from effdet_bench.records import Record
 
-FOLDER = Path("checkpoints")
 PROBE_SECONDS = 1.5
 
 
@@ -27,21 +29,35 @@ class Source(NamedTuple):
     why: str
 
 
-def choose(config: dict) -> list[Source]:
+def choose(config: dict[str, Any]) -> list[Source]:
     """The source of every model of the ensemble in a resolved `config`, in its order.
 
     Looks for files and, only where `weights: auto` misses one, asks the mirror for an answer.
 
     Raises:
-        BenchError: a file or folder that the user names is not there.
+        BenchError: a file or folder that the user names is not there, or there is no checkpoint of
+            a model.
     """
     folder = config["weights_folder"]
     if folder and not Path(folder).is_dir():
         raise BenchError(f"config: weights_folder is {folder!r}, but there is no such folder.")
+    if config["weights"] != "synthetic":
+        _check_released(config["ensemble"])
     wanted = [entry["architecture"] for entry in config["ensemble"] if entry["file"] is None]
     absent = [name for name in wanted if name in RELEASE and not _local(name, config)]
     offline = bool(absent) and config["weights"] == "auto" and not reachable(config["mirror"])
     return [_source(entry, config, offline) for entry in config["ensemble"]]
+
+
+def _check_released(ensemble: list[dict[str, Any]]) -> None:
+    for entry in ensemble:
+        name, classes = entry["architecture"], entry["classes"]
+        if entry["file"] is None and (name not in RELEASE or classes != COCO_CLASSES):
+            raise BenchError(
+                f"config: no checkpoint of {name!r} for {classes} classes is in the catalogue "
+                f"({', '.join(RELEASE)}, for {COCO_CLASSES} classes); write {{model: …, file: …, "
+                "sha256: …} in ensemble, or set weights: synthetic."
+            )
 
 
 def reachable(address: str) -> bool:
@@ -64,14 +80,14 @@ def reachable(address: str) -> bool:
     return bool(answers)
 
 
-def _local(architecture: str, config: dict) -> Path | None:
+def _local(architecture: str, config: dict[str, Any]) -> Path | None:
     """The release file of `architecture` that is there: the user's, else the project's."""
-    folders = [Path(config["weights_folder"] or FOLDER), FOLDER]
+    folders = [Path(config["weights_folder"] or layout.CHECKPOINTS), layout.CHECKPOINTS]
     paths = [folder / RELEASE[architecture].file for folder in folders]
     return next((path for path in paths if path.exists()), None)
 
 
-def _source(entry: dict, config: dict, offline: bool) -> Source:
+def _source(entry: Record, config: Record, offline: bool) -> Source:
     model = entry["model"]
     if entry["file"] is not None:
         if not Path(entry["file"]).is_file():
@@ -90,10 +106,10 @@ def _source(entry: dict, config: dict, offline: bool) -> Source:
         )
         return _synthetic(model, config["seed"], why)
     release = RELEASE[entry["architecture"]]
-    path = local or FOLDER / release.file
+    path = local or layout.CHECKPOINTS / release.file
     return Source(model, "release", str(path), release.sha256, release.bytes, "a verified file")
 
 
 def _synthetic(model: str, seed: int, why: str) -> Source:
-    path = FOLDER / "synthetic" / f"{model}-seed{seed}.pth"
+    path = layout.synthetic_checkpoint(model, seed)
     return Source(model, "synthetic", str(path), None, None, why)

@@ -10,15 +10,17 @@ import argparse
 import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
 from effdet_bench import records
 from effdet_bench.checkpoints.verify import add_network_arguments, network_of
-from effdet_bench.ensemble import Model, build_model
-from effdet_bench.photos import list_photos
-from effdet_bench.request import letterbox_scale, preprocess
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.ensemble import Model, build_model
+from effdet_bench.detector.request import letterbox_scale, preprocess
+from effdet_bench.records import Record
 
 CLASS_STD, BOX_STD = 2.0, 0.15  # of logits and of box regressions, over the photos' area
 SCORED_HALF = 100  # rank of the logit, in the median photo, that gets a score of 0.5
@@ -27,7 +29,7 @@ ALIKE = 0.9  # share of prediction weights, by variance, that anchors of a cell 
 PADDING_ENERGY = 0.95  # share of what sets padding apart that class scores must not see
 
 
-def synthesise(entry: dict, photos: list[Path], seed: int) -> dict[str, torch.Tensor]:
+def synthesise(entry: Record, photos: list[Path], seed: int) -> dict[str, torch.Tensor]:
     """A state dict for `entry` of an ensemble: the same for the same seed, photos and processor.
 
     Models with names of their own differ, even of one architecture.
@@ -39,7 +41,8 @@ def synthesise(entry: dict, photos: list[Path], seed: int) -> dict[str, torch.Te
     images = [Image.open(path).convert("RGB") for path in photos]
     device = torch.device("cpu")
     pixels = torch.cat([preprocess(image, model, device).pixels for image in images])
-    heads = [model.network.class_net, model.network.box_net]
+    network: Any = model.network
+    heads = [network.class_net, network.box_net]
     features: dict[torch.nn.Module, list[torch.Tensor]] = {head: [] for head in heads}
     hooks = [
         head.predict.conv_pw.register_forward_hook(
@@ -97,7 +100,7 @@ def _inside_photo(model: Model, image: Image.Image, levels: list[torch.Tensor]) 
     return torch.cat(masks)
 
 
-def _liken_anchors(model: Model, head: torch.nn.Module) -> None:
+def _liken_anchors(model: Model, head: Any) -> None:
     """Gives the anchors of a cell nearly the same weights, so that they find the same objects.
 
     As in a trained network, overlapping boxes of one class then compete, and NMS has work to do.
@@ -107,7 +110,7 @@ def _liken_anchors(model: Model, head: torch.nn.Module) -> None:
     weight.copy_((ALIKE**0.5 * split[:1] + (1 - ALIKE) ** 0.5 * split).flatten(0, 1))
 
 
-def _ignore_padding(head: torch.nn.Module, features: torch.Tensor, inside: torch.Tensor) -> None:
+def _ignore_padding(head: Any, features: torch.Tensor, inside: torch.Tensor) -> None:
     """Projects out of the class weights the directions in which padding differs from photos.
 
     Otherwise the strongest scores sit on the padding, where boxes are clipped to nothing.
@@ -120,7 +123,7 @@ def _ignore_padding(head: torch.nn.Module, features: torch.Tensor, inside: torch
 
 
 def _standardise(
-    head: torch.nn.Module, features: torch.Tensor, inside: torch.Tensor, std: float
+    head: Any, features: torch.Tensor, inside: torch.Tensor, std: float
 ) -> torch.Tensor:
     """Scales the prediction layer to outputs of mean 0 per channel and `std` overall, on photos.
 
@@ -133,7 +136,8 @@ def _standardise(
     scale = std / (outputs[inside] - mean).std()
     layer.weight.mul_(scale)
     layer.bias.copy_(-mean * scale)
-    return (outputs - mean) * scale
+    standard: torch.Tensor = (outputs - mean) * scale
+    return standard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,10 @@ import hashlib
 from pathlib import Path
 
 from effdet_bench import records
-from effdet_bench.checkpoints.catalogue import CLASSES, RELEASE
+from effdet_bench.checkpoints.catalogue import RELEASE
+from effdet_bench.config.names import COCO_CLASSES
 from effdet_bench.errors import BenchError
+from effdet_bench.records import Record
 
 
 def check_file(path: str | Path, sha256: str | None, size: int | None = None) -> bytes:
@@ -34,7 +36,7 @@ def check_file(path: str | Path, sha256: str | None, size: int | None = None) ->
     return data
 
 
-def verify(entry: dict, path: str | Path, sha256: str | None, size: int | None = None) -> dict:
+def verify(entry: Record, path: str | Path, sha256: str | None, size: int | None = None) -> Record:
     """Checks the checkpoint at `path` of `entry` (see `ensemble.load_model`); what was found.
 
     Returns:
@@ -43,12 +45,12 @@ def verify(entry: dict, path: str | Path, sha256: str | None, size: int | None =
     Raises:
         BenchError: any check fails; the text says which.
     """
-    from effdet_bench.ensemble import load_model
+    from effdet_bench.detector.ensemble import load_model
 
     data = check_file(path, sha256, size)
     loaded = load_model(entry, data, str(path))
     parameters = sum(parameter.numel() for parameter in loaded.network.parameters())
-    release = RELEASE.get(entry["architecture"]) if entry["classes"] == CLASSES else None
+    release = RELEASE.get(entry["architecture"]) if entry["classes"] == COCO_CLASSES else None
     if release and parameters != release.parameters:
         raise BenchError(
             f"{entry['architecture']} has {parameters} parameters in the installed effdet instead "
@@ -66,10 +68,10 @@ def verify(entry: dict, path: str | Path, sha256: str | None, size: int | None =
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="its name in the ensemble")
     parser.add_argument("--architecture", help="effdet model name, if it is another")
-    parser.add_argument("--classes", type=int, default=CLASSES)
+    parser.add_argument("--classes", type=int, default=COCO_CLASSES)
 
 
-def network_of(args: argparse.Namespace) -> dict:
+def network_of(args: argparse.Namespace) -> Record:
     """The entry of an ensemble, see `ensemble.load_model`, that `add_network_arguments` took."""
     architecture = args.architecture or args.model
     return {"model": args.model, "architecture": architecture, "classes": args.classes}

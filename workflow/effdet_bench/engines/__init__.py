@@ -1,1 +1,4 @@
-"""One module per engine, each with `load(models, device)`; see `effdet_bench.engine`."""
+"""What executes the networks: a file for each engine, beside `base` and `joint`, which they share.
+
+May import `detector`, `config` and the ground.
+"""

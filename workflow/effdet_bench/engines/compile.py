@@ -7,13 +7,18 @@ from pathlib import Path
 import torch
 from torch._inductor import aoti_compile_and_package, aoti_load_package
 
-from effdet_bench.engine import TYPES, Engine
-from effdet_bench.ensemble import Model
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.rewrite import mean_by_rows
+from effdet_bench.engines.base import TYPES, Engine
 from effdet_bench.errors import UnavailableError
-from effdet_bench.postprocess import Outputs
-from effdet_bench.rewrite import mean_by_rows
 
-OPTIONS = {"precision": ["fp32", "bf16", "fp16"], "fused": [False, True]}
+OPTIONS = {
+    "precision": ["fp32", "bf16", "fp16"],
+    "rewritten": [False, True],
+    "sparse_postprocess": [False, True],
+}
 EXPORTS = {"fp32": "fp32", "bf16": "bf16", "fp16": "fp16"}
 FILE = "model.pt2"
 COMPILERS = (os.environ.get("CXX", "g++"), "clang++")
@@ -22,24 +27,25 @@ COMPILERS = (os.environ.get("CXX", "g++"), "clang++")
 class Compiled(Engine):
     version = f"torch {torch.__version__} inductor"
 
-    def __init__(self, models: list[Model], device: torch.device, options: dict) -> None:
+    def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, options)
-        self._networks = [aoti_load_package(str(model.export / FILE)) for model in models]
+        self._networks = [aoti_load_package(str(model.exported / FILE)) for model in models]
 
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
-        return self._networks[index](pixels)
+        outputs: Outputs = self._networks[index](pixels)
+        return outputs
 
 
 def export(
-    model: Model, device: torch.device, options: dict, samples: list[torch.Tensor], folder: Path
+    model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
     """Compiles the network of `model` for `device` to `folder`."""
     if not any(map(shutil.which, COMPILERS)):
         raise UnavailableError("inductor needs a C++ compiler: install g++.")
     pixels = samples[0].to(device)
-    dtype = TYPES[options["precision"]]
+    dtype = TYPES[str(options["precision"])]
     reduced = dtype != torch.float32
-    network = mean_by_rows(model.network).to(device, memory_format=torch.channels_last)
+    network = mean_by_rows(model.network).to(device).to(memory_format=torch.channels_last)
     with torch.no_grad(), torch.autocast(device.type, dtype, enabled=reduced):
         exported = torch.export.export(network, (pixels,))
         aoti_compile_and_package(
@@ -50,5 +56,5 @@ def export(
         )
 
 
-def load(models: list[Model], device: torch.device, options: dict) -> Engine:
+def load(models: list[Model], device: torch.device, options: Options) -> Engine:
     return Compiled(models, device, options)

@@ -7,12 +7,17 @@ import coremltools
 import numpy as np
 import torch
 
-from effdet_bench.engine import ExportedEngine
-from effdet_bench.ensemble import Model
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.rewrite import Flat, mean_by_rows
+from effdet_bench.engines.base import ExportedEngine
 from effdet_bench.errors import UnavailableError
-from effdet_bench.rewrite import Flat, mean_by_rows
 
-OPTIONS = {"precision": ["fp32", "fp16"], "fused": [False, True]}
+OPTIONS = {
+    "precision": ["fp32", "fp16"],
+    "rewritten": [False, True],
+    "sparse_postprocess": [False, True],
+}
 EXPORTS = {"fp32": "fp32", "fp16": "fp16"}
 PACKAGES = ["coremltools"]
 FILE = "model.mlpackage"
@@ -21,12 +26,12 @@ FILE = "model.mlpackage"
 class CoreMl(ExportedEngine):
     version = f"coremltools {coremltools.__version__}"
 
-    def __init__(self, models: list[Model], device: torch.device, options: dict) -> None:
+    def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, options)
         units = coremltools.ComputeUnit
         chosen = units.CPU_ONLY if device.type == "cpu" else units.ALL
         self._networks = [
-            coremltools.models.MLModel(str(model.export / FILE), compute_units=chosen)
+            coremltools.models.MLModel(str(model.exported / FILE), compute_units=chosen)
             for model in models
         ]
 
@@ -51,14 +56,14 @@ def convert(network: torch.nn.Module, pixels: torch.Tensor, precision: str, path
 
 
 def export(
-    model: Model, device: torch.device, options: dict, samples: list[torch.Tensor], folder: Path
+    model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
     """Writes the network of `model` to `folder`."""
     _refuse_other_systems(device)
-    convert(model.network, samples[0], options["precision"], folder / FILE)
+    convert(model.network, samples[0], str(options["precision"]), folder / FILE)
 
 
-def load(models: list[Model], device: torch.device, options: dict) -> ExportedEngine:
+def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
     _refuse_other_systems(device)
     return CoreMl(models, device, options)
 

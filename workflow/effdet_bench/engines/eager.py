@@ -1,17 +1,21 @@
 """effdet networks as PyTorch runs them. Without options, fp32 and untouched: `baseline`."""
 
+from typing import Any
+
 import torch
 
-from effdet_bench.engine import TYPES, Engine
-from effdet_bench.ensemble import Model
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.rewrite import rewritten
+from effdet_bench.engines.base import TYPES, Engine
 from effdet_bench.errors import UnavailableError
-from effdet_bench.postprocess import Outputs
-from effdet_bench.rewrite import fuse
 
 OPTIONS = {
     "precision": ["fp32", "bf16", "fp16"],
     "channels_last": [False, True],
-    "fused": [False, "network", True],
+    "rewritten": [False, True],
+    "sparse_postprocess": [False, True],
     "parallel": [False, True],
     "graph": [False, True],
 }
@@ -21,7 +25,7 @@ class Eager(Engine):
     version = f"torch {torch.__version__}"
 
     def __init__(
-        self, models: list[Model], device: torch.device, options: dict | None = None
+        self, models: list[Model], device: torch.device, options: Options | None = None
     ) -> None:
         super().__init__(models, device, options)
         if self.options.get("graph") and device.type != "cuda":
@@ -35,15 +39,18 @@ class Eager(Engine):
         self._layout = torch.contiguous_format
         if self.options.get("channels_last"):
             self._layout = torch.channels_last
-        networks = [fuse(m.network) if self.options.get("fused") else m.network for m in models]
-        self._networks = [one.to(device, memory_format=self._layout) for one in networks]
+        networks = [
+            rewritten(m.network) if self.options.get("rewritten") else m.network for m in models
+        ]
+        placed = [network.to(device).to(memory_format=self._layout) for network in networks]
+        self._networks: list[Any] = placed
         if self.options.get("graph"):
             self._networks = [
                 self._graphed(network, model)
                 for network, model in zip(self._networks, models, strict=True)
             ]
 
-    def _graphed(self, network: torch.nn.Module, model: Model) -> torch.nn.Module:
+    def _graphed(self, network: torch.nn.Module, model: Model) -> Any:
         """`network` as one CUDA graph, launched at once in place of kernel by kernel."""
         pixels = torch.zeros(1, 3, *model.image_size, device=self.device)
         pixels = pixels.contiguous(memory_format=self._layout)
@@ -54,8 +61,9 @@ class Eager(Engine):
         pixels = pixels.contiguous(memory_format=self._layout)
         reduced = self._dtype != torch.float32
         with torch.autocast(self.device.type, self._dtype, enabled=reduced):
-            return self._networks[index](pixels)
+            outputs: Outputs = self._networks[index](pixels)
+        return outputs
 
 
-def load(models: list[Model], device: torch.device, options: dict) -> Engine:
+def load(models: list[Model], device: torch.device, options: Options) -> Engine:
     return Eager(models, device, options)

@@ -1,16 +1,22 @@
 """Networks of equal architecture as one network, whose convolutions have a group for each."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
 
-from effdet_bench.ensemble import Model
-from effdet_bench.joint import JointEngine, replace_sums
-from effdet_bench.postprocess import Outputs
-from effdet_bench.rewrite import weigh_sums
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.rewrite import weigh_sums
+from effdet_bench.engines.joint import JointEngine, replace_sums
 
-OPTIONS = {"fused": [False, True], "channels_last": [False, True]}
+OPTIONS = {
+    "rewritten": [False, True],
+    "sparse_postprocess": [False, True],
+    "channels_last": [False, True],
+}
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -22,13 +28,16 @@ class Grouped(JointEngine):
         if self.options.get("channels_last"):
             self._layout = torch.channels_last
             self._predict = [one.to(memory_format=self._layout) for one in self._predict]
-        self._network = group(bodies).to(self.device, memory_format=self._layout)
+        self._network = group(bodies).to(self.device).to(memory_format=self._layout)
 
     def _run(self, pixels: torch.Tensor) -> list[Outputs]:
         count = len(self.models)
-        found = self._network(pixels.contiguous(memory_format=self._layout))
-        features, boxes = ([level.chunk(count, 1) for level in levels] for levels in found)
-        return list(zip(zip(*features, strict=True), zip(*boxes, strict=True), strict=True))
+        joined = self._network(pixels.contiguous(memory_format=self._layout))
+        features, boxes = ([level.chunk(count, 1) for level in levels] for levels in joined)
+        return [
+            ([level[index] for level in features], [level[index] for level in boxes])
+            for index in range(count)
+        ]
 
 
 def group(networks: list[nn.Module]) -> nn.Module:
@@ -38,7 +47,7 @@ def group(networks: list[nn.Module]) -> nn.Module:
     """
     for network in networks:
         weigh_sums(network)
-    joined = copy.deepcopy(networks[0])
+    joined: Any = copy.deepcopy(networks[0])
     replace_sums(joined, networks, joined.config.fpn_channels)
     named = [dict(network.named_modules()) for network in networks]
     for name, module in joined.named_modules():
@@ -52,10 +61,11 @@ def group(networks: list[nn.Module]) -> nn.Module:
         elif isinstance(module, nn.BatchNorm2d):
             _join(module, originals, NORM)
             module.num_features *= len(networks)
-    return joined
+    network_of_all: nn.Module = joined
+    return network_of_all
 
 
-def _join(module: nn.Module, originals: list[nn.Module], names: tuple[str, ...]) -> None:
+def _join(module: nn.Module, originals: list[Any], names: tuple[str, ...]) -> None:
     for name in names:
         parts = [getattr(original, name) for original in originals]
         if parts[0] is not None:
@@ -63,5 +73,5 @@ def _join(module: nn.Module, originals: list[nn.Module], names: tuple[str, ...])
             setattr(module, name, nn.Parameter(joined, False) if name in NORM[:2] else joined)
 
 
-def load(models: list[Model], device: torch.device, options: dict) -> Grouped:
+def load(models: list[Model], device: torch.device, options: Options) -> Grouped:
     return Grouped(models, device, options)

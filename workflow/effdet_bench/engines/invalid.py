@@ -6,18 +6,19 @@ Its answers are wrong by design. It shows the harness's own floor and is never r
 import torch
 
 from effdet_bench import __version__
-from effdet_bench.engine import Engine
-from effdet_bench.ensemble import Model
-from effdet_bench.postprocess import Outputs
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.engines.base import Engine
 
-OPTIONS = {"channels_last": [False, True], "fused": [False, True]}
+OPTIONS = {"channels_last": [False, True], "sparse_postprocess": [False, True]}
 
 
 class Invalid(Engine):
     version = f"effdet-bench {__version__}"
 
     def __init__(
-        self, models: list[Model], device: torch.device, options: dict | None = None
+        self, models: list[Model], device: torch.device, options: Options | None = None
     ) -> None:
         super().__init__(models, device, options)
         layout = torch.contiguous_format
@@ -30,16 +31,17 @@ class Invalid(Engine):
 
 
 def _zeros(model: Model, device: torch.device, layout: torch.memory_format) -> Outputs:
-    return tuple(
+    classes, boxes = (
         [
             torch.empty(
                 1, model.anchors_per_cell * values, *cell, device=device, memory_format=layout
             ).zero_()
             for cell in model.cells
         ]
-        for values in (model.network.config.num_classes, 4)
+        for values in (model.classes, 4)
     )
+    return classes, boxes
 
 
-def load(models: list[Model], device: torch.device, options: dict) -> Engine:
+def load(models: list[Model], device: torch.device, options: Options) -> Engine:
     return Invalid(models, device, options)

@@ -1,17 +1,23 @@
 """ONNX Runtime, on networks exported to ONNX."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 
-from effdet_bench.engine import ExportedEngine
-from effdet_bench.ensemble import Model
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.rewrite import Flat, mean_by_rows
+from effdet_bench.engines.base import ExportedEngine
 from effdet_bench.errors import UnavailableError
-from effdet_bench.rewrite import Flat, mean_by_rows
 
-OPTIONS = {"precision": ["fp32", "int8"], "fused": [False, True]}
+OPTIONS = {
+    "precision": ["fp32", "int8"],
+    "rewritten": [False, True],
+    "sparse_postprocess": [False, True],
+}
 EXPORTS = {"fp32": "fp32", "int8": "int8"}
 PACKAGES = ["onnxruntime", "onnx", "onnxscript"]
 PROVIDERS = {
@@ -25,7 +31,7 @@ FILE = "model.onnx"
 class OnnxRuntime(ExportedEngine):
     version = f"onnxruntime {onnxruntime.__version__}"
 
-    def __init__(self, models: list[Model], device: torch.device, options: dict) -> None:
+    def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, options)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = torch.get_num_threads()
@@ -34,16 +40,16 @@ class OnnxRuntime(ExportedEngine):
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         self._sessions = [
             onnxruntime.InferenceSession(
-                model.export / FILE, settings, providers=self._available(model)
+                model.exported / FILE, settings, providers=self._available(model)
             )
             for model in models
         ]
 
-    def providers(self, model: Model) -> list:
+    def providers(self, model: Model) -> list[Any]:
         """What is to execute `model`: a name, or a name and settings."""
         return [PROVIDERS[self.device.type]]
 
-    def _available(self, model: Model) -> list:
+    def _available(self, model: Model) -> list[Any]:
         wanted = self.providers(model)
         names = [one if isinstance(one, str) else one[0] for one in wanted]
         if missing := set(names) - set(onnxruntime.get_available_providers()):
@@ -54,11 +60,12 @@ class OnnxRuntime(ExportedEngine):
         return wanted
 
     def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
-        return self._sessions[index].run(None, {"pixels": pixels.cpu().numpy()})
+        tables: list[np.ndarray] = self._sessions[index].run(None, {"pixels": pixels.cpu().numpy()})
+        return tables
 
 
 def export(
-    model: Model, device: torch.device, options: dict, samples: list[torch.Tensor], folder: Path
+    model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
     """Writes the network of `model` to `folder`; INT8 by ONNX Runtime's static quantisation."""
     torch.onnx.export(
@@ -79,7 +86,7 @@ def _quantise(path: Path, samples: list[torch.Tensor]) -> None:
     # here, as it imports half of onnx, which no timing needs
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-    class Samples(CalibrationDataReader):
+    class Samples(CalibrationDataReader):  # type: ignore[misc]
         left = iter(samples)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
@@ -96,5 +103,5 @@ def _quantise(path: Path, samples: list[torch.Tensor]) -> None:
     )
 
 
-def load(models: list[Model], device: torch.device, options: dict) -> ExportedEngine:
+def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
     return OnnxRuntime(models, device, options)

@@ -6,12 +6,18 @@ import numpy as np
 import openvino
 import torch
 
-from effdet_bench.engine import ExportedEngine
-from effdet_bench.ensemble import Model
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.rewrite import Flat
+from effdet_bench.engines.base import ExportedEngine
 from effdet_bench.errors import BenchError, UnavailableError
-from effdet_bench.rewrite import Flat
 
-OPTIONS = {"precision": ["fp32", "bf16", "int8"], "fused": [False, True], "parallel": [False, True]}
+OPTIONS = {
+    "precision": ["fp32", "bf16", "int8"],
+    "rewritten": [False, True],
+    "sparse_postprocess": [False, True],
+    "parallel": [False, True],
+}
 EXPORTS = {"fp32": "fp32", "bf16": "fp32", "int8": "int8"}
 PACKAGES = ["openvino", "nncf"]
 FILE = "model.xml"
@@ -23,7 +29,7 @@ KEPT = [r".*class_net\..*", r".*box_net\..*", r".*\.fpn\..*", r".*\.se\..*", r".
 class OpenVino(ExportedEngine):
     version = f"openvino {openvino.__version__}"
 
-    def __init__(self, models: list[Model], device: torch.device, options: dict) -> None:
+    def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, options)
         if device.type != "cpu":
             raise UnavailableError(f"OpenVINO runs on the CPU here, not on {device.type}.")
@@ -40,7 +46,7 @@ class OpenVino(ExportedEngine):
             "ENABLE_CPU_PINNING": not self.options.get("parallel"),
             "INFERENCE_PRECISION_HINT": "bf16" if reduced and "BF16" in able else "f32",
         }
-        compiled = [core.compile_model(m.export / FILE, "CPU", settings) for m in models]
+        compiled = [core.compile_model(m.exported / FILE, "CPU", settings) for m in models]
         for one in compiled:
             used = one.get_property("INFERENCE_NUM_THREADS")
             if used != self.threads:
@@ -58,7 +64,7 @@ class OpenVino(ExportedEngine):
 
 
 def export(
-    model: Model, device: torch.device, options: dict, samples: list[torch.Tensor], folder: Path
+    model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
     """Writes the network of `model` to `folder`; INT8 by NNCF's post-training quantisation."""
     pixels = samples[0]
@@ -83,5 +89,5 @@ def _quantise(network: openvino.Model, samples: list[torch.Tensor]) -> openvino.
     )
 
 
-def load(models: list[Model], device: torch.device, options: dict) -> ExportedEngine:
+def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
     return OpenVino(models, device, options)

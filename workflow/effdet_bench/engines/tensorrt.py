@@ -4,15 +4,21 @@ The top-k of postprocessing stays outside the graph, as TensorRT refuses one of 
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from effdet_bench.engine import ExportedEngine
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
 from effdet_bench.engines import onnxruntime
-from effdet_bench.ensemble import Model
+from effdet_bench.engines.base import ExportedEngine
 from effdet_bench.errors import UnavailableError
 
-OPTIONS = {"precision": ["fp16"], "fused": [False, True]}
+OPTIONS = {
+    "precision": ["fp16"],
+    "rewritten": [False, True],
+    "sparse_postprocess": [False, True],
+}
 EXPORTS = {"fp16": "fp32"}
 PACKAGES = ["onnxruntime-gpu", "onnx", "onnxscript", "tensorrt"]
 
@@ -20,22 +26,22 @@ PACKAGES = ["onnxruntime-gpu", "onnx", "onnxscript", "tensorrt"]
 class TensorRt(onnxruntime.OnnxRuntime):
     version = f"{onnxruntime.OnnxRuntime.version}, TensorRT"
 
-    def providers(self, model: Model) -> list:
+    def providers(self, model: Model) -> list[Any]:
         cache = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(model.export)}
         return [("TensorrtExecutionProvider", {"trt_fp16_enable": True, **cache})]
 
 
 def export(
-    model: Model, device: torch.device, options: dict, samples: list[torch.Tensor], folder: Path
+    model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
     """Writes the fp32 network of `model` to `folder`; what is built of it stays there too."""
     _refuse_other_devices(device)
     onnxruntime.export(model, device, options, samples, folder)
 
 
-def load(models: list[Model], device: torch.device, options: dict) -> ExportedEngine:
+def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
     _refuse_other_devices(device)
-    return TensorRt(models, device, {"precision": "fp16"} | options)
+    return TensorRt(models, device, {"precision": "fp16", **options})
 
 
 def _refuse_other_devices(device: torch.device) -> None:

@@ -1,0 +1,142 @@
+"""Audits an archive: recomputes every number from the raw data, and says what differs."""
+
+import argparse
+import itertools
+import math
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from effdet_bench import records
+from effdet_bench.archive.manifest import check_manifest
+from effdet_bench.archive.render import settings_of, summary_of
+from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
+from effdet_bench.records import Record
+from effdet_bench.report.figures.draw import draw
+from effdet_bench.report.page import to_html
+from effdet_bench.report.report import render, view_of
+from effdet_bench.roofline.bound import request_bounds
+from effdet_bench.roofline.ceilings import Ceilings
+from effdet_bench.summary.jobs import Job
+from effdet_bench.summary.rows import Summary
+from effdet_bench.summary.summary import read_summary, to_table
+from effdet_bench.validity.gate import judge_jobs
+
+NOISE = 1e-12  # relative: how far another processor or NumPy may be off, before records are rounded
+
+
+def audit(archive: Archive) -> Iterator[str]:
+    """What differs between the archive and what its raw data give.
+
+    Checked are the manifest, and then all judgements, bounds, the summary, both reports and the
+    figures, each computed anew.
+    """
+    yield from check_manifest(archive)
+    try:
+        summary, jobs = summary_of(archive)
+        yield from _judgements(archive, summary["ensemble"])
+        yield from _bounds(archive, summary["ensemble"])
+        yield from _derived(archive, summary, jobs)
+    except (BenchError, OSError) as error:
+        yield str(error)
+
+
+def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[str]:
+    kept = read_summary(archive)
+    yield from differences(archive.summary.name, kept, summary)
+    if archive.summary_table.read_text() != to_table(kept).to_csv(index=False):
+        yield "summary.csv is not the table of summary.json"
+    report = render(view_of(archive, kept, jobs, settings_of(archive)))
+    yield from _lines(archive.report.name, archive.report.read_text(), report)
+    if archive.report_page.read_text() != to_html(report, archive.root):
+        yield "report.html is not report.md with its figures"
+    with tempfile.TemporaryDirectory() as folder:
+        draw(kept, jobs, Path(folder))
+        for drawn in sorted(Path(folder).iterdir()):
+            figure = archive.figures / drawn.name
+            alike = _drawn_by(figure) == _drawn_by(drawn)
+            if alike and figure.read_bytes() != drawn.read_bytes():
+                yield f"figures/{drawn.name} is not what its data give"
+
+
+def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
+    references = [archive.reference(entry["model"]) for entry in ensemble]
+    annotations = archive.annotations if archive.annotations.exists() else None
+    for device, mode in archive.judged_modes():
+        where = f"validity/{device}/{mode}.json"
+        folders = [archive.job(device, mode, k) for k in archive.rounds(device, mode)]
+        if not folders:
+            yield f"{where} judges a mode that was not timed"
+            continue
+        fresh = judge_jobs(folders, references, annotations)
+        kept = records.read_json(archive.validity(device, mode), "validity")
+        yield from differences(where, kept, fresh)
+
+
+def _bounds(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
+    for device in archive.bounded_devices():
+        kept = records.read_json(archive.roofline(device), "roofline")
+        if kept["outcome"] != "completed":
+            continue
+        kernels = kept.get("kernels", {})
+        best = {precision: max(rates.values()) for precision, rates in kernels.items()}
+        flops = kept["flops_per_second"] | best
+        ceilings = Ceilings(flops, kept["copy_bytes_per_second"], kernels)
+        fresh = request_bounds(ensemble, ceilings)
+        yield from differences(f"roofline/{device}.json", kept, fresh)
+
+
+def differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[str]:
+    """Where `kept` differs from `fresh`, what it has beyond the schema's keys aside."""
+    if isinstance(fresh, dict) and isinstance(kept, dict):
+        for key in fresh:
+            yield from differences(where, kept.get(key), fresh[key], f"{at}.{key}".lstrip("."))
+    elif isinstance(fresh, list) and isinstance(kept, list):
+        if len(fresh) != len(kept):
+            yield f"{where}: {at} has {len(kept)} entries, but its raw data give {len(fresh)}"
+        for index, (old, new) in enumerate(zip(kept, fresh, strict=False)):
+            yield from differences(where, old, new, f"{at}[{index}]")
+    elif isinstance(fresh, float) and isinstance(kept, int | float):
+        near = {records.rounded(fresh * (1 + error)) for error in (-NOISE, 0, NOISE)}
+        # schema version 2 rounded nothing
+        if kept not in near | {fresh} and not math.isclose(kept, fresh, rel_tol=0, abs_tol=1e-15):
+            yield f"{where}: {at} is {kept}, but its raw data give {records.rounded(fresh)}"
+    elif kept != fresh:
+        yield f"{where}: {at} is {kept!r}, but its raw data give {fresh!r}"
+
+
+def _lines(where: str, kept: str, fresh: str) -> Iterator[str]:
+    lines = itertools.zip_longest(kept.splitlines(), fresh.splitlines())
+    for number, (old, new) in enumerate(lines, start=1):
+        if old != new:
+            yield f"{where}: line {number} is {old!r}, but its raw data give {new!r}"
+            return
+
+
+def _drawn_by(path: Path) -> str | None:
+    """The version of matplotlib that drew a figure; another one draws the same otherwise."""
+    if not path.exists():
+        return None
+    title = re.search(r"<dc:title>(Matplotlib v[^,<]+)", path.read_text())
+    return title and title[1]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+
+
+def run(args: argparse.Namespace) -> None:
+    results = Path(args.results)
+    if not results.is_dir():
+        raise BenchError(f"{results} is no folder: give results/<machine>.")
+    count = 0
+    for difference in audit(Archive(results)):
+        count += 1
+        print(difference, file=sys.stderr, flush=True)
+    if count:
+        raise BenchError(f"{results} is not what its raw data give: {count} differences in all.")
+    print(f"{results}: every number follows from its raw data")

@@ -1,0 +1,98 @@
+"""A machine's results as one file to hand on, and back again."""
+
+import argparse
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from effdet_bench.archive.manifest import check_manifest, files_of, read_manifest, write_manifest
+from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
+from effdet_bench.summary.summary import read_summary
+
+
+def pack(archive: Archive, folder: Path) -> Path:
+    """Packs the archive to `folder`/<machine>-<date>.zip; the same bytes for the same
+    files. The date is that of the measurement.
+
+    Raises:
+        BenchError: the archive is not what its manifest says.
+    """
+    if differences := check_manifest(archive):
+        raise BenchError(
+            f"{archive.root}: {differences[0]}; run `snakemake --cores 1`, or take it back."
+        )
+    started = read_summary(archive)["started"]
+    path = folder / f"{archive.root.name}-{started[:10]}.zip"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        packed = Path(temporary) / path.name
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
+            for name in (archive.manifest.name, *files_of(archive)):
+                entry = zipfile.ZipInfo(f"{archive.root.name}/{name}")
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                out.writestr(entry, (archive.root / name).read_bytes())
+        packed.replace(path)
+    return path
+
+
+def unpack(path: Path, folder: Path) -> Path:
+    """Brings the archive `path` in as `folder`/<machine>, once it is known to be whole.
+
+    Raises:
+        BenchError: it is no archive, damaged, or would replace other results.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        try:
+            with zipfile.ZipFile(path) as packed:
+                machine = _only_machine(packed.namelist(), path)
+                packed.extractall(temporary)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise BenchError(
+                f"{path} cannot be read as an archive ({error}): give a .zip that "
+                "`snakemake archive` wrote."
+            ) from None
+        arrived, target = Archive(Path(temporary) / machine), Archive(folder / machine)
+        if differences := check_manifest(arrived):
+            raise BenchError(f"{path} is damaged: {differences[0]}; copy it again.")
+        if target.root.exists():
+            whole = target.manifest.exists() and not check_manifest(target)
+            if not whole or read_manifest(target) != read_manifest(arrived):
+                raise BenchError(
+                    f"{target.root} holds other results than {path}: rename that folder first."
+                )
+        else:
+            shutil.move(arrived.root, target.root)
+    return target.root
+
+
+def _only_machine(entries: list[str], path: Path) -> str:
+    """The one folder at the top of an archive whose entries are all inside of it."""
+    parts = [PurePosixPath(name).parts for name in entries]
+    tops = {names[0] for names in parts if names}
+    if len(tops) != 1 or any(".." in names or names[0] == "/" for names in parts):
+        raise BenchError(f"{path} is no archive of one machine: give one of `snakemake archive`.")
+    return tops.pop()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--manifest", metavar="RESULTS", help="write the manifest of this folder")
+    what.add_argument("--pack", metavar="RESULTS", help="pack this folder")
+    what.add_argument("--unpack", metavar="FILE", help="bring this file in")
+    parser.add_argument("--folder", default=".", help="where to: of the file, or of all results")
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.manifest:
+        write_manifest(Archive(Path(args.manifest)))
+    elif args.pack:
+        print(f"The archive: {pack(Archive(Path(args.pack)), Path(args.folder))}")
+    elif not args.unpack:
+        raise BenchError(
+            "no archive is named: snakemake --cores 1 import_archive --config archive=FILE.zip"
+        )
+    else:
+        print(f"Brought in: {unpack(Path(args.unpack), Path(args.folder))}")

@@ -1,0 +1,77 @@
+"""Renders an archive anew: summary, figures and report, from its raw data alone.
+
+For archives of another machine or of an older version; the workflow does the same step by step.
+"""
+
+import argparse
+from pathlib import Path
+
+from effdet_bench import records
+from effdet_bench.archive.manifest import renew_manifest
+from effdet_bench.config.settings import defaults
+from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
+from effdet_bench.report.figures.draw import draw
+from effdet_bench.report.report import view_of, write_report
+from effdet_bench.summary.jobs import Job, read_jobs
+from effdet_bench.summary.rows import Summary
+from effdet_bench.summary.summary import read_summary, summarise, write_summary
+
+
+def settings_of(archive: Archive) -> records.Record:
+    """The settings of the archive; the defaults, with its own modes, if it is too old."""
+    if archive.settings.exists():
+        config: records.Record = records.read_json(archive.settings, "settings")["config"]
+        return config
+    config = defaults()
+    modes = archive.modes()
+    config["devices"] = list(dict.fromkeys(device for device, _ in modes))
+    config["modes"] = [{"name": name} for name in dict.fromkeys(name for _, name in modes)]
+    rounds = [number for device, mode in modes for number in archive.rounds(device, mode)]
+    return config | {"rounds": max(rounds, default=0)}
+
+
+def summary_of(archive: Archive) -> tuple[Summary, list[Job]]:
+    """The summary of the archive, from its raw data alone, and its completed jobs.
+
+    Raises:
+        BenchError: the archive holds no timing, or is damaged.
+    """
+    config = settings_of(archive)
+    there = set(archive.modes())
+    modes = [
+        (device, mode["name"])
+        for device in config["devices"]
+        for mode in config["modes"]
+        if (device, mode["name"]) in there
+    ]
+    rounds = range(1, config["rounds"] + 1)
+    folders = [archive.job(device, mode, number) for device, mode in modes for number in rounds]
+    if not folders:
+        raise BenchError(f"{archive.root} holds no timing: give the folder results/<machine>.")
+    jobs = read_jobs(folders)
+    summary = summarise(
+        jobs,
+        [records.read_json(archive.validity(device, mode), "validity") for device, mode in modes],
+        [records.read_json(archive.roofline(device), "roofline") for device in config["devices"]],
+        config["ablation"],
+    )
+    return summary, [job for job in jobs if job.completed]
+
+
+def render_archive(archive: Archive) -> None:
+    """Writes everything that is derived to the archive."""
+    summary, jobs = summary_of(archive)
+    write_summary(summary, archive)
+    summary = read_summary(archive)
+    draw(summary, jobs, archive.figures)
+    write_report(archive, view_of(archive, summary, jobs, settings_of(archive)))
+    renew_manifest(archive)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+
+
+def run(args: argparse.Namespace) -> None:
+    render_archive(Archive(Path(args.results)))

@@ -1,0 +1,43 @@
+"""Which files of the package a step is made of, so that an edit reruns what it concerns."""
+
+import ast
+from pathlib import Path
+
+from effdet_bench import layout
+
+PACKAGE = layout.PACKAGE.name
+
+
+def module_files(*entries: str) -> list[Path]:
+    """The files of the modules `entries` and of all modules of the package that they import.
+
+    Reads imports from the source, those inside functions too, and imports nothing. `entries` are
+    names inside the package, such as `timing.job` or `engines.eager`.
+    """
+    files: dict[Path, None] = {}
+    waiting = [f"{PACKAGE}.{entry}" for entry in entries]
+    while waiting:
+        path = _path(waiting.pop())
+        if path is None or path in files:
+            continue
+        files[path] = None
+        waiting += _imports(ast.parse(path.read_text()))
+    return sorted(files)
+
+
+def _path(name: str) -> Path | None:
+    stem = layout.PACKAGE.joinpath(*name.split(".")[1:])
+    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(tree: ast.AST) -> list[str]:
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name.split(".")[0] == PACKAGE]

@@ -1,0 +1,148 @@
+"""What an engine's file declares, computed without importing the engine, which takes seconds.
+
+Only the statements that a declaration depends on are run, so it may be computed in any way.
+"""
+
+import ast
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from effdet_bench import layout
+from effdet_bench.errors import BenchError, in_one_line
+
+FOLDER = layout.PACKAGE / "engines"
+NO_ENGINES = ("__init__", "base", "joint")  # what engines have in common
+FP32 = "fp32"
+OptionValue = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What an engine declares of itself.
+
+    `options` are those that a mode may set, each with its values (`OPTIONS`). `exports` goes from
+    each precision to that of the export which it runs on, and is `None` for an engine that runs
+    networks of PyTorch (`EXPORTS`). Answers depend on the versions of `packages` (`PACKAGES`).
+    """
+
+    options: dict[str, list[OptionValue]]
+    exports: dict[str, str] | None
+    packages: tuple[str, ...]
+
+
+def engine_names() -> list[str]:
+    """The engines there are: the files in the package's folder `engines`."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NO_ENGINES)
+
+
+@functools.cache
+def declaration(engine: str) -> Declaration:
+    """What the file of `engine` declares.
+
+    Raises:
+        BenchError: the file is not what an engine's must be; the text names it.
+    """
+    path = FOLDER / f"{engine}.py"
+    try:
+        tree = ast.parse(path.read_text(), str(path))
+    except SyntaxError as error:
+        raise _wrong(engine, f"line {error.lineno} is no Python ({error.msg})") from None
+    defined = {name for statement in tree.body for name in _binds(statement)}
+    if "load" not in defined:
+        raise _wrong(engine, "there is no function load(models, device, options)")
+    values = _values(engine, tree, ("OPTIONS", "EXPORTS", "PACKAGES"))
+    if values["EXPORTS"] is not None and "export" not in defined:
+        raise _wrong(engine, "EXPORTS is there, but no export(model, device, options, …)")
+    return _checked(engine, values["OPTIONS"], values["EXPORTS"], values["PACKAGES"])
+
+
+def assigned(module: Path, name: str) -> ast.expr | None:
+    """What `module` assigns to `name`, from its source; for modules of other packages."""
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.Assign):
+            target = node.targets[0]
+            if isinstance(target, ast.Name) and target.id == name:
+                return node.value
+    return None
+
+
+def _wrong(engine: str, what: str) -> BenchError:
+    return BenchError(f"engines/{engine}.py: {what}; docs/engines.md says what an engine needs.")
+
+
+def _checked(engine: str, options: Any, exports: Any, packages: Any) -> Declaration:
+    options = {} if options is None else options
+    if not isinstance(options, dict) or not all(
+        isinstance(name, str)
+        and isinstance(values, list | tuple)
+        and values
+        and all(isinstance(value, bool | int | float | str) for value in values)
+        for name, values in options.items()
+    ):
+        raise _wrong(engine, f"OPTIONS is {options!r}, but must be names with lists of values")
+    if exports is not None:
+        precisions = options.get("precision", [FP32])
+        missing = [one for one in precisions if not isinstance(exports, dict) or one not in exports]
+        if missing:
+            raise _wrong(engine, f"EXPORTS names no export for the precision {missing[0]}")
+    packages = () if packages is None else packages
+    if isinstance(packages, str) or not all(isinstance(name, str) for name in packages):
+        raise _wrong(engine, f"PACKAGES is {packages!r}, but must be a list of names")
+    kept = {name: list(values) for name, values in options.items()}
+    return Declaration(kept, exports, tuple(packages))
+
+
+def _values(engine: str, tree: ast.Module, names: tuple[str, ...]) -> dict[str, Any]:
+    """The values of `names` in the module `tree`; `None` for those that it does not have."""
+    statements = _needed(tree.body, names)
+    space: dict[str, Any] = {"__name__": f"{layout.PACKAGE.name}.engines.{engine}"}
+    try:
+        # the engine's own code, which the timing job imports in any case
+        exec(compile(ast.Module(statements, []), f"engines/{engine}.py", "exec"), space)
+    except Exception as error:
+        shown = " and ".join(name for name in names if name not in space)
+        raise _wrong(engine, f"{shown} cannot be computed ({in_one_line(error)})") from None
+    return {name: space.get(name) for name in names}
+
+
+def _needed(body: list[ast.stmt], names: Iterable[str]) -> list[ast.stmt]:
+    """The statements of `body` that give `names` their values, in their order."""
+    wanted, chosen = set(names), set[int]()
+    while True:
+        more = {i for i, one in enumerate(body) if i not in chosen and wanted & _binds(one)}
+        if not more:
+            return [body[index] for index in sorted(chosen)]
+        chosen |= more
+        wanted |= {
+            node.id
+            for index in more
+            for node in ast.walk(body[index])
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        }
+
+
+def _binds(statement: ast.stmt) -> set[str]:
+    """Names that `statement` defines or changes."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    bound = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+    # OPTIONS["x"] = …, OPTIONS["x"] += …, OPTIONS.update(…)
+    changed = [*getattr(statement, "targets", []), getattr(statement, "target", None)]
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        changed.append(statement.value.func)
+    for target in changed:
+        while isinstance(target, ast.Subscript | ast.Attribute):
+            target = target.value
+        if isinstance(target, ast.Name):
+            bound.add(target.id)
+    return bound

@@ -1,0 +1,217 @@
+"""What this machine is, told without importing torch: read while Snakemake parses."""
+
+import functools
+import json
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, TypedDict
+
+import psutil
+
+from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
+
+CPUINFO = Path("/proc/cpuinfo")
+# where each fact stands in /proc/cpuinfo: on x86, and on Arm
+CPUINFO_KEYS = {
+    "vendor": ("vendor_id", "CPU implementer"),
+    "family": ("cpu family", "CPU architecture"),
+    "model": ("model", "CPU part"),
+    "stepping": ("stepping", "CPU revision"),
+    "instruction_sets": ("flags", "Features"),
+}
+# how the names of instruction sets begin that networks are computed with
+VECTOR_SETS = re.compile(r"(sse|avx|amx|fma|f16c|asimd|sve|sme\d?$|i8mm|bf16|FEAT_)")
+# AMD's families and models, as the Linux kernel tells them apart (arch/x86/kernel/cpu/amd.c)
+ZEN = {
+    23: (("zen", (range(0x00, 0x30), range(0x50, 0x60))), ("zen2", (range(0x30, 0x100),))),
+    25: (
+        ("zen3", (range(0x00, 0x10), range(0x20, 0x60))),
+        ("zen4", (range(0x10, 0x20), range(0x60, 0xB0))),
+    ),
+    26: (("zen5", (range(0x00, 0x30), range(0x40, 0x50), range(0x60, 0x80))),),
+}
+MEMORY_SLACK_GIB = 1  # what a kernel keeps for itself differs from version to version
+
+
+class Fingerprint(TypedDict):
+    """What tells machines apart; without serial numbers. `None` where the system does not tell."""
+
+    vendor: str | None
+    family: str | None
+    model: str | None
+    stepping: str | None
+    instruction_sets: list[str]
+    cores: int
+    memory_gib: int
+    gpus: list[str]
+
+
+def cpu_name() -> str:
+    """The processor's marketing name, or its architecture where the system does not tell."""
+    if platform.system() == "Linux":
+        match = re.search(r"^model name\s*: (.+)$", CPUINFO.read_text(), re.MULTILINE)
+        if match:
+            return match[1].strip()
+    elif platform.system() == "Darwin":
+        return _sysctl("machdep.cpu.brand_string")
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def _gpu_names() -> tuple[str, ...]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        return tuple(pynvml.nvmlDeviceGetName(handle) for handle in handles)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def gpu_names() -> list[str]:
+    """Names of the NVIDIA GPUs that the driver shows, in its order; empty without a driver."""
+    return list(_gpu_names())
+
+
+def devices() -> list[str]:
+    """Devices of this machine, `cpu` first; what torch makes of them is found by the timing job."""
+    names = ["cpu"]
+    if gpu_names():
+        names.append("cuda")
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        names.append("mps")
+    return names
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may run on: what torch itself would use."""
+    logical = os.process_cpu_count() if hasattr(os, "process_cpu_count") else None
+    if logical is None:
+        has_affinity = hasattr(os, "sched_getaffinity")
+        logical = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(logical, psutil.cpu_count(logical=False) or logical)
+
+
+def fingerprint() -> Fingerprint:
+    """What tells this machine from others."""
+    facts = _of_linux() if platform.system() == "Linux" else _of_others()
+    sets = {name for name in facts.pop("instruction_sets", "").split() if VECTOR_SETS.match(name)}
+    return {
+        "vendor": facts.get("vendor"),
+        "family": facts.get("family"),
+        "model": facts.get("model"),
+        "stepping": facts.get("stepping"),
+        "instruction_sets": sorted(sets),
+        "cores": usable_cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "gpus": gpu_names(),
+    }
+
+
+def default_name() -> str:
+    """A name for `results/<machine>/`, such as `amd-epyc-zen5-2-core` or `…-nvidia-h200`."""
+    noise = r"\((r|tm)\)|\bprocessor\b|\bcpu\b|@.*|\d+-core"
+    name = re.sub(noise, " ", cpu_name().lower())
+    words = [name, _microarchitecture(fingerprint()), f"{usable_cores()}-core"]
+    words += dict.fromkeys(gpu_names())
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+
+
+def archive_name(setting: str, results: Path) -> str:
+    """The folder below `results` that a run of this machine writes to.
+
+    For `auto` it is `default_name`, with a suffix where archives of other machines have that name.
+
+    Raises:
+        BenchError: `setting` names the archive of another machine.
+    """
+    if setting != "auto":
+        if not is_of_this_machine(Archive(results / setting)):
+            raise BenchError(
+                f"config: machine is {setting!r}, but {results / setting} holds the results of "
+                "another machine, which would be lost: choose another name, or set machine: auto."
+            )
+        return setting
+    name, number = default_name(), 1
+    while not is_of_this_machine(Archive(results / _numbered(name, number))):
+        number += 1
+    return _numbered(name, number)
+
+
+def is_of_this_machine(archive: Archive) -> bool:
+    """Whether a run of this machine may write to `archive`: it is free, or of this machine.
+
+    Archives of version 0.1 have no fingerprint; processor, cores and memory tell them apart.
+    """
+    try:
+        record = json.loads(archive.environment.read_text())
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    ours = fingerprint()
+    theirs = record.get("fingerprint") or _of_old_record(record)
+    apart = abs(theirs.pop("memory_gib", 0) - ours["memory_gib"])
+    return apart <= MEMORY_SLACK_GIB and all(ours.get(key) == theirs[key] for key in theirs)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
+def _of_old_record(record: dict[str, Any]) -> dict[str, Any]:
+    """What `record`, an environment of version 0.1, has of a fingerprint."""
+    if record.get("cpu") != cpu_name():
+        return {"vendor": "another"}
+    return {
+        "cores": record.get("cores"),
+        "memory_gib": round(record.get("memory_bytes", 0) / 2**30),
+        "gpus": [one for one in record.get("accelerators", []) if not one.endswith(" GPU")],
+    }
+
+
+def _of_linux() -> dict[str, str]:
+    text = CPUINFO.read_text()
+    facts = {}
+    for fact, keys in CPUINFO_KEYS.items():
+        for key in keys:
+            if match := re.search(rf"^{key}\s*: (.+)$", text, re.MULTILINE):
+                facts[fact] = match[1].strip()
+                break
+    return facts
+
+
+def _of_others() -> dict[str, str]:
+    if platform.system() != "Darwin":
+        return {"model": platform.processor()}
+    able = subprocess.run(["sysctl", "hw.optional"], capture_output=True, text=True).stdout
+    return {
+        "vendor": "Apple",
+        "family": _sysctl("hw.cpufamily"),
+        "model": _sysctl("machdep.cpu.brand_string"),
+        "instruction_sets": " ".join(re.findall(r"\.(\w+): 1$", able, re.MULTILINE)),
+    }
+
+
+def _sysctl(name: str) -> str:
+    done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _microarchitecture(machine: Fingerprint) -> str:
+    """`zen4` and the like, or the processor's family and model: marketing names are of many."""
+    family, model = machine["family"] or "", machine["model"] or ""
+    if not (family.isdigit() and model.isdigit()):
+        return ""
+    for name, models in ZEN.get(int(family), ()) if machine["vendor"] == "AuthenticAMD" else ():
+        if any(int(model) in some for some in models):
+            return name
+    return f"family{family}-model{model}"

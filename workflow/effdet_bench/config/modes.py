@@ -1,0 +1,121 @@
+"""Modes: engines with options, as config.yaml names them or writes them in full."""
+
+import json
+from typing import Any, TypedDict
+
+import yaml
+
+from effdet_bench import layout
+from effdet_bench.config.declarations import FP32, OptionValue, declaration, engine_names
+from effdet_bench.config.names import BASELINE, CONTROL
+from effdet_bench.config.versions import versions
+from effdet_bench.errors import BenchError, did_you_mean
+
+Options = dict[str, OptionValue]  # of a mode; what it does not set is off
+
+# What `fused` of version 0.1 stands for; archives and configs of then are still read.
+FUSED: dict[OptionValue, Options] = {
+    False: {},
+    "network": {"rewritten": True},
+    True: {"rewritten": True, "sparse_postprocess": True},
+}
+
+
+class Mode(TypedDict):
+    """A named configuration of an engine."""
+
+    name: str
+    engine: str
+    options: Options
+
+
+class Export(TypedDict):
+    """What modes run on that need an export; its `options` are `precision` and `rewritten`."""
+
+    name: str
+    device: str
+    engine: str
+    options: Options
+
+
+def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
+    """Modes of the setting `modes`; those that are only named are taken from modes.yaml.
+
+    Raises:
+        BenchError: there is no such mode, engine or option.
+    """
+    shipped = yaml.safe_load(layout.MODES.read_text())
+    modes = []
+    for index, entry in enumerate(shipped if given == "all" else given):
+        if isinstance(entry, str):
+            if entry not in shipped:
+                raise BenchError(
+                    f"config: modes[{index}] is {entry!r}, but the modes that come with it are "
+                    f"{', '.join(shipped)}{did_you_mean(entry, shipped)}."
+                )
+            entry = {"name": entry, **shipped[entry]}
+        modes.append(_mode(f"modes[{index}]", **entry))
+    return modes
+
+
+def engine_versions(engine: str) -> dict[str, str]:
+    """Versions that answers of `engine` depend on, its own packages among them."""
+    return versions(declaration(engine).packages)
+
+
+def export_of(mode: Mode, device: str) -> Export | None:
+    """The export that `mode` runs on; `None` if on none.
+
+    Modes that differ only in what is decided when an export is loaded have the same one.
+    """
+    declared = declaration(mode["engine"])
+    if declared.exports is None:
+        return None
+    asked = mode["options"].get("precision", declared.options.get("precision", [FP32])[0])
+    precision = declared.exports[str(asked)]
+    rewritten = bool(mode["options"].get("rewritten"))
+    name = f"{mode['engine']}-{device}-{precision}" + ("-rewritten" if rewritten else "")
+    options: Options = {"precision": precision, "rewritten": rewritten}
+    return {"name": name, "device": device, "engine": mode["engine"], "options": options}
+
+
+def in_present_words(options: Options) -> Options:
+    """`options` of a mode, with those of version 0.1 under their present names."""
+    kept = {key: value for key, value in options.items() if key != "fused"}
+    return kept | FUSED.get(options.get("fused", False), {})
+
+
+def _mode(where: str, name: str, engine: str, **options: OptionValue) -> Mode:
+    _check_choice(f"{where}.engine", engine, engine_names())
+    known = declaration(engine).options
+    if "fused" not in known and options.get("fused") in list(FUSED):
+        present = in_present_words(options)
+        options = {key: value for key, value in present.items() if key in {*known, *options}}
+    for key, value in options.items():
+        if key not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes no options"
+            raise BenchError(
+                f"config: {where} has the option {key!r}, but the engine {engine} {takes}"
+                f"{did_you_mean(key, known)}."
+            )
+        _check_choice(f"{where}.{key}", value, known[key])
+    if name == CONTROL:
+        raise BenchError(
+            f"config: {where} is named {CONTROL}, which the setting `twin` adds by itself; "
+            "give it another name."
+        )
+    if name == BASELINE and (engine != "eager" or options):
+        raise BenchError(
+            f"config: {where} is named baseline, which must have the engine eager without options; "
+            "give it another name."
+        )
+    return {"name": name, "engine": engine, "options": options}
+
+
+def _check_choice(where: str, value: object, choices: list[Any]) -> None:
+    if value not in choices:
+        shown = ", ".join(json.dumps(choice).strip('"') for choice in choices)
+        raise BenchError(
+            f"config: {where} is {value!r}, but must be one of {shown}"
+            f"{did_you_mean(value, [c for c in choices if isinstance(c, str)])}."
+        )

@@ -1,0 +1,181 @@
+"""config.yaml: checked against its schema, defaults filled in, `auto` resolved.
+
+Every mistake ends in one sentence that names the key, the value and what is allowed.
+"""
+
+import argparse
+import ast
+import copy
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from effdet_bench import layout, records
+from effdet_bench.config import machine
+from effdet_bench.config.declarations import assigned
+from effdet_bench.config.modes import read_modes
+from effdet_bench.config.names import BASELINE, COCO_CLASSES, CONTROL
+from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.records import Record
+
+
+def resolve(config: dict[str, Any]) -> dict[str, Any]:
+    """Checks `config` and returns a copy with every default and `auto` replaced by its value.
+
+    Ensemble entries become `{model, architecture, classes, file, sha256}`: `model` is the name that
+    is its own, `architecture` effdet's, and the last two are `None` where no file is given. Modes
+    become `{name, engine, options}`.
+
+    Raises:
+        BenchError: a key, type or value is wrong.
+    """
+    schema = records.load_schema("config")
+    config = _of_terminal(config)
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: e.json_path)
+    if errors:
+        raise BenchError(_sentence(errors[0]))
+    config = _with_defaults(config, schema)
+    config["ensemble"] = [_ensemble_entry(entry) for entry in config["ensemble"]]
+    _refuse_duplicates("ensemble", [entry["model"] for entry in config["ensemble"]])
+    config["modes"] = read_modes(config["modes"])
+    _refuse_duplicates("modes", [mode["name"] for mode in config["modes"]])
+    _check_models([entry["architecture"] for entry in config["ensemble"]])
+    if config["devices"] == "auto":
+        config["devices"] = machine.devices()
+    if config["threads"] == "auto":
+        config["threads"] = machine.usable_cores()
+    if config["machine"] == "auto":
+        config["machine"] = machine.default_name()
+    if config["photos"] == "shipped":
+        config["photos"] = str(layout.SHIPPED_PHOTOS)
+    if config["annotations"] is not None and not Path(config["annotations"]).is_file():
+        raise BenchError(
+            f"config: annotations is {config['annotations']!r}, but there is no such file."
+        )
+    names = [mode["name"] for mode in config["modes"]]
+    if config["twin"] and BASELINE in names:
+        index = names.index(BASELINE)
+        config["modes"].insert(index + 1, config["modes"][index] | {"name": CONTROL})
+    return config
+
+
+def defaults() -> dict[str, Any]:
+    """The settings of an empty config.yaml, `auto` and modes as they are written there."""
+    settings: Record = _with_defaults({}, records.load_schema("config"))
+    return settings
+
+
+def archived(config: dict[str, Any]) -> dict[str, Any]:
+    """What an archive keeps of a resolved `config`: all but paths and the mirror."""
+    kept = copy.deepcopy(config)
+    for key in ("weights_folder", "mirror", "archive", "before", "after", "regression"):
+        del kept[key]
+    if kept["photos"] == str(layout.SHIPPED_PHOTOS):
+        kept["photos"] = "shipped"
+    paths = [(kept, "photos"), (kept, "annotations"), *((e, "file") for e in kept["ensemble"])]
+    for entry, key in paths:
+        if entry[key] is not None:
+            entry[key] = Path(entry[key]).name
+    return kept
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=json.loads, required=True, help="see `archived`, as JSON")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    records.write_json(args.output, {"config": args.config}, "settings")
+
+
+def known_models() -> list[str]:
+    """Model names in the installed effdet."""
+    package = find_spec("effdet")
+    if package is None or package.origin is None:
+        return []
+    where = Path(package.origin).parent / "config" / "model_config.py"
+    value = assigned(where, "efficientdet_model_param_dict")
+    if not isinstance(value, ast.Call):
+        return []
+    return [keyword.arg for keyword in value.keywords if keyword.arg is not None]
+
+
+def _of_terminal(value: Any) -> Any:
+    """`value` with booleans for what `--config key=true` gives: Snakemake knows `True` alone."""
+    if isinstance(value, dict):
+        return {key: _of_terminal(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_of_terminal(one) for one in value]
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _sentence(error: ValidationError) -> str:
+    schema: Any = error.schema
+    instance: Any = error.instance
+    where = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
+    ).lstrip(".")
+    if error.validator == "additionalProperties":
+        known = list(schema["properties"])
+        key = next(key for key in instance if key not in known)
+        inside = f" in {where}" if where else ""
+        return (
+            f"config: unknown key {key!r}{inside}{did_you_mean(key, known)}; "
+            f"its keys are {', '.join(known)}."
+        )
+    allowed = _description(error)
+    choices: Any = error.validator_value if error.validator == "enum" else []
+    return f"config: {where} is {error.instance!r}, but must be {allowed}" + (
+        f"{did_you_mean(error.instance, choices)}."
+    )
+
+
+def _description(error: ValidationError) -> str:
+    """What is allowed where `error` stands: the nearest description on the way down to it."""
+    node: Any = records.load_schema("config")
+    description = ""
+    for part in error.absolute_schema_path:
+        node = node[part]
+        if isinstance(node, dict) and isinstance(node.get("description"), str):
+            description = node["description"]
+    return description
+
+
+def _with_defaults(value: Any, schema: Record) -> Any:
+    """A copy of `value` with the defaults of `schema`, in the schema's order."""
+    if not isinstance(value, dict) or "properties" not in schema:
+        return copy.deepcopy(value)
+    properties = schema["properties"]
+    filled = {key: value.get(key, sub.get("default")) for key, sub in properties.items()}
+    return {key: _with_defaults(filled[key], sub) for key, sub in properties.items()}
+
+
+def _ensemble_entry(entry: str | Record) -> dict[str, Any]:
+    if isinstance(entry, str):
+        entry = {"model": entry}
+    return {
+        "model": entry.get("name", entry["model"]),
+        "architecture": entry["model"],
+        "classes": entry.get("classes", COCO_CLASSES),
+        "file": entry.get("file"),
+        "sha256": entry.get("sha256"),
+    }
+
+
+def _refuse_duplicates(key: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise BenchError(f"config: {key} names {name!r} twice; each name must be its own.")
+
+
+def _check_models(architectures: list[str]) -> None:
+    known = known_models()
+    for name in architectures:
+        if known and name not in known:
+            raise BenchError(
+                f"config: effdet has no model {name!r} that ensemble names"
+                f"{did_you_mean(name, known)}; it knows {', '.join(known)}."
+            )

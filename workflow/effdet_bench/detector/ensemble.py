@@ -1,0 +1,130 @@
+"""The networks of an ensemble: built by effdet, weights loaded strictly, ready to be run."""
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import effdet
+import torch
+from effdet.anchors import Anchors, get_feat_sizes
+from effdet.config.model_config import efficientdet_model_param_dict
+from effdet.data.transforms import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from effdet_bench.config.names import COCO_CLASSES
+from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.records import Record
+
+
+@dataclass(frozen=True)
+class Model:
+    """One network of the ensemble and what a request needs to know of it.
+
+    `image_size` is (height, width) in pixels; `mean` and `std` are of RGB in [0, 1]; `anchors` is
+    float32 [anchors, 4] in yxyx pixels of the network's input. `export` is the folder of what an
+    engine's export made of the network, where it has one.
+    """
+
+    name: str
+    network: torch.nn.Module
+    image_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    anchors: torch.Tensor
+    export: Path | None = None
+
+    @property
+    def config(self) -> Any:
+        """effdet's configuration of the network."""
+        return self.network.config
+
+    @property
+    def classes(self) -> int:
+        """Classes that the network tells apart."""
+        return int(self.config.num_classes)
+
+    @property
+    def anchors_per_cell(self) -> int:
+        """Anchors at each cell of a feature level, each with a box and a score for every class."""
+        return int(self.config.num_scales * len(self.config.aspect_ratios))
+
+    @property
+    def exported(self) -> Path:
+        """The folder of its export.
+
+        Raises:
+            BenchError: there is none.
+        """
+        if self.export is None:
+            raise BenchError(f"{self.name} has no export: run `snakemake --cores 1 timing`.")
+        return self.export
+
+    @property
+    def cells(self) -> list[tuple[int, int]]:
+        """(height, width) of every feature level."""
+        sizes: list[tuple[int, int]] = get_feat_sizes(self.image_size, self.config.max_level)
+        return sizes[self.config.min_level :]
+
+
+def build_model(architecture: str, classes: int = COCO_CLASSES, name: str | None = None) -> Model:
+    """effdet's network `architecture` for `classes` with fresh weights, ready to evaluate in fp32.
+
+    `name` is what the ensemble calls it, if not by its architecture.
+
+    Raises:
+        BenchError: effdet knows no such model.
+    """
+    if architecture not in efficientdet_model_param_dict:
+        hint = did_you_mean(architecture, efficientdet_model_param_dict)
+        raise BenchError(f"effdet has no model {architecture!r}{hint}.")
+    network = effdet.create_model(
+        architecture, num_classes=classes, pretrained=False, pretrained_backbone=False
+    ).eval()
+    config = network.config
+    return Model(
+        name=name or architecture,
+        network=network,
+        image_size=tuple(config.image_size),
+        mean=tuple(config.get("mean") or IMAGENET_DEFAULT_MEAN),
+        std=tuple(config.get("std") or IMAGENET_DEFAULT_STD),
+        anchors=Anchors.from_config(config).boxes,
+    )
+
+
+def load_model(entry: Record, data: bytes, where: str) -> Model:
+    """`build_model` of `entry` with the weights in `data`, a state dict as torch.save writes it.
+
+    `entry` has `model`, `architecture` and `classes`, as a record of `verify` does. `where` names
+    the file in messages. Nothing in `data` is executed.
+
+    Raises:
+        BenchError: `data` is no such file, would run code, or does not fit the network.
+    """
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise BenchError(
+            f"{where} is refused as a checkpoint: it is damaged, or a pickle that would run code; "
+            f"take a plain state dict instead (torch says: {_first_line(error)})."
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise BenchError(
+            f"{where} is not a checkpoint that torch can read ({_first_line(error)}): replace it."
+        ) from None
+    model = build_model(entry["architecture"], entry["classes"], entry["model"])
+    if not isinstance(state, dict):
+        raise BenchError(f"{where} holds a {type(state).__name__}, not a state dict: replace it.")
+    try:
+        model.network.load_state_dict(state, strict=True)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise BenchError(
+            f"{where} does not fit the network {entry['architecture']} for {entry['classes']} "
+            f"classes: name the model and the classes that it was trained for ({detail})."
+        ) from None
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

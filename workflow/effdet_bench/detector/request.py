@@ -1,0 +1,147 @@
+"""One request: an encoded photo in memory, to one detection table per model on the host.
+
+Preprocessing is effdet's evaluation transform: an aspect-preserving bilinear resize into the top
+left corner, mean colour elsewhere, then (x - mean) / std on the device.
+"""
+
+import functools
+import io
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.postprocess import Outputs
+
+Mark = Callable[[str, str], None]
+T = TypeVar("T")
+
+
+class Served(Protocol):
+    """What a request needs of an engine; `engines.base.Engine` says what each of these does."""
+
+    models: list[Model]
+    device: torch.device
+
+    def begin_request(self) -> None: ...
+
+    def each_model(self, task: Callable[[int], T]) -> list[T]: ...
+
+    def forward(self, index: int, pixels: torch.Tensor) -> Outputs: ...
+
+    def postprocess(
+        self, index: int, outputs: Outputs, scale: torch.Tensor, size: torch.Tensor
+    ) -> torch.Tensor: ...
+
+
+class ModelInput(NamedTuple):
+    """What one network gets of a photo.
+
+    `pixels` is float32 [1, 3, height, width], normalised. `scale` [1] takes boxes of the network's
+    input to the photo, `size` [1, 2] is the photo's (width, height) in pixels.
+    """
+
+    pixels: torch.Tensor
+    scale: torch.Tensor
+    size: torch.Tensor
+
+
+def decode(encoded: bytes) -> Image.Image:
+    """The RGB image in `encoded`; an EXIF orientation is not applied, as in effdet and COCO."""
+    return Image.open(io.BytesIO(encoded)).convert("RGB")
+
+
+def letterbox_scale(image: Image.Image, model: Model) -> float:
+    """From pixels of `image` to pixels of the network's input."""
+    height, width = model.image_size
+    return min(height / image.height, width / image.width)
+
+
+def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelInput:
+    """Letterboxes `image` to the input of `model` and normalises it on `device`."""
+    height, width = model.image_size
+    scale = letterbox_scale(image, model)
+    resized = image.resize(
+        (int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR
+    )
+    fill = tuple(round(255 * value) for value in model.mean)
+    letterboxed = Image.new("RGB", (width, height), fill)
+    letterboxed.paste(resized)
+    bytes_hwc = torch.from_numpy(np.array(letterboxed)).to(device)
+    # effdet hands its networks NCHW in memory too; left as they are, strides would say NHWC
+    pixels = bytes_hwc.permute(2, 0, 1)[None].contiguous().float()
+    shift, spread = _normalisation(model.mean, model.std, device)
+    return ModelInput(
+        pixels.sub_(shift).div_(spread),
+        torch.tensor([1 / scale], device=device),
+        torch.tensor([image.size], dtype=torch.float32, device=device),
+    )
+
+
+@functools.cache
+def _normalisation(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What to subtract from and divide bytes by, each [1, 3, 1, 1]; on the device once."""
+    # 255 times in double precision, as effdet does it: in fp32 the last bit would differ
+    shift, spread = (
+        torch.tensor([255 * value for value in values], device=device).view(1, 3, 1, 1)
+        for values in (mean, std)
+    )
+    return shift, spread
+
+
+class Answer(NamedTuple):
+    """What a request returns, one entry per model of the ensemble.
+
+    `tables` are float32 [detections, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score,
+    COCO class id; by falling score, filled up with zeros. `outputs` are what the networks returned,
+    still on the device: the validity gate looks at them once the clock has stopped.
+    """
+
+    tables: list[np.ndarray]
+    outputs: list[Outputs]
+
+
+def serve(engine: Served, encoded: bytes) -> Answer:
+    """Serves one request with every model of the ensemble, in the order that the engine chooses."""
+    image = decode(encoded)
+    engine.begin_request()
+    return _together(engine.each_model(lambda index: _answer(engine, index, image, _no_mark)))
+
+
+def serve_in_stages(engine: Served, encoded: bytes, mark: Mark) -> Answer:
+    """Serves one request with one model after the other, whatever the engine would do.
+
+    `mark(stage, model)` is called when a stage has been issued; `model` is empty for `decode`.
+    """
+    image = decode(encoded)
+    mark("decode", "")
+    engine.begin_request()
+    return _together([_answer(engine, index, image, mark) for index in range(len(engine.models))])
+
+
+def _answer(
+    engine: Served, index: int, image: Image.Image, mark: Mark
+) -> tuple[np.ndarray, Outputs]:
+    """Detections and outputs of model `index` for the decoded photo `image`."""
+    model = engine.models[index]
+    model_input = preprocess(image, model, engine.device)
+    mark("preprocess", model.name)
+    outputs = engine.forward(index, model_input.pixels)
+    mark("forward", model.name)
+    detections = engine.postprocess(index, outputs, model_input.scale, model_input.size)
+    table = detections.cpu().numpy()
+    mark("postprocess", model.name)
+    return table, outputs
+
+
+def _together(answers: list[tuple[np.ndarray, Outputs]]) -> Answer:
+    return Answer([table for table, _ in answers], [outputs for _, outputs in answers])
+
+
+def _no_mark(stage: str, model: str) -> None:
+    """The mark of a timed request: nothing happens between its stages."""

@@ -1,0 +1,181 @@
+"""What an engine is: the executor of an ensemble's networks on one device.
+
+A new engine is one new file in this folder whose `load(models, device, options)` returns an
+`Engine`; docs/engines.md walks through one. The request around it, and all timing, belong to the
+harness.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from types import ModuleType
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from effdet_bench.config.declarations import FP32, declaration
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.postprocess import Outputs, detect, detect_sparingly
+from effdet_bench.errors import BenchError, UnavailableError
+
+T = TypeVar("T")
+# what PyTorch computes in, by precision
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
+
+
+class Engine(ABC):
+    """An ensemble loaded on a device.
+
+    `version` is of the library that executes the networks. `precision` is that of the networks, one
+    of `PRECISIONS`; it decides by which tolerances the answers are judged. Options that every
+    engine may offer: with `sparse_postprocess`, postprocessing looks only at what can become a
+    detection. With `parallel`, models run side by side: as many at a time as there are CPU threads,
+    each on its share of them; on a GPU all of them, each on a stream of its own. `threads` is what
+    one network may use of the CPU.
+    """
+
+    version: str
+
+    def __init__(
+        self, models: list[Model], device: torch.device, options: Options | None = None
+    ) -> None:
+        self.models = models
+        self.device = device
+        self.options = options or {}
+        self.precision = str(self.options.get("precision", FP32))
+        self._anchors = [model.anchors.to(device) for model in models]
+        parallel = bool(self.options.get("parallel"))
+        workers = len(models) if parallel else 1
+        if device.type == "cpu":
+            workers = min(workers, torch.get_num_threads())
+        self.threads = max(1, torch.get_num_threads() // workers)
+        self._pool = ThreadPoolExecutor(workers, initializer=self._begin) if parallel else None
+
+    def begin_request(self) -> None:  # noqa: B027 (most engines have nothing to do)
+        """Called before the first network of a request, for engines that keep something of it."""
+
+    @abstractmethod
+    def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
+        """Runs network `index` on float32 [1, 3, height, width]; may return before it is done.
+
+        Returns:
+            Class logits and box regressions, each a list over feature levels of
+            [1, channels, height, width].
+        """
+
+    def each_model(self, task: Callable[[int], T]) -> list[T]:
+        """What `task` gives for the index of each model: one after the other, or side by side."""
+        if self._pool is not None:
+            return self._side_by_side(self._pool, task)
+        return [task(index) for index in range(len(self.models))]
+
+    def _side_by_side(self, pool: ThreadPoolExecutor, task: Callable[[int], T]) -> list[T]:
+        indices = range(len(self.models))
+        # the longest first, so that no thread is left with it alone
+        order = sorted(indices, key=lambda index: -len(self.models[index].anchors))
+        # torch knows inference mode thread by thread
+        inferring = torch.inference_mode()(task)
+        begun = {index: pool.submit(inferring, index) for index in order}
+        return [begun[index].result() for index in indices]
+
+    def _begin(self) -> None:
+        """What a thread of `parallel` does first."""
+        torch.set_num_threads(self.threads)
+        if self.device.type == "cuda":
+            torch.cuda.set_stream(torch.cuda.Stream(self.device))
+
+    def postprocess(
+        self, index: int, outputs: Outputs, scale: torch.Tensor, size: torch.Tensor
+    ) -> torch.Tensor:
+        """Detections of network `index` as `postprocess.detect` defines them."""
+        model = self.models[index]
+        sparingly = self.options.get("sparse_postprocess") and not model.config.soft_nms
+        find = detect_sparingly if sparingly else detect
+        return find(model, outputs, self._anchors[index], scale, size)
+
+
+class ExportedEngine(Engine):
+    """An engine of networks that were exported before, to the folder `model.export` of each.
+
+    Its file has an `export(model, device, options, samples, folder)`, `samples` being what
+    `Engine.forward` takes, to calibrate on; and `EXPORTS` from each precision to that of the export
+    which it runs on. An export returns tables, see `rewrite.Flat`.
+    """
+
+    @abstractmethod
+    def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
+        """Class logits [1, anchors, classes] and box regressions [1, anchors, 4]."""
+
+    def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
+        model = self.models[index]
+        classes, boxes = (
+            torch.from_numpy(table).to(self.device) for table in self.run(index, pixels)
+        )
+        return _levels(model, classes, model.classes), _levels(model, boxes, 4)
+
+
+def _levels(model: Model, table: torch.Tensor, values: int) -> list[torch.Tensor]:
+    """Views of `table` [1, anchors, values] as the levels of `Engine.forward`."""
+    shape = (1, -1, model.anchors_per_cell * values)
+    areas = [height * width for height, width in model.cells]
+    return [
+        level.unflatten(1, cells).permute(0, 3, 1, 2)
+        for level, cells in zip(table.view(shape).split(areas, 1), model.cells, strict=True)
+    ]
+
+
+def load_engine(
+    name: str, models: list[Model], device: torch.device, options: Options | None = None
+) -> Engine:
+    """Loads `models` into the engine `name` on `device`.
+
+    Raises:
+        UnavailableError: a package that the engine needs is not installed.
+        BenchError: what the engine's file returns is no engine; the text names the file.
+    """
+    module = engine_module(name)
+    try:
+        engine = module.load(models, device, options or {})
+    except Exception as error:
+        error.add_note(f"while engines/{name}.py was loaded")
+        raise
+    if not isinstance(engine, Engine):
+        raise BenchError(f"engines/{name}.py: load returns {engine!r}, which is no Engine.")
+    if not isinstance(getattr(engine, "version", None), str):
+        raise BenchError(f"engines/{name}.py: the engine has no `version`, a text.")
+    if engine.precision not in PRECISIONS:
+        raise BenchError(
+            f"engines/{name}.py: the precision is {engine.precision!r}, but must be one of "
+            f"{', '.join(PRECISIONS)}."
+        )
+    return engine
+
+
+def engine_module(name: str) -> ModuleType:
+    """The module of the engine `name`.
+
+    Raises:
+        UnavailableError: a package that the engine needs is not installed.
+        BenchError: the file is not what an engine's must be; the text names it.
+    """
+    try:
+        module = import_module(f"effdet_bench.engines.{name}")
+    except ImportError as error:
+        if (error.name or "").split(".")[0] == "effdet_bench":
+            raise BenchError(f"engines/{name}.py cannot be imported: {error}.") from None
+        raise missing_package(name, error) from None
+    declaration(name)
+    return module
+
+
+def missing_package(engine: str, error: ImportError) -> UnavailableError:
+    """What to say where a package that `engine` needs cannot be imported."""
+    package = (error.name or engine).split(".")[0]
+    return UnavailableError(
+        f"the engine {engine} needs the package {package}, which cannot be imported ({error}): "
+        f"install with `pip install -e '.[{engine}]' -c constraints.txt`."
+    )

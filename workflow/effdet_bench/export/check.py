@@ -1,0 +1,81 @@
+"""Checks that an export answers as PyTorch does; apart, so that an edit here times nothing."""
+
+import argparse
+from dataclasses import replace
+
+import torch
+
+from effdet_bench import records
+from effdet_bench.detector.devices import open_device
+from effdet_bench.engines.base import load_engine
+from effdet_bench.errors import BenchError
+from effdet_bench.export.export import ExportSpec, in_child
+from effdet_bench.reference.outputs import relative_errors, sample_outputs
+
+# Of class and box outputs, see `relative_errors`: what other orders of sums in fp32 stay below.
+FP32_LIMIT = 1e-4
+
+
+class ExportCheck:
+    """The check of one export, for a process of its own: an engine's crash is its end alone."""
+
+    def __init__(self, spec: ExportSpec) -> None:
+        self._spec = spec
+
+    def check(self) -> records.Record:
+        """How far the export's answer to the first photo is from PyTorch's.
+
+        Returns:
+            Relative `class_error` and `box_error`.
+
+        Raises:
+            UnavailableError: a package that the engine needs is not installed.
+            BenchError: an fp32 export answers otherwise.
+        """
+        spec = self._spec
+        torch.set_num_threads(spec.threads)
+        device, model = open_device(spec.device), spec.model()
+        pixels = spec.samples(model)[0]
+        with torch.inference_mode():
+            answer = model.network(pixels.clone())
+            expected = sample_outputs(answer, model.anchors_per_cell).numpy()
+            exported = replace(model, export=spec.folder)
+            engine = load_engine(spec.engine, [exported], device, spec.options)
+            outputs = engine.forward(0, pixels.to(device))
+            errors = relative_errors(outputs, expected, model.anchors_per_cell)
+        if spec.options["precision"] == "fp32" and not max(errors) <= FP32_LIMIT:
+            raise BenchError(
+                f"the export of {model.name} for {spec.engine} answers otherwise than PyTorch "
+                f"(error {max(errors):.2g}): install versions that work together, those of "
+                "constraints.txt."
+            )
+        return {"class_error": errors[0], "box_error": errors[1]}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--export", required=True, help="record of `export`")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--record", required=True, help="record of `verify`")
+    parser.add_argument("--checkpoint", required=True, help="the file that it is of")
+    parser.add_argument("--photos", required=True, help="folder of JPEG files; the first is taken")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    exported = records.read_json(args.export, "export")
+    spec = ExportSpec(
+        engine=exported["engine"],
+        device=exported["device"],
+        options=exported["options"],
+        threads=args.threads,
+        checkpoint=records.read_json(args.record, "checkpoint"),
+        file=args.checkpoint,
+        photos=args.photos,
+        record=args.export,
+    )
+    record = {key: exported[key] for key in ("engine", "model", "sha256", "outcome", "reason")}
+    if exported["outcome"] == "completed":
+        record |= in_child(ExportCheck, spec, "check")
+    records.write_json(args.output, record, "export_check")
+    done = record["reason"] or f"errors {record['class_error']:.2g}, {record['box_error']:.2g}"
+    print(f"{spec.engine} {record['model']}: check {record['outcome']}: {done}")

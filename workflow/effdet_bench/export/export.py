@@ -1,0 +1,137 @@
+"""Exports one model for an engine that runs its own format."""
+
+import argparse
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from effdet_bench import layout, records
+from effdet_bench.checkpoints.verify import check_file
+from effdet_bench.config.modes import Options, engine_versions
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.devices import open_device
+from effdet_bench.detector.ensemble import Model, load_model
+from effdet_bench.detector.request import decode, preprocess
+from effdet_bench.detector.rewrite import rewritten
+from effdet_bench.engines.base import engine_module, missing_package
+from effdet_bench.processes import Worker, process_context
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """What is to be exported, and checked, by which engine.
+
+    `options` are the `precision` of the export, and whether it is of the `rewritten` network.
+    `checkpoint` is a record of `verify`, `file` what it is of, `photos` a folder of JPEG files to
+    calibrate on, and `record` the path of the export's record.
+    """
+
+    engine: str
+    device: str
+    options: Options
+    threads: int
+    checkpoint: records.Record
+    file: str
+    photos: str
+    record: str
+
+    @property
+    def folder(self) -> Path:
+        return layout.export_folder(self.record)
+
+    def model(self) -> Model:
+        """The model with its verified weights."""
+        data = check_file(self.file, self.checkpoint["sha256"])
+        return load_model(self.checkpoint, data, self.file)
+
+    def samples(self, model: Model) -> list[torch.Tensor]:
+        """The photos as `model` gets them, each float32 [1, 3, height, width]."""
+        paths = list_photos(self.photos)
+        return [preprocess(decode(path.read_bytes()), model, CPU).pixels for path in paths]
+
+
+class Exporter:
+    """The export of `spec`, for a process of its own: a converter's crash is its end alone."""
+
+    def __init__(self, spec: ExportSpec) -> None:
+        self._spec = spec
+
+    def export(self) -> records.Record:
+        """Exports, to a folder that is emptied first.
+
+        Returns:
+            `seconds` that it took, and `bytes` of what is there now.
+
+        Raises:
+            UnavailableError: a package that the engine needs is not installed.
+        """
+        spec = self._spec
+        torch.set_num_threads(spec.threads)
+        module, device = engine_module(spec.engine), open_device(spec.device)
+        model = spec.model()
+        samples = spec.samples(model)
+        shutil.rmtree(spec.folder, ignore_errors=True)
+        spec.folder.mkdir(parents=True)
+        begin = time.monotonic()
+        network = rewritten(model.network) if spec.options["rewritten"] else model.network
+        try:
+            module.export(
+                replace(model, network=network), device, spec.options, samples, spec.folder
+            )
+        except ImportError as error:
+            raise missing_package(spec.engine, error) from None
+        seconds = time.monotonic() - begin
+        size = sum(path.stat().st_size for path in spec.folder.iterdir())
+        return {"seconds": round(seconds, 3), "bytes": size}
+
+
+def in_child(make: type, spec: ExportSpec, method: str) -> dict[str, Any]:
+    """What `method` of `make(spec)` returns in a child, with `outcome` and `reason`."""
+    worker = Worker(process_context(), make, spec)
+    result = worker.call(method) or {}
+    worker.end()
+    return {"outcome": worker.outcome.outcome, "reason": worker.outcome.reason, **result}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--options", type=json.loads, required=True, help="{precision, rewritten}")
+    parser.add_argument("--record", required=True, help="record of `verify`")
+    parser.add_argument("--checkpoint", required=True, help="the file that it is of")
+    parser.add_argument("--photos", required=True, help="folder of JPEG files to calibrate on")
+    parser.add_argument("--output", required=True, help="the record to write, FOLDER.json")
+
+
+def run(args: argparse.Namespace) -> None:
+    checkpoint = records.read_json(args.record, "checkpoint")
+    spec = ExportSpec(
+        engine=args.engine,
+        device=args.device,
+        options=args.options,
+        threads=args.threads,
+        checkpoint=checkpoint,
+        file=args.checkpoint,
+        photos=args.photos,
+        record=args.output,
+    )
+    record = {
+        "engine": spec.engine,
+        "device": spec.device,
+        "options": spec.options,
+        "model": checkpoint["model"],
+        "sha256": checkpoint["sha256"],
+        "versions": engine_versions(spec.engine),
+        **in_child(Exporter, spec, "export"),
+    }
+    records.write_json(args.output, record, "export")
+    done = record["reason"] or f"{record['seconds']} s"
+    print(f"{args.engine} {record['model']}: export {record['outcome']}: {done}")

@@ -1,1 +1,0 @@
-"""The figures of a report, drawn from its archive alone; the same bytes for the same data."""

@@ -1,0 +1,169 @@
+"""Where everything lies: in an archive `results/<machine>/`, beside the archives, in the package.
+
+The only module that spells out a path of these. Nothing here looks at a file, but for `Archive`'s
+methods that say which of several are there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# what the package brings along
+PACKAGE = Path(__file__).parent
+SCHEMAS = PACKAGE / "schemas"
+TEMPLATES = PACKAGE / "templates"
+MODES = PACKAGE / "modes.yaml"
+TOLERANCES = SCHEMAS / "tolerances.yaml"
+SHIPPED_PHOTOS = PACKAGE / "resources" / "photos"
+CALIBRATION_PHOTOS = PACKAGE / "resources" / "calibration"
+PUBLISHED_LATENCIES = PACKAGE / "resources" / "published" / "latency.yaml"
+
+# where a run writes, relative to its folder
+RESULTS = Path("results")
+CHECKPOINTS = Path("checkpoints")
+EXPORTS = Path("export")
+PACKED = Path("archives")
+
+# files of a timing job
+JOB_RECORD = "job.json"
+REQUESTS, STAGES, OUTPUTS, DETECTIONS = (
+    "requests.csv",
+    "stages.csv",
+    "outputs.csv",
+    "detections.csv",
+)
+
+
+def synthetic_checkpoint(model: str, seed: int | str) -> Path:
+    return CHECKPOINTS / "synthetic" / f"{model}-seed{seed}.pth"
+
+
+def checkpoint_record(model: str, weights: str) -> Path:
+    """The record of the step `verify`; `weights` is `release`, `file` or `synthetic`."""
+    return CHECKPOINTS / "verified" / f"{model}.{weights}.json"
+
+
+def export_record(export: str, model: str, weights: str) -> Path:
+    """The record of the step `export`; what was exported is in the folder of its name."""
+    return EXPORTS / export / f"{model}.{weights}.json"
+
+
+def export_check(record: str | Path) -> Path:
+    """The record of the step `check_export`, of the export that `record` is of."""
+    return Path(record).with_suffix(".check.json")
+
+
+def export_folder(record: str | Path) -> Path:
+    """The folder of the export that `record` is of."""
+    return Path(record).with_suffix("")
+
+
+def reference_detections(record: str | Path) -> Path:
+    """What upstream detects, beside the `record` of a reference."""
+    return Path(record).with_suffix(".csv")
+
+
+def reference_outputs(record: str | Path) -> Path:
+    """What upstream's network returns, beside the `record` of a reference."""
+    return Path(record).with_suffix(".npy")
+
+
+def hidden(path: Path) -> Path:
+    """The name under which raw data are written until their job has ended."""
+    return path.with_name(f".{path.name}")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The files of one machine's results, in the folder `root`: `results/<machine>/`."""
+
+    root: Path
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "environment.json"
+
+    @property
+    def photos(self) -> Path:
+        return self.root / "photos.json"
+
+    @property
+    def annotations(self) -> Path:
+        return self.root / "annotations.json"
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "settings.json"
+
+    @property
+    def timing(self) -> Path:
+        return self.root / "timing"
+
+    def mode(self, device: str, mode: str) -> Path:
+        """The folder of all rounds of a mode on a device."""
+        return self.timing / device / mode
+
+    def job(self, device: str, mode: str, round_number: int | str) -> Path:
+        """The folder of one timing job: one mode in one round on one device."""
+        return self.mode(device, mode) / f"round-{round_number}"
+
+    def rounds(self, device: str, mode: str) -> list[int]:
+        """Numbers of the rounds of a mode that are there, in ascending order."""
+        return sorted(
+            int(folder.name.removeprefix("round-"))
+            for folder in self.mode(device, mode).glob("round-*")
+        )
+
+    def modes(self) -> list[tuple[str, str]]:
+        """(device, mode) of every mode that has a folder of timing jobs, by name."""
+        return sorted((path.parent.name, path.name) for path in self.timing.glob("*/*"))
+
+    def job_records(self) -> Iterator[Path]:
+        """The records of all timing jobs that are there."""
+        return iter(sorted(self.timing.glob(f"*/*/round-*/{JOB_RECORD}")))
+
+    def reference(self, model: str) -> Path:
+        return self.root / "reference" / f"{model}.json"
+
+    def validity(self, device: str, mode: str) -> Path:
+        return self.root / "validity" / device / f"{mode}.json"
+
+    def roofline(self, device: str) -> Path:
+        return self.root / "roofline" / f"{device}.json"
+
+    def judged_modes(self) -> list[tuple[str, str]]:
+        """(device, mode) of every judgement that is there, by name."""
+        paths = sorted((self.root / "validity").glob("*/*.json"))
+        return [(path.parent.name, path.stem) for path in paths]
+
+    def bounded_devices(self) -> list[str]:
+        """Devices whose ceilings are there, by name."""
+        return sorted(path.stem for path in (self.root / "roofline").glob("*.json"))
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def summary_table(self) -> Path:
+        return self.root / "summary.csv"
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.md"
+
+    @property
+    def report_page(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "MANIFEST.sha256"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"

@@ -1,0 +1,105 @@
+"""Work in a process of its own, of which the outcome and the reason are always known.
+
+Whatever becomes of the child, an exception, a signal or a missing package, its parent goes on and
+has something to record.
+"""
+
+import contextlib
+import multiprocessing
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from typing import Any, NamedTuple
+
+from effdet_bench.errors import BenchError, Outcome, cause_of_death, outcome_of
+
+
+def process_context() -> BaseContext:
+    """How children are started: forked, where the system allows it, with all imports done."""
+    # on macOS the system's own libraries forbid it
+    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+
+class _Call(NamedTuple):
+    method: str
+    arguments: tuple[object, ...]
+
+
+class Worker:
+    """A process that makes an object and then calls its methods, one at a time, when asked to.
+
+    `outcome` says what became of it so far. A worker whose object could not be made, or whose
+    method raised, has ended; every later call returns `None`.
+    """
+
+    def __init__(
+        self, context: BaseContext, make: Callable[..., object], *arguments: object
+    ) -> None:
+        self._pipe, child_end = context.Pipe()
+        given = (child_end, make, *arguments)
+        self._process = context.Process(target=_work, args=given, daemon=True)  # type: ignore[attr-defined]
+        self.outcome = Outcome("completed", None)
+        self._process.start()
+        child_end.close()
+        self._receive()
+
+    @property
+    def alive(self) -> bool:
+        return self.outcome.completed
+
+    @property
+    def pid(self) -> int:
+        pid: int = self._process.pid
+        return pid
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """What the object's `method` returns; `None` where the worker has failed, or fails now."""
+        if not self.alive:
+            return None
+        with contextlib.suppress(ConnectionError):
+            self._pipe.send(_Call(method, arguments))
+        return self._receive()
+
+    def end(self) -> None:
+        """Has the process end, and waits until it has."""
+        # told, as closing is not enough: children that were forked later hold this end open too
+        with contextlib.suppress(ConnectionError):
+            self._pipe.send(None)
+        self._process.join()
+
+    def _receive(self) -> Any:
+        try:
+            outcome, result = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            self._process.join()
+            outcome, result = Outcome("failed", cause_of_death(self._process.exitcode)), None
+        self.outcome = outcome
+        return result
+
+
+def _work(pipe: Connection, make: Callable[..., object], *arguments: object) -> None:
+    """The child: sends (outcome, result) once the object is made, and after each call of it."""
+    try:
+        made = make(*arguments)
+        pipe.send((Outcome("completed", None), None))
+        while (call := _next_call(pipe)) is not None:
+            result = getattr(made, call.method)(*call.arguments)
+            pipe.send((Outcome("completed", None), result))
+    except (EOFError, ConnectionError, KeyboardInterrupt):
+        return
+    except Exception as error:
+        if not isinstance(error, BenchError):
+            traceback.print_exc()
+        pipe.send((outcome_of(error), None))
+
+
+def _next_call(pipe: Connection) -> _Call | None:
+    """What is asked for next; `None` at the end, or once the parent has died."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this runs in a child"
+    # not by the end of the pipe: forked processes hold both of its ends open
+    ready = wait([pipe, parent.sentinel])
+    call: _Call | None = pipe.recv() if pipe in ready else None
+    return call

@@ -1,0 +1,57 @@
+"""COCO annotations of the photos: checked to know every one of them, and kept in the archive."""
+
+import argparse
+import json
+from pathlib import Path
+
+from effdet_bench import records
+from effdet_bench.errors import BenchError
+from effdet_bench.records import Record
+
+KEPT = {
+    "images": ("id", "file_name", "width", "height"),
+    "categories": ("id", "name"),
+    "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd"),
+}
+
+
+def select_annotations(path: str | Path, photos: list[str]) -> Record:
+    """What average precision needs of the COCO instances at `path`, for the photos of these names.
+
+    Raises:
+        BenchError: the file is missing, is no such file, or does not know a photo.
+    """
+    setting = f"config: annotations is {str(path)!r}"
+    try:
+        found = json.loads(Path(path).read_text())
+        images = {one["file_name"]: one for one in found["images"]}
+        ids = {images[photo]["id"] for photo in photos if photo in images}
+        found["images"] = [one for one in found["images"] if one["id"] in ids]
+        found["annotations"] = [one for one in found["annotations"] if one["image_id"] in ids]
+        kept = {name: [{k: o[k] for k in keys} for o in found[name]] for name, keys in KEPT.items()}
+    except OSError as error:
+        raise BenchError(f"{setting}, which cannot be read ({error.strerror}).") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchError(
+            f"{setting}, but that is no COCO instances file: it must hold images, annotations and "
+            f"categories as COCO has them ({type(error).__name__}: {error})."
+        ) from None
+    missing = [photo for photo in photos if photo not in images]
+    if missing:
+        raise BenchError(
+            f"{setting}, which does not know the photo {missing[0]} ({len(missing)} of "
+            f"{len(photos)} are missing): take the file that belongs to these photos."
+        )
+    return kept
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--file", required=True, help="COCO instances")
+    parser.add_argument("--photos", required=True, help="record of `photos`")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    photos = records.read_json(args.photos, "photos")["photos"]
+    kept = select_annotations(args.file, [photo["file"] for photo in photos])
+    records.write_json(args.output, kept, "annotations")

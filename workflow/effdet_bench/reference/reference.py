@@ -1,0 +1,110 @@
+"""What every mode's answers are judged against: upstream effdet, fp32, on the CPU.
+
+Photos pass through effdet's own evaluation transform and `DetBenchPredict`, not through the code
+that is timed. Computed once per ensemble, checkpoints and photos, and again when any changes.
+"""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from effdet import DetBenchPredict
+from effdet.data.transforms import transforms_coco_eval
+from PIL import Image
+
+from effdet_bench import layout, records
+from effdet_bench.checkpoints.verify import check_file
+from effdet_bench.config.versions import versions
+from effdet_bench.detector.ensemble import Model, load_model
+from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.records import Record
+from effdet_bench.reference.outputs import level_shapes, sample_outputs
+
+
+def upstream_input(model: Model, encoded: bytes) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """effdet's evaluation transform and the normalisation of its PrefetchLoader.
+
+    Returns:
+        float32 [1, 3, height, width], and `img_scale` [1] and `img_size` [1, 2] of the photo.
+    """
+    transform = transforms_coco_eval(
+        model.image_size, use_prefetcher=True, mean=model.mean, std=model.std
+    )
+    image = Image.open(io.BytesIO(encoded)).convert("RGB")
+    array, target = transform(image, {})
+    mean, std = (
+        torch.tensor([value * 255 for value in values]).view(1, 3, 1, 1)
+        for values in (model.mean, model.std)
+    )
+    pixels = torch.from_numpy(array)[None].float().sub_(mean).div_(std)
+    size = torch.tensor([image.size], dtype=torch.float32)
+    return pixels, {"img_scale": torch.tensor([target["img_scale"]]), "img_size": size}
+
+
+def upstream_answer(model: Model, encoded: bytes) -> tuple[np.ndarray, Outputs]:
+    """Detections [detections, 6] of `DetBenchPredict`, and what its network returned on the way."""
+    bench = DetBenchPredict(model.network).eval()
+    kept: list[Outputs] = []
+    hook = bench.model.register_forward_hook(lambda _, __, outputs: kept.append(outputs))
+    try:
+        with torch.inference_mode():
+            table = bench(*upstream_input(model, encoded))[0].numpy()
+    finally:
+        hook.remove()
+    return table, kept[0]
+
+
+def write_reference(
+    model: Model, sha256: str, photos: list[Record], folder: Path, path: Path
+) -> None:
+    """Computes the reference of `model` for `photos` (file, sha256) in `folder`.
+
+    Writes the record `path`, a .csv of detections and an .npy of outputs beside it.
+    """
+    samples, frames = [], []
+    for photo in photos:
+        table, outputs = upstream_answer(model, (folder / photo["file"]).read_bytes())
+        samples.append(sample_outputs(outputs, model.anchors_per_cell).numpy())
+        frame = pd.DataFrame(table[table[:, 4] > 0], columns=records.DETECTION)
+        frames.append(frame.assign(photo=photo["file"]))
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack(samples))
+    rows = pd.concat(frames)[["photo", *records.DETECTION]]
+    records.write_bytes(layout.reference_outputs(path), buffer.getvalue())
+    records.write_text(layout.reference_detections(path), rows.to_csv(index=False))
+    record = {
+        "model": model.name,
+        "sha256": sha256,
+        "photos": [{key: photo[key] for key in ("file", "sha256")} for photo in photos],
+        "shapes": level_shapes(outputs),
+        "anchors_per_cell": model.anchors_per_cell,
+        "anchors_compared": samples[0].shape[0],
+        "rows": table.shape[0],
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+    records.write_json(path, record, "reference")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
+    parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
+    parser.add_argument("--photos", required=True, help="record of `photos`")
+    parser.add_argument("--folder", required=True, help="folder of these photos")
+    parser.add_argument("--first", type=int, required=True, help="how many of them requests carry")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--output", required=True, help="folder for a record of each model")
+
+
+def run(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    photos = records.read_json(args.photos, "photos")["photos"][: args.first]
+    for path, checkpoint in zip(args.records, args.checkpoints, strict=True):
+        verified = records.read_json(path, "checkpoint")
+        data = check_file(checkpoint, verified["sha256"])
+        model = load_model(verified, data, checkpoint)
+        output = Path(args.output) / f"{model.name}.json"
+        write_reference(model, verified["sha256"], photos, Path(args.folder), output)

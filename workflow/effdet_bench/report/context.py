@@ -1,0 +1,258 @@
+"""What the templates of a report see: its rows sorted, its tables filled, its words chosen.
+
+Pure functions of the archive. Templates lay out what is decided here.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+from effdet_bench.config.names import BASELINE
+from effdet_bench.records import Record
+from effdet_bench.report.roadmap import RoadmapLine, roadmap
+from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
+from effdet_bench.report.words import interval, milliseconds, name, requests_per_second, times
+from effdet_bench.summary.jobs import Job
+from effdet_bench.summary.rows import (
+    Row,
+    Summary,
+    Warned,
+    latency_of,
+    p50,
+    place,
+    stages_of,
+    standing,
+    unsplit,
+)
+
+MATRIX_PRODUCT = "a dense matrix product"  # all that version 0.1 measured
+
+
+class GapLine(TypedDict):
+    """A gap of the summary, and in words what lies between its two modes."""
+
+    slower: str
+    faster: str
+    ratio: float
+    between: str
+
+
+class AblationLine(TypedDict):
+    """A step of the ablation; `over_first` is how many times as fast as the first one it is."""
+
+    name: str
+    p50_ms: float
+    supported: bool
+    step: dict[str, Any] | None
+    over_first: float
+
+
+class View(TypedDict):
+    """What templates see of an archive.
+
+    `measured` are the rows with a latency, ranked ones first; `valid` those that are ranked. Of
+    `shared_doubts` all modes of a device have the same. `undercut` are valid modes that beat the
+    physical bound, which is a finding about the bound.
+    """
+
+    summary: Summary
+    environment: Record
+    photos: list[Record]
+    config: Record
+    smoke: bool
+    jobs: list[Job]
+    key_finding: str
+    measured: list[Row]
+    valid: list[Row]
+    baseline: Row | None
+    other_devices: list[Row]
+    floors: list[Row]
+    twins: list[Row]
+    judged: list[Row]
+    accurate: list[Row]
+    doubted: list[Row]
+    missing: list[Row]
+    starts: list[Row]
+    bounded: list[Row]
+    undercut: list[Row]
+    shared_doubts: dict[str, list[Warned]]
+    roofs: list[Record]
+    dense_kernel: str
+    kernel_column: str
+    synthetic: list[Record]
+    unsupported: dict[str, int]
+    requests_for: Callable[[int], int]
+    gaps: list[GapLine]
+    ablation: list[AblationLine]
+    roadmap: list[RoadmapLine]
+    targets: Targets
+    reach: Reach
+
+
+def context(
+    summary: Summary, environment: Record, photos: list[Record], jobs: list[Job], config: Record
+) -> View:
+    """What the templates see. `config` are the settings of the archive."""
+    rows = summary["rows"]
+    measured = sorted((row for row in rows if row["latency"]), key=standing)
+    valid = [row for row in measured if row["ranked"]]
+    baseline = next((row for row in valid if place(row) == summary["baseline"]), None)
+    devices = list(dict.fromkeys(row["device"] for row in rows))
+    judged = [row for row in rows if row["validity"]["models"]]
+    bounded = [row for row in measured if row["bound"]]
+    roofs = [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"]
+    several = any("kernels" in roof for roof in roofs)
+    accelerated = bool(environment["accelerators"] or set(devices) - {"cpu"})
+    return {
+        "summary": summary,
+        "environment": environment,
+        "photos": photos,
+        "config": config,
+        "smoke": config["smoke"],
+        "jobs": [job for job in jobs if job.completed],
+        "key_finding": key_finding(valid, baseline),
+        "measured": measured,
+        "valid": valid,
+        "baseline": baseline,
+        "other_devices": [r for r in valid if r["mode"] == BASELINE and r is not baseline],
+        "floors": [row for row in measured if row["floor"]],
+        "twins": [row for row in measured if row["twin"]],
+        "judged": judged,
+        "accurate": [r for r in judged if r["validity"]["accuracy"] is not None and not r["floor"]],
+        "doubted": [row for row in measured if row["doubts"]],
+        "missing": [row for row in rows if row["outcome"] != "completed"],
+        "starts": [row for row in measured if not row["floor"] and not row["twin"]],
+        "bounded": bounded,
+        "undercut": [row for row in bounded if row["ranked"] and over_bound(row) < 1],
+        "shared_doubts": {device: _shared_doubts(measured, device) for device in devices},
+        "roofs": roofs,
+        "dense_kernel": "the fastest of several dense kernels" if several else MATRIX_PRODUCT,
+        "kernel_column": "Fastest kernel" if several else "Matrix product",
+        "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
+        "unsupported": _unsupported(measured),
+        "requests_for": lambda needs: -(-needs // summary["rounds"]),
+        "gaps": _gaps(summary),
+        "ablation": _ablation(summary),
+        "roadmap": roadmap(valid, {*devices, *(["accelerator"] if accelerated else [])}),
+        "targets": {
+            "latency": latency_targets(valid, config["report"]["latency_targets"]),
+            "throughput": throughput_targets(valid, config["report"]["throughput_targets"]),
+        },
+        "reach": reach(valid, config["report"]["latency_targets"]),
+    }
+
+
+def key_finding(valid: list[Row], baseline: Row | None) -> str:
+    """The report in one sentence, from its `valid` rows, the fastest first."""
+    if not valid:
+        return "No mode gave valid answers on this machine"
+    fastest = next((row for row in valid if _stands_out(row)), baseline or valid[0])
+    named = f"`{fastest['mode']}` on {fastest['device'].upper()}"
+    latency = latency_of(fastest)
+    median = latency["percentiles"]["p50"]
+    cost = (
+        f"one request takes {milliseconds(p50(fastest))} at the median, "
+        + (
+            ""
+            if median["supported"]
+            else f"which {latency['n']} requests do not support ({median['needs']} are needed), "
+        )
+        + f"{requests_per_second(latency['throughput_rps'])} from one process"
+    )
+    versus = fastest["comparison"]
+    if baseline is not None and fastest is not baseline and versus is not None:
+        return (
+            f"{named} is {times(versus['ratio'])} as fast as `baseline` on "
+            f"{baseline['device'].upper()} ({interval(versus)}): {cost}"
+        )
+    alone = baseline is None or len(valid) == 1
+    return f"With {named}, {cost}" + ("" if alone else ", and no other mode was shown to be faster")
+
+
+def over_bound(row: Row) -> float:
+    """How many times its bound the networks of `row` take, if stages tell; else its request."""
+    assert row["bound"] is not None, "only rows with a bound are asked"
+    return row["bound"]["request_over_bound" if unsplit(row) else "forward_over_bound"]
+
+
+def heaviest(row: Row) -> dict[str, Any]:
+    """The stages of the model that takes most of a request."""
+    return dict(max(stages_of(row)["models"], key=lambda model: model["total_ms"]))
+
+
+def worst(row: Row) -> dict[str, float] | None:
+    """The worst of the main figures of the gate over all models; `None` if there is none."""
+    models = [model for model in row["validity"]["models"] if not model["fault"]]
+    if not models:
+        return None
+    return {
+        "class_error": max(model["class_error"] for model in models),
+        "box_error": max(model["box_error"] for model in models),
+        "matched": min(model["matched"] for model in models),
+        "agreement": min(model["agreement"] for model in models),
+    }
+
+
+def _stands_out(row: Row) -> bool:
+    """Whether `row` was found faster than baseline, or measured too seldom to say but is."""
+    versus = row["comparison"]
+    return versus is not None and (
+        versus["verdict"] == "FASTER" or (versus["low"] is None and versus["ratio"] > 1)
+    )
+
+
+def _shared_doubts(measured: list[Row], device: str) -> list[Warned]:
+    """Doubts that all modes on `device` have in common, as those about the machine are."""
+    doubts = [row["doubts"] for row in measured if row["device"] == device]
+    if len(doubts) < 2:
+        return []
+    return [shared for shared in doubts[0] if all(shared in own for own in doubts)]
+
+
+def _unsupported(measured: list[Row]) -> dict[str, int]:
+    """Percentiles that too few requests support, each with the number that it needs."""
+    return {
+        name: percentile["needs"]
+        for row in measured
+        for name, percentile in latency_of(row)["percentiles"].items()
+        if not percentile["supported"]
+    }
+
+
+def _gaps(summary: Summary) -> list[GapLine]:
+    floors = [place(row) for row in summary["rows"] if row["floor"] and row["latency"]]
+    lines: list[GapLine] = []
+    for gap in summary["gaps"]:
+        slower, faster = gap["slower"], gap["faster"]
+        if faster in floors:
+            between = "the networks, and postprocessing other than upstream's"
+        elif slower["device"] == faster["device"]:
+            between = "the mode"
+        else:
+            between = "the device" + ("" if slower["mode"] == faster["mode"] else " and the mode")
+        lines.append(
+            {
+                "slower": name(slower),
+                "faster": name(faster) + (" (floor)" if faster in floors else ""),
+                "ratio": gap["ratio"],
+                "between": between,
+            }
+        )
+    return lines
+
+
+def _ablation(summary: Summary) -> list[AblationLine]:
+    rows = {(row["device"], row["mode"]): row for row in summary["rows"]}
+    first: dict[str, float] = {}
+    lines: list[AblationLine] = []
+    for step in summary["ablation"]:
+        row = rows[step["device"], step["mode"]]
+        lines.append(
+            {
+                "name": name(row),
+                "p50_ms": step["p50_ms"],
+                "supported": latency_of(row)["percentiles"]["p50"]["supported"],
+                "step": step["step"],
+                "over_first": first.setdefault(step["device"], step["p50_ms"]) / step["p50_ms"],
+            }
+        )
+    return lines

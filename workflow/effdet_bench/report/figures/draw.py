@@ -1,0 +1,35 @@
+"""Draws the figures of a report from the archive of a machine."""
+
+import argparse
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+
+from effdet_bench.layout import Archive
+from effdet_bench.report.figures.breakdown import ablation, speedup, stages
+from effdet_bench.report.figures.latency import course, distribution
+from effdet_bench.report.figures.roofline import roofline
+from effdet_bench.report.figures.style import STYLE, save
+from effdet_bench.summary.jobs import Job, jobs_of
+from effdet_bench.summary.rows import Summary
+from effdet_bench.summary.summary import read_summary
+
+FIGURES = (speedup, distribution, stages, ablation, roofline, course)
+
+
+def draw(summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg") -> None:
+    """Writes every figure to `folder`, as svg or png files of its name."""
+    for figure in FIGURES:
+        with plt.rc_context(STYLE):
+            save(figure(summary, jobs), folder / f"{figure.__name__}.{kind}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+    parser.add_argument("--kind", choices=["svg", "png"], default="svg")
+
+
+def run(args: argparse.Namespace) -> None:
+    archive = Archive(Path(args.results))
+    summary = read_summary(archive)
+    draw(summary, jobs_of(summary, archive), archive.figures, args.kind)

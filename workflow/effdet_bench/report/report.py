@@ -1,0 +1,86 @@
+"""Renders report.md and report.html from a machine's archive: summary, environment, raw latencies.
+
+The templates choose no words and print no number that is not in the archive.
+"""
+
+import argparse
+from pathlib import Path
+
+import jinja2
+
+from effdet_bench import records
+from effdet_bench.layout import TEMPLATES, Archive
+from effdet_bench.records import Record
+from effdet_bench.report.context import View, context, heaviest, over_bound, worst
+from effdet_bench.report.page import to_html
+from effdet_bench.report.words import FILTERS, RAW_VALUES, milliseconds, times
+from effdet_bench.summary.jobs import Job, jobs_of
+from effdet_bench.summary.rows import Summary, p50, unsplit
+from effdet_bench.summary.summary import read_summary
+
+
+def templates() -> jinja2.Environment:
+    """The templates of the package, with the filters that put numbers into words."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= FILTERS
+    environment.filters |= {f.__name__: f for f in (unsplit, heaviest, over_bound, worst)}
+    environment.globals["raw_values"] = RAW_VALUES
+    return environment
+
+
+def render(view: View) -> str:
+    """The report in Markdown; the same for the same view."""
+    return templates().get_template("report.md.j2").render(view)
+
+
+def view_of(archive: Archive, summary: Summary, jobs: list[Job], config: Record) -> View:
+    """The view of `archive`, of which `jobs` are those that completed."""
+    environment = records.read_json(archive.environment, "environment")
+    photos = records.read_json(archive.photos, "photos")["photos"]
+    return context(summary, environment, photos, jobs, config)
+
+
+def write_report(archive: Archive, view: View) -> None:
+    """Writes report.md and report.html to the archive, whose figures are drawn."""
+    text = render(view)
+    records.write_text(archive.report, text)
+    records.write_text(archive.report_page, to_html(text, archive.root))
+
+
+def terminal(view: View) -> str:
+    """What the report finds, for a terminal: the key finding, and a line per mode."""
+    lines = [("", "p50", "as fast as baseline", "verdict", "answers")]
+    for row in view["measured"]:
+        named, versus = f"{row['device']} {row['mode']}", row["comparison"]
+        ratio = "1.00x" if row is view["baseline"] else times(versus["ratio"]) if versus else "–"
+        verdict = versus["verdict"] if versus else "–"
+        lines.append((named, milliseconds(p50(row)), ratio, verdict, row["validity"]["verdict"]))
+    for row in view["missing"]:
+        named, reason = f"{row['device']} {row['mode']}", row["reason"] or ""
+        lines.append((named, "–", "–", row["outcome"], reason))
+    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:4]]
+    aligned = [
+        f"{name:<{widths[0]}}  {p50:>{widths[1]}}  {ratio:>{widths[2]}}  "
+        f"{verdict:<{widths[3]}}  {answers}"
+        for name, p50, ratio, verdict, answers in lines
+    ]
+    return "\n".join([f"{view['key_finding']}.", "", *aligned])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+
+
+def run(args: argparse.Namespace) -> None:
+    archive = Archive(Path(args.results))
+    summary = read_summary(archive)
+    config = records.read_json(archive.settings, "settings")["config"]
+    view = view_of(archive, summary, jobs_of(summary, archive), config)
+    write_report(archive, view)
+    print(terminal(view), f"The report: {archive.report}, and report.html", sep="\n\n")

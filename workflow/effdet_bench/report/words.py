@@ -1,0 +1,195 @@
+"""Numbers and verdicts put into words; the same everywhere in a report."""
+
+from typing import Any
+
+import yaml
+
+from effdet_bench.records import Record
+from effdet_bench.summary.comparison import Comparison
+from effdet_bench.summary.rows import Place, Row, Versus, Warned, latency_of
+
+RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
+
+
+def milliseconds(value: float) -> str:
+    """`1,459.29 ms`, with more digits where the value is small: `0.0123 ms`."""
+    digits = 2 if value >= 1 else 4
+    return f"{value:,.{digits}f} ms"
+
+
+def times(ratio: float) -> str:
+    """`8.66x`, without decimals from 1,000 on."""
+    return f"{ratio:,.2f}x" if ratio < 1000 else f"{ratio:,.0f}x"
+
+
+def requests_per_second(rate: float) -> str:
+    """`0.68 requests/s`."""
+    return f"{rate:,.2f} requests/s"
+
+
+def percent(share: float) -> str:
+    """`12.5 %` of 0.125."""
+    return f"{share * 100:.1f} %"
+
+
+def error(value: float) -> str:
+    """`0.0012`, and `0` for what is exactly that."""
+    return "0" if value == 0 else f"{value:.2g}"
+
+
+def interval(versus: Versus | Comparison | dict[str, Any]) -> str:
+    """The interval of a comparison in words, as `95 % interval 2.10x to 2.30x`."""
+    compared: Any = versus._asdict() if isinstance(versus, Comparison) else versus
+    if compared["low"] is None:
+        return "one round, so without an interval"
+    return f"95 % interval {times(compared['low'])} to {times(compared['high'])}"
+
+
+def span(versus: Versus | dict[str, Any]) -> str:
+    """The ratio of a comparison with its interval: `**2.20x** (2.10x – 2.30x)`."""
+    ratio = f"**{times(versus['ratio'])}**"
+    low, high = versus["low"], versus["high"]
+    return ratio if low is None or high is None else f"{ratio} ({times(low)} – {times(high)})"
+
+
+def name(row: Row | Place) -> str:
+    """A mode on a device: ``CPU `openvino` ``; the floor is called so, lest `invalid` be mistaken
+    for the verdict INVALID.
+    """
+    floor = " (floor)" if row.get("floor") else ""
+    return f"{row['device'].upper()} `{row['mode']}`{floor}"
+
+
+def names(rows: list[Row]) -> str:
+    """The names of `rows`, or that there are none."""
+    return ", ".join(map(name, rows)) or "none"
+
+
+def versus(row: Row, baseline: Row | None) -> str:
+    """How many times as fast as `baseline` a mode is, with its interval."""
+    if row is baseline:
+        return "1.00x"
+    return span(row["comparison"]) if row["comparison"] else "–"
+
+
+def verdict(row: Row, baseline: Row | None) -> str:
+    """The verdict of a mode's comparison, or why it has none."""
+    if row["floor"]:
+        return "not ranked: no network ran"
+    if row["validity"]["verdict"] == "invalid":
+        return "not ranked"
+    if row is baseline:
+        return "baseline"
+    if not row["comparison"]:
+        return "–"
+    return f"**{row['comparison']['verdict']}**" + (", noise floor" if row["twin"] else "")
+
+
+def answers(row: Row) -> str:
+    """Whether a mode's answers are valid, and else the first gate that they failed."""
+    judged = row["validity"]
+    if judged["verdict"] != "invalid":
+        return str(judged["verdict"])
+    return f"**INVALID**: {judged['failed']}".replace("_", " ")
+
+
+def percentile(row: Row, name: str) -> str:
+    """A percentile of `row`, marked where too few requests support it."""
+    figure = latency_of(row)["percentiles"][name]
+    return milliseconds(figure["ms"]) + ("" if figure["supported"] else " †")
+
+
+def percentile_with_interval(row: Row, name: str) -> str:
+    """`percentile` with its interval, where it has one."""
+    figure = latency_of(row)["percentiles"][name]
+    text = percentile(row, name)
+    if "low_ms" not in figure:
+        return text
+    return f"{text} ({milliseconds(figure['low_ms'])} – {milliseconds(figure['high_ms'])})"
+
+
+def doubt(warning: Warned) -> str:
+    """A reason to doubt figures, as a clause."""
+    numbers, value = warning["rounds"], warning["value"] or 0.0
+    which = "round" if len(numbers) == 1 else "rounds"
+    rounds = f"{which} {', '.join(map(str, numbers))}"
+    share = percent(abs(value))
+    return {
+        "spread": f"the standard deviation is {share} of the mean",
+        "extreme": f"one request lies {share} from the mean",
+        "autocorrelation": (
+            f"requests depend on the one before (lag-1 autocorrelation {round(value, 2)}), so that "
+            "they say less than their number"
+        ),
+        "trend": (
+            f"within a round, the median {'rises' if value > 0 else 'falls'} by {share} from the "
+            "first half to the second"
+        ),
+        "drift": (
+            f"a fixed workload took up to {share} {'longer' if value > 0 else 'less'} after the "
+            f"requests than before them ({rounds})"
+        ),
+        "load": f"other processes took up to {share} of the processor time ({rounds})",
+        "steal": (
+            f"the host of this virtual machine took up to {share} of the processor time ({rounds})"
+        ),
+        "governor": f"the processor's governor or the system was set to save power ({rounds})",
+        "battery": f"the machine ran on battery ({rounds})",
+        "throttled": f"the GPU was throttled for heat or power ({rounds})",
+        "clock": f"the GPU's clock was at {share} of its highest after the requests ({rounds})",
+    }[warning["kind"]]
+
+
+def ceilings(roof: Record) -> str:
+    """Operations per second that a device reached by precision, and by which kernel if known."""
+    texts = []
+    for precision, rate in roof["flops_per_second"].items():
+        kernels = roof.get("kernels", {}).get(precision)
+        by = f" ({max(kernels, key=lambda name: kernels[name])})" if kernels else ""
+        texts.append(f"{precision} {gigaflops(rate)}{by}")
+    return ", ".join(texts)
+
+
+def gigaflops(rate: float) -> str:
+    """`449 GFLOP/s`."""
+    return f"{rate / 1e9:,.0f} GFLOP/s"
+
+
+def raw(latencies_ns: list[int]) -> str:
+    """The first `RAW_VALUES` latencies in milliseconds."""
+    return ", ".join(f"{latency / 1e6:.2f}" for latency in latencies_ns[:RAW_VALUES])
+
+
+def as_yaml(value: object) -> str:
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=96)
+    return text
+
+
+FILTERS = {
+    "ms": milliseconds,
+    "times": times,
+    "rps": requests_per_second,
+    "percent": percent,
+    "error": error,
+    "interval": interval,
+    "span": span,
+    "answers": answers,
+    "name": name,
+    "names": names,
+    "versus": versus,
+    "verdict": verdict,
+    "percentile": percentile,
+    "percentile_with_interval": percentile_with_interval,
+    "doubt": doubt,
+    "ceilings": ceilings,
+    "raw": raw,
+    "yaml": as_yaml,
+    "count": lambda number: f"{number:,}",
+    "millions": lambda count: f"{count / 1e6:.3f} M",
+    "gib": lambda size: f"{size / 2**30:.1f} GiB",
+    "mib": lambda size: f"{size / 2**20:,.0f} MiB",
+    "seconds": lambda seconds: f"{seconds:.1f} s",
+    "gflop": lambda flops: f"{flops / 1e9:.2f} GFLOP",
+    "gbps": lambda rate: f"{rate / 1e9:.1f} GB/s",
+    "cell": lambda text: text.replace("|", "\\|"),
+}

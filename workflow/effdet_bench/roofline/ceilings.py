@@ -1,0 +1,130 @@
+"""What a device reaches at best: operations per second by precision, and bytes copied per second.
+
+The best run of the best kernel counts, unlike anywhere else: a ceiling is what was reached once.
+Several kernels, as one library's matrix product alone can be half of what a processor does: MKL's
+is on AMD's, where oneDNN's convolutions are not.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from effdet_bench.detector.devices import synchronize
+
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
+CHANNELS, CELLS = (256, 512, 1024, 2048), 64  # of 1×1 convolutions, on maps of 64 × 64
+SLOW_SECONDS = 0.1  # a run that takes longer is the last size of its kernel
+RUNS, RUN_SECONDS = 3, 0.3  # at least, of each size
+COPY_ELEMENTS = 64 * 2**20  # of float32: larger than any processor's caches
+
+# a size's operations, and what does them once
+Work = tuple[int, Callable[[], object]]
+
+
+class Ceilings(NamedTuple):
+    """What a device reaches.
+
+    `flops` are operations per second by precision, those of the best kernel; `kernels` has each
+    kernel's, by precision and name, where they are known. `bandwidth` is bytes copied per second.
+    """
+
+    flops: dict[str, int]
+    bandwidth: int
+    kernels: dict[str, dict[str, int]] = {}  # noqa: RUF012 (read only)
+
+
+def measure_ceilings(device: torch.device) -> Ceilings:
+    """Runs the kernels of every precision that `device` supports natively, and copies.
+
+    On the CPU with as many threads as torch has.
+    """
+    flops: dict[str, int] = {}
+    kernels: dict[str, dict[str, int]] = {}
+    for precision in DTYPES:
+        if precision == "tf32" and device.type != "cuda":
+            continue
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        rates = _rates(precision, device)
+        best = max(rates.values(), default=0)
+        # emulated, where it is slower than the precision that it emulates: no ceiling of anything
+        if best > flops.get("fp32", 0):
+            flops[precision], kernels[precision] = best, rates
+    source = torch.ones(COPY_ELEMENTS, device=device)
+    target = torch.empty_like(source)
+    seconds = _best_seconds(lambda: target.copy_(source), device)
+    return Ceilings(flops, round(2 * source.nbytes / seconds), kernels)
+
+
+def _rates(precision: str, device: torch.device) -> dict[str, int]:
+    """Operations per second of each kernel in `precision`; those that do not run are left out."""
+    dtype = DTYPES[precision]
+    works = {
+        "matrix product": _matrix_products(dtype, device),
+        "1×1 convolution": _convolutions(dtype, device),
+    }
+    if precision == "fp32" and device.type == "cpu":
+        works["NumPy's matrix product"] = _numpy_products()
+    rates = {}
+    for name, sizes in works.items():
+        try:
+            with threadpool_limits(torch.get_num_threads(), user_api="blas"):
+                rates[name] = round(_best_rate(sizes, device))
+        except (RuntimeError, TypeError):
+            continue
+    return rates
+
+
+def _matrix_products(dtype: torch.dtype, device: torch.device) -> Iterator[Work]:
+    for side in MATRIX_SIDES:
+        matrix = torch.rand(side, side, device=device).to(dtype)
+        yield 2 * side**3, partial(torch.mm, matrix, matrix)
+
+
+def _convolutions(dtype: torch.dtype, device: torch.device) -> Iterator[Work]:
+    for channels in CHANNELS:
+        pixels = torch.rand(1, channels, CELLS, CELLS, device=device).to(dtype)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        weight = torch.rand(channels, channels, 1, 1, device=device).to(dtype)
+        yield 2 * CELLS**2 * channels**2, partial(torch.conv2d, pixels, weight)
+
+
+def _numpy_products() -> Iterator[Work]:
+    for side in MATRIX_SIDES:
+        matrix = np.ones((side, side), np.float32)
+        yield 2 * side**3, partial(np.matmul, matrix, matrix)
+
+
+@torch.inference_mode()
+def _best_rate(sizes: Iterator[Work], device: torch.device) -> float:
+    """Most operations per second over `sizes`, which grow."""
+    best = 0.0
+    for operations, work in sizes:
+        seconds = _best_seconds(work, device)
+        best = max(best, operations / seconds)
+        if seconds > SLOW_SECONDS:
+            break
+    return best
+
+
+def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
+    work()  # pages are touched and kernels chosen for the first time
+    spans: list[float] = []
+    while len(spans) < RUNS or sum(spans) < RUN_SECONDS:
+        synchronize(device)
+        begin = time.perf_counter()
+        work()
+        synchronize(device)
+        spans.append(time.perf_counter() - begin)
+    return min(spans)

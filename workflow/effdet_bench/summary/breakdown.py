@@ -1,0 +1,90 @@
+"""What a request spends in its stages, and what a process pays once before it serves any."""
+
+import math
+from statistics import median
+
+import pandas as pd
+
+from effdet_bench.summary.jobs import Job
+from effdet_bench.summary.rows import ModelStages, Row, Stages, Start, p50
+
+
+def start_costs(completed: list[Job]) -> Start:
+    """What a process pays once: medians over rounds, for memory the largest."""
+    if not completed:
+        return {
+            "import_seconds": None,
+            "load_seconds": None,
+            "export_seconds": None,
+            "first_request_ms": None,
+            "peak_rss_bytes": None,
+            "peak_device_bytes": None,
+        }
+    kept = [job.record for job in completed]
+    on_device = [record["peak_device_bytes"] for record in kept]
+    first_ns = [int(job.requests["latency_ns"].iloc[0]) for job in completed]
+    return {
+        "import_seconds": median(record["import_seconds"] for record in kept),
+        "load_seconds": median(record["load_seconds"] for record in kept),
+        "export_seconds": kept[0]["export_seconds"],
+        "first_request_ms": median(first_ns) / 1e6,
+        "peak_rss_bytes": max(record["peak_rss_bytes"] for record in kept),
+        "peak_device_bytes": None if None in on_device else max(on_device),
+    }
+
+
+def stage_means(completed: list[Job]) -> Stages | None:
+    """Mean milliseconds per stage and model of the separate pass, and each model's share of it.
+
+    Means, because they add up. Outside `models`, a stage is the sum over all models.
+    """
+    if not completed:
+        return None
+    rows = pd.concat([job.stages for job in completed])
+    means = rows.groupby(["stage", "model"])["duration_ns"].mean() / 1e6
+    request = float(means.sum())
+    decode = float(means["decode", ""])
+    names = [entry["model"] for entry in completed[0].record["ensemble"]]
+    models = [_of_model(name, means, request) for name in names]
+    return {
+        "requests": len(rows[rows["stage"] == "decode"]),
+        "decode_ms": decode,
+        "decode_share": decode / request,
+        "models": models,
+        "preprocess_ms": sum(model["preprocess_ms"] for model in models),
+        "forward_ms": sum(model["forward_ms"] for model in models),
+        "postprocess_ms": sum(model["postprocess_ms"] for model in models),
+        "request_ms": request,
+    }
+
+
+def _of_model(name: str, means: "pd.Series[float]", request: float) -> ModelStages:
+    preprocess, forward, postprocess = (
+        float(means[stage, name]) for stage in ("preprocess", "forward", "postprocess")
+    )
+    total = sum((preprocess, forward, postprocess))
+    return {
+        "model": name,
+        "preprocess_ms": preprocess,
+        "forward_ms": forward,
+        "postprocess_ms": postprocess,
+        "total_ms": total,
+        "share": total / request,
+    }
+
+
+def break_even(row: Row, baseline: Row) -> int | None:
+    """Requests after which a row of a summary has saved what its start took more than baseline's.
+
+    The start is export, loading and first request. `None` where no request is saved anything.
+    """
+    if not row["ranked"] or row["comparison"] is None:
+        return None
+    saved = (p50(baseline) - p50(row)) / 1e3
+    more = _start_seconds(row) - _start_seconds(baseline)
+    return None if saved <= 0 else max(0, math.ceil(more / saved))
+
+
+def _start_seconds(row: Row) -> float:
+    assert row["load_seconds"] is not None and row["first_request_ms"] is not None
+    return (row["export_seconds"] or 0) + row["load_seconds"] + row["first_request_ms"] / 1e3

@@ -1,0 +1,103 @@
+"""Modes compared round by round: how many times faster, how sure that is, and a verdict."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+LEAST_EFFECT = 0.01  # smaller differences are of no interest, however sure
+WIDEST_SAME = 0.05  # no noise is so large that modes further apart may be called the same
+
+
+class Comparison(NamedTuple):
+    """How many times faster one mode is than another, over the rounds that both completed.
+
+    `low` to `high` is the interval of `ratio` at `CONFIDENCE`, and `half_width` its size as a share
+    of the ratio (0.03 is 3 %); all `None` for a single round, which says nothing of the noise.
+    """
+
+    ratio: float
+    low: float | None
+    high: float | None
+    half_width: float | None
+    rounds: int
+
+
+def compare(
+    ours: Mapping[int, Sequence[float]], theirs: Mapping[int, Sequence[float]]
+) -> Comparison | None:
+    """Compares latencies by round: above 1 where `ours` is faster; `None` without a common round.
+
+    Requests of a round pair up: the same number carried the same photo, a turn apart. A round's
+    ratio is the median over its pairs, and what is returned the geometric mean over rounds, with
+    Student's t-interval of the mean of its logarithm. Requests of a round are not independent, so
+    rounds are what is counted (Kalibera and Jones, "Rigorous benchmarking in reasonable time",
+    2013).
+    """
+    common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        return None
+    logs = np.array([np.median(np.log(theirs[k]) - np.log(ours[k])) for k in common])
+    ratio = float(np.exp(logs.mean()))
+    if len(logs) == 1:
+        return Comparison(ratio, None, None, None, 1)
+    error = logs.std(ddof=1) / np.sqrt(len(logs))
+    width = float(np.exp(stdtrit(len(logs) - 1, (1 + CONFIDENCE) / 2) * error))
+    return Comparison(ratio, ratio / width, ratio * width, width - 1, len(logs))
+
+
+def unpaired(
+    before: Mapping[int, Sequence[float]], after: Mapping[int, Sequence[float]]
+) -> Comparison:
+    """Compares two runs, whose rounds have nothing in common: above 1 where `after` is faster.
+
+    The ratio of geometric means over the medians of rounds, with Welch's t-interval of the
+    difference of their logarithms (Welch, "The generalization of Student's problem when several
+    different population variances are involved", 1947).
+    """
+    logs = [np.log([np.median(one) for one in run.values()]) for run in (before, after)]
+    ratio = float(np.exp(logs[0].mean() - logs[1].mean()))
+    rounds = min(map(len, logs))
+    if rounds == 1:
+        return Comparison(ratio, None, None, None, 1)
+    errors = [one.var(ddof=1) / len(one) for one in logs]
+    if sum(errors) == 0:
+        return Comparison(ratio, ratio, ratio, 0.0, rounds)
+    freedom = sum(errors) ** 2 / sum(
+        error**2 / (len(one) - 1) for error, one in zip(errors, logs, strict=True)
+    )
+    width = float(np.exp(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(sum(errors))))
+    return Comparison(ratio, ratio / width, ratio * width, width - 1, rounds)
+
+
+def margin(noise_floors: Sequence[float | None]) -> float | None:
+    """The least effect that counts, as a share: the largest noise floor, at least `LEAST_EFFECT`.
+
+    A noise floor is the half-width of baseline against its twin; `None`, where it is not known,
+    makes the margin unknown.
+    """
+    known = [floor for floor in noise_floors if floor is not None]
+    if len(known) < len(noise_floors):
+        return None
+    return max([LEAST_EFFECT, *known])
+
+
+def verdict(compared: Comparison, least: float | None) -> str:
+    """FASTER, SLOWER, SAME or AMBIGUOUS, where effects up to `least` do not count.
+
+    FASTER or SLOWER only where the interval excludes 1 and the effect exceeds `least`; SAME where
+    the whole interval lies within it, and within `WIDEST_SAME`; AMBIGUOUS otherwise, and where
+    interval or noise is unknown.
+    """
+    if compared.low is None or compared.high is None or least is None:
+        return "AMBIGUOUS"
+    if compared.low > 1 and compared.ratio > 1 + least:
+        return "FASTER"
+    if compared.high < 1 and compared.ratio < 1 / (1 + least):
+        return "SLOWER"
+    same = min(least, WIDEST_SAME)
+    if 1 / (1 + same) <= compared.low and compared.high <= 1 + same:
+        return "SAME"
+    return "AMBIGUOUS"

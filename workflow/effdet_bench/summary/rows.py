@@ -1,0 +1,218 @@
+"""What a summary is made of: a row is the figures of one mode on one device.
+
+Keys are those of summary.json, whose schema has the units; a name that ends in `_ms` is in
+milliseconds, `_seconds` in seconds, `_bytes` in bytes.
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+from effdet_bench.config.modes import Options, in_present_words
+from effdet_bench.config.names import JOINT_ENGINES
+
+
+class Percentile(TypedDict):
+    """A percentile, the number of requests it needs to be supported, and whether it is."""
+
+    ms: float
+    needs: int
+    supported: bool
+    low_ms: NotRequired[float]
+    high_ms: NotRequired[float]
+
+
+class Latency(TypedDict):
+    """Figures of timed requests; `outliers` are counted, not removed."""
+
+    n: int
+    mean_ms: float
+    sd_ms: float | None
+    min_ms: float
+    max_ms: float
+    percentiles: dict[str, Percentile]
+    throughput_rps: float
+    outliers: NotRequired[int]
+
+
+class RoundLatency(Latency):
+    """The same of one round."""
+
+    round: int
+    started: str
+
+
+class ModelStages(TypedDict):
+    """Mean times of one model's stages, and its share of the request."""
+
+    model: str
+    preprocess_ms: float
+    forward_ms: float
+    postprocess_ms: float
+    total_ms: float
+    share: float
+
+
+class Stages(TypedDict):
+    """Mean times of the separate stage pass; outside `models`, a stage is the sum over all."""
+
+    requests: int
+    decode_ms: float
+    decode_share: float
+    models: list[ModelStages]
+    preprocess_ms: float
+    forward_ms: float
+    postprocess_ms: float
+    request_ms: float
+
+
+class Start(TypedDict):
+    """What a process pays once; `None` where nothing completed."""
+
+    import_seconds: float | None
+    load_seconds: float | None
+    export_seconds: float | None
+    first_request_ms: float | None
+    peak_rss_bytes: int | None
+    peak_device_bytes: int | None
+
+
+class Versus(TypedDict):
+    """A comparison with `baseline` and its verdict; see `comparison.Comparison`."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    half_width: float | None
+    rounds: int
+    margin: float | None
+    verdict: str
+
+
+class Bound(TypedDict):
+    """The physical bound in a mode's precision, and how many times above it the mode is."""
+
+    compute_ms: float
+    memory_ms: float
+    bound_ms: float
+    request_over_bound: float
+    forward_over_bound: float
+
+
+class Warned(TypedDict):
+    """A reason to doubt a row's figures; see `stability.Doubt`."""
+
+    kind: str
+    value: float | None
+    rounds: list[int]
+
+
+class Row(Start):
+    """The figures of one mode on one device; those that nothing completed for are `None`."""
+
+    device: str
+    mode: str
+    engine: str
+    engine_version: str | None
+    precision: str | None
+    options: Options
+    floor: bool
+    twin: bool
+    ranked: bool
+    outcome: str
+    reason: str | None
+    rounds_completed: int
+    validity: dict[str, Any]
+    latency: Latency | None
+    rounds: list[RoundLatency]
+    doubts: list[Warned]
+    stages: Stages | None
+    comparison: Versus | None
+    speedup: dict[str, float] | None
+    bound: Bound | None
+    break_even_requests: int | None
+
+
+class Place(TypedDict):
+    """A mode on a device."""
+
+    device: str
+    mode: str
+
+
+class Gap(TypedDict):
+    """How many times the median of `slower` that of `faster` is."""
+
+    slower: Place
+    faster: Place
+    ratio: float
+
+
+class Step(TypedDict):
+    """A mode of the ablation, compared with the one before: `None` for the first."""
+
+    device: str
+    mode: str
+    p50_ms: float
+    step: dict[str, Any] | None
+
+
+class Summary(TypedDict):
+    """Every derived number of one machine."""
+
+    machine: str
+    ensemble: list[dict[str, Any]]
+    requests: int
+    warmup: int
+    rounds: int
+    threads: int
+    seed: int
+    started: str
+    versions: dict[str, str]
+    baseline: Place | None
+    rooflines: list[dict[str, Any]]
+    gaps: list[Gap]
+    ablation: list[Step]
+    rows: list[Row]
+
+
+def latency_of(row: Row) -> Latency:
+    """The latency of a `row` that has one."""
+    assert row["latency"] is not None, "only rows that completed a round are asked"
+    return row["latency"]
+
+
+def stages_of(row: Row) -> Stages:
+    """The stages of a `row` that has them."""
+    assert row["stages"] is not None, "only rows that completed a round are asked"
+    return row["stages"]
+
+
+def p50(row: Row) -> float:
+    """The median latency of `row` in milliseconds."""
+    return latency_of(row)["percentiles"]["p50"]["ms"]
+
+
+def standing(row: Row) -> tuple[bool, bool, float]:
+    """What rows with a latency are sorted by: those ranked first, the floor last."""
+    return not row["ranked"], row["floor"], p50(row)
+
+
+def place(row: Row) -> Place:
+    """Device and mode of `row`."""
+    return {"device": row["device"], "mode": row["mode"]}
+
+
+def traits(row: Row) -> dict[str, Any]:
+    """Device, engine, precision and options of `row`, in present words: what it shows."""
+    return {**row, **in_present_words(row["options"])}
+
+
+def unsplit(row: Row) -> str | None:
+    """In words, why stages of the separate pass are not those of a request; `None` if they are."""
+    if row["options"].get("parallel"):
+        return (
+            "in a request these models run side by side, but in this pass one after the other, "
+            "each on its share of the threads"
+        )
+    if row["engine"] in JOINT_ENGINES:
+        return "these networks run as one, all of which is in the forward of the first"
+    return None

@@ -1,0 +1,235 @@
+"""Every number of a report, computed from the archive of a machine.
+
+`summarise` is a pure function; `run` is its files.
+"""
+
+import argparse
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from effdet_bench import records
+from effdet_bench.config.names import BASELINE, CONTROL, FLOOR_ENGINE
+from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
+from effdet_bench.records import Record
+from effdet_bench.summary.breakdown import break_even, stage_means, start_costs
+from effdet_bench.summary.comparison import Comparison
+from effdet_bench.summary.jobs import Job, latencies_by_round, read_jobs
+from effdet_bench.summary.latency import describe, percentile_intervals
+from effdet_bench.summary.rows import (
+    Bound,
+    Latency,
+    RoundLatency,
+    Row,
+    Start,
+    Summary,
+    Warned,
+    p50,
+    place,
+    stages_of,
+)
+from effdet_bench.summary.stability import Round, find_doubts, tukey_outliers
+from effdet_bench.summary.verdicts import ablation_steps, add_verdicts, gaps_between
+
+INTERVALS = {"p50": 50, "p90": 90}
+JUDGED = ("verdict", "failed", "reason", "tolerance", "models", "accuracy")
+
+
+def summarise(
+    jobs: list[Job], validity: list[Record], rooflines: list[Record], ablation: Sequence[str] = ()
+) -> Summary:
+    """The summary of one machine's `jobs`, which share an ensemble and settings.
+
+    Rows come in the order of the jobs, one per device and mode. Figures are of all timed requests
+    of the completed rounds. Only rows whose answers are valid are ranked and compared, with
+    `baseline` on the first device that has it. `validity` and `rooflines` are the records of those
+    steps, `ablation` modes that each add something to the one before.
+
+    Raises:
+        BenchError: jobs disagree about machine, ensemble or number of requests.
+    """
+    first = jobs[0].record
+    _check_alike(jobs)
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.record["device"], job.record["mode"]), []).append(job)
+    judged = {(record["device"], record["mode"]): record for record in validity}
+    roofs = {record["device"]: record for record in rooflines}
+    rows = [_row(group, judged[key]) for key, group in groups.items()]
+    baseline = next((row for row in rows if row["mode"] == BASELINE and row["ranked"]), None)
+    rounds = latencies_by_round(jobs)
+    add_verdicts(rows, baseline, rounds)
+    for row in rows:
+        row["bound"] = _bound(row, roofs.get(row["device"]))
+        row["break_even_requests"] = break_even(row, baseline) if baseline else None
+    return {
+        "machine": first["machine"],
+        "ensemble": first["ensemble"],
+        "requests": first["requests"],
+        "warmup": first["warmup"],
+        "rounds": max(job.record["round"] for job in jobs),
+        "threads": first["threads"],
+        "seed": first["seed"],
+        "started": min(job.record["started"] for job in jobs),
+        "versions": {k: v for job in jobs for k, v in job.record["versions"].items()},
+        "baseline": place(baseline) if baseline else None,
+        "rooflines": rooflines,
+        "gaps": gaps_between(rows, baseline),
+        "ablation": [
+            step for device in roofs for step in ablation_steps(rows, rounds, device, ablation)
+        ],
+        "rows": rows,
+    }
+
+
+def to_table(summary: Summary) -> pd.DataFrame:
+    """The rows of a summary as a flat table, one line per device and mode."""
+    lines = []
+    for row in summary["rows"]:
+        latency: Any = row["latency"] or {}
+        versus: Any = row["comparison"] or {}
+        bound: Any = row["bound"] or {}
+        figures: Any = row
+        line = {key: figures[key] for key in ("device", "mode", "engine", "outcome", "reason")}
+        line["validity"] = row["validity"]["verdict"]
+        line |= {k: latency.get(k) for k in ("n", "mean_ms", "sd_ms", "min_ms", "max_ms")}
+        for name, percentile in latency.get("percentiles", {}).items():
+            line |= {f"{name}_{key}": percentile[key] for key in percentile if key != "needs"}
+        line["throughput_rps"] = latency.get("throughput_rps")
+        line |= {f"speedup_{k}": versus.get(k) for k in Comparison._fields[:3]}
+        line["verdict"] = versus.get("verdict")
+        line |= {key: bound.get(key) for key in ("bound_ms", "request_over_bound")}
+        line |= {key: figures[key] for key in (*Start.__annotations__, "break_even_requests")}
+        line["doubts"] = " ".join(doubt["kind"] for doubt in row["doubts"])
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _check_alike(jobs: list[Job]) -> None:
+    for job in jobs:
+        for key in ("machine", "ensemble", "requests"):
+            if job.record[key] != jobs[0].record[key]:
+                raise BenchError(
+                    f"jobs disagree about {key}: {job.label} and {jobs[0].label} were not measured "
+                    "alike; run snakemake again."
+                )
+
+
+def _row(group: list[Job], judged: Record) -> Row:
+    """The row of one mode's jobs, before it is compared with others."""
+    completed = [job for job in group if job.completed]
+    others = [job.record for job in group if not job.completed]
+    record = group[0].record
+    floor, twin = record["engine"] == FLOOR_ENGINE, record["mode"] == CONTROL
+    return {
+        "device": record["device"],
+        "mode": record["mode"],
+        "engine": record["engine"],
+        "engine_version": completed[0].record["engine_version"] if completed else None,
+        "precision": completed[0].record["precision"] if completed else None,
+        "options": record["options"],
+        "floor": floor,
+        "twin": twin,
+        "ranked": bool(completed) and judged["verdict"] == "valid" and not floor and not twin,
+        "outcome": others[0]["outcome"] if others else "completed",
+        "reason": others[0]["reason"] if others else None,
+        "rounds_completed": len(completed),
+        "validity": {key: judged.get(key) for key in JUDGED},
+        "latency": _latency(completed) if completed else None,
+        "rounds": [_round(job) for job in completed],
+        "doubts": _doubts(completed) if completed else [],
+        "stages": stage_means(completed),
+        **start_costs(completed),
+        "comparison": None,
+        "speedup": None,
+        "bound": None,
+        "break_even_requests": None,
+    }
+
+
+def _latency(completed: list[Job]) -> Latency:
+    """Figures of all timed requests, with intervals on the percentiles that they support."""
+    rounds = [job.timed for job in completed]
+    pooled = list(itertools.chain.from_iterable(rounds))
+    latency = describe(pooled)
+    latency["outliers"] = tukey_outliers(pooled)
+    intervals = percentile_intervals(rounds, list(INTERVALS.values()))
+    for name, (low, high) in zip(INTERVALS, intervals or [], strict=False):
+        if latency["percentiles"][name]["supported"]:
+            latency["percentiles"][name] |= {"low_ms": low / 1e6, "high_ms": high / 1e6}
+    return latency
+
+
+def _round(job: Job) -> RoundLatency:
+    return {"round": job.record["round"], "started": job.record["started"], **describe(job.timed)}
+
+
+def _doubts(completed: list[Job]) -> list[Warned]:
+    rounds = [
+        Round(
+            job.record["round"],
+            job.timed_rows["photo"].tolist(),
+            job.timed,
+            job.record["conditions"],
+        )
+        for job in completed
+    ]
+    return [
+        {"kind": doubt.kind, "value": doubt.value, "rounds": doubt.rounds}
+        for doubt in find_doubts(rounds)
+    ]
+
+
+def _bound(row: Row, roof: Record | None) -> Bound | None:
+    """The bound of a request in the row's precision, and how far above it the row is."""
+    if row["latency"] is None or row["floor"] or roof is None or "request" not in roof:
+        return None
+    bound = roof["request"]["bounds"].get(row["precision"])
+    if bound is None:
+        return None
+    return {
+        "compute_ms": bound["compute_ms"],
+        "memory_ms": bound["memory_ms"],
+        "bound_ms": bound["bound_ms"],
+        "request_over_bound": p50(row) / bound["bound_ms"],
+        "forward_over_bound": stages_of(row)["forward_ms"] / bound["bound_ms"],
+    }
+
+
+def write_summary(summary: Summary, archive: Archive) -> None:
+    """Writes summary.json and summary.csv to the archive."""
+    kept: Summary = records.rounded(summary)
+    records.write_text(archive.summary_table, to_table(kept).to_csv(index=False))
+    records.write_json(archive.summary, dict(kept), "summary")
+
+
+def read_summary(archive: Archive) -> Summary:
+    """The summary of the archive.
+
+    Raises:
+        BenchError: it is missing, or does not follow its schema.
+    """
+    summary: Summary = records.read_json(archive.summary, "summary")  # type: ignore[assignment]
+    return summary
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", nargs="+", required=True, help="folders of timing jobs")
+    parser.add_argument("--validity", nargs="+", required=True, help="records of `validity`")
+    parser.add_argument("--rooflines", nargs="+", required=True, help="records of `roofline`")
+    parser.add_argument("--ablation", nargs="*", default=[], help="modes, each a step further")
+    parser.add_argument("--results", required=True, help="results/<machine>")
+
+
+def run(args: argparse.Namespace) -> None:
+    summary = summarise(
+        read_jobs(args.jobs),
+        [records.read_json(path, "validity") for path in args.validity],
+        [records.read_json(path, "roofline") for path in args.rooflines],
+        args.ablation,
+    )
+    write_summary(summary, Archive(Path(args.results)))

@@ -1,0 +1,98 @@
+"""The rows of a summary held against each other: verdicts, speed-ups, ablation and gaps."""
+
+import itertools
+from collections.abc import Sequence
+
+from effdet_bench.config.names import BASELINE
+from effdet_bench.summary.comparison import Comparison, compare, margin, verdict
+from effdet_bench.summary.jobs import LatenciesByRound
+from effdet_bench.summary.rows import Gap, Row, Step, Versus, latency_of, p50, place
+
+
+def add_verdicts(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound) -> None:
+    """Adds to every valid row how it compares with `baseline`, and to its A/A control with itself.
+
+    A control is compared with the baseline of its own device: that is the device's noise floor.
+    """
+    controls = {row["device"]: _against(rounds, row, row["device"]) for row in rows if row["twin"]}
+    noise = {device: found and found.half_width for device, found in controls.items()}
+    for row in rows:
+        device = row["device"] if row["twin"] else baseline and baseline["device"]
+        if row is baseline or not device or not (row["ranked"] or row["twin"]):
+            continue
+        compared = _against(rounds, row, device)
+        if compared is None:
+            continue
+        least = margin([noise[name] for name in {device, row["device"]} & noise.keys()])
+        row["comparison"] = _versus(compared, least)
+        if row["ranked"] and baseline:
+            row["speedup"] = _speedup(row, baseline)
+
+
+def ablation_steps(
+    rows: list[Row], rounds: LatenciesByRound, device: str, modes: Sequence[str]
+) -> list[Step]:
+    """Each of `modes` that is ranked on `device`, and how much faster it is than the one before."""
+    ranked = {row["mode"]: row for row in rows if row["ranked"] and row["device"] == device}
+    steps: list[Step] = []
+    for mode in modes:
+        if mode in ranked:
+            before = steps[-1]["mode"] if steps else mode
+            compared = compare(rounds[device, mode], rounds[device, before])
+            steps.append(
+                {
+                    "device": device,
+                    "mode": mode,
+                    "p50_ms": p50(ranked[mode]),
+                    "step": compared._asdict() if steps and compared else None,
+                }
+            )
+    return steps if len(steps) > 1 else []
+
+
+def gaps_between(rows: list[Row], baseline: Row | None) -> list[Gap]:
+    """How far apart, as ratios of p50, baseline, fastest valid mode and floor are."""
+    ranked = [row for row in rows if row["ranked"]]
+    if not ranked:
+        return []
+    fastest = min(ranked, key=p50)
+    floors = [r for r in rows if r["latency"] and r["floor"] and r["device"] == fastest["device"]]
+    steps = [fastest, *floors[:1]]
+    if baseline and baseline is not fastest:
+        steps.insert(0, baseline)
+    return [
+        {"slower": place(a), "faster": place(b), "ratio": p50(a) / p50(b)}
+        for a, b in itertools.combinations(steps, 2)
+        # a fast mode may undercut a floor that postprocesses as upstream does
+        if p50(a) >= p50(b)
+    ]
+
+
+def _against(rounds: LatenciesByRound, row: Row, device: str) -> Comparison | None:
+    """`row` compared with the baseline on `device`."""
+    ours = rounds.get((row["device"], row["mode"]), {})
+    return compare(ours, rounds.get((device, BASELINE), {}))
+
+
+def _versus(compared: Comparison, least: float | None) -> Versus:
+    return {
+        "ratio": compared.ratio,
+        "low": compared.low,
+        "high": compared.high,
+        "half_width": compared.half_width,
+        "rounds": compared.rounds,
+        "margin": least,
+        "verdict": verdict(compared, least),
+    }
+
+
+def _speedup(row: Row, baseline: Row) -> dict[str, float]:
+    """Ratios of `baseline`'s figures to those of `row`, all rounds together."""
+    ours, theirs = latency_of(row), latency_of(baseline)
+    ratios = {
+        name: theirs["percentiles"][name]["ms"] / ours["percentiles"][name]["ms"]
+        for name in ours["percentiles"]
+    }
+    ratios["mean"] = theirs["mean_ms"] / ours["mean_ms"]
+    ratios["throughput"] = ours["throughput_rps"] / theirs["throughput_rps"]
+    return ratios

@@ -1,0 +1,147 @@
+"""The machine around the timed requests: speed of a fixed workload, load, power and clocks.
+
+Everything here is read before or after the timed requests, never between them: polling during a
+timing causes the spikes that it looks for.
+"""
+
+import contextlib
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+import torch
+
+from effdet_bench.detector.devices import open_device, synchronize
+from effdet_bench.records import Record
+
+PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # of the matrices, and float32 values that are copied
+PROBE_RUNS, PROBE_WARMUP = 50, 40
+LOAD_SECONDS = 1.0  # below, the system's counters are too coarse
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def drift_probe(device: torch.device) -> float:
+    """Median milliseconds of a fixed small workload on `device`: a matrix product and a copy."""
+    matrix = torch.ones(PROBE_SIDE, PROBE_SIDE, device=device)
+    source = torch.ones(PROBE_COPY, device=device)
+    target = torch.empty_like(source)
+    spans = []
+    for _ in range(PROBE_WARMUP + PROBE_RUNS):
+        synchronize(device)
+        begin = time.perf_counter_ns()
+        torch.mm(matrix, matrix)
+        target.copy_(source)
+        synchronize(device)
+        spans.append(time.perf_counter_ns() - begin)
+    return statistics.median(spans[PROBE_WARMUP:]) / 1e6
+
+
+class Surroundings:
+    """The speed of `device` and the state of the GPU around timed requests.
+
+    Raises:
+        UnavailableError: torch cannot use the device.
+    """
+
+    def __init__(self, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._device = open_device(device)
+
+    def now(self) -> Record:
+        """`probe_ms`, see `drift_probe`, and `gpu`, see `gpu_state`."""
+        return {"probe_ms": drift_probe(self._device), "gpu": gpu_state(self._device)}
+
+
+class Load:
+    """Processor time that others took, from when this is made until `shares` is asked for.
+
+    Others are all but this process and its children, of which those that run are named by `pids`.
+    """
+
+    def __init__(self, pids: Iterable[int] = ()) -> None:
+        self._pids = list(pids)
+        self._wall = time.monotonic()
+        self._own = self._own_seconds()
+        self._times = _busy_and_steal()
+
+    def shares(self) -> dict[str, float | None]:
+        """Shares of all logical cores that `other` processes and, on a virtual machine, its host
+        (`steal`) took. `None` where the span was too short or the system does not tell."""
+        wall, own = time.monotonic() - self._wall, self._own_seconds() - self._own
+        if wall < LOAD_SECONDS:
+            return {"other": None, "steal": None}
+        capacity = wall * (psutil.cpu_count() or 1)
+        (busy, steal), (busy_then, steal_then) = _busy_and_steal(), self._times
+        stolen = None if steal is None or steal_then is None else steal - steal_then
+        return {
+            "other": round(max(0.0, busy - busy_then - own) / capacity, 4),
+            "steal": None if stolen is None else round(stolen / capacity, 4),
+        }
+
+    def _own_seconds(self) -> float:
+        seconds = sum(os.times()[:4])  # children that have ended are in it
+        for pid in self._pids:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = psutil.Process(pid).cpu_times()
+                seconds += times.user + times.system
+        return seconds
+
+
+def _busy_and_steal() -> tuple[float, float | None]:
+    """Seconds of all cores since the system started: of processes, and taken by the host."""
+    times = psutil.cpu_times()
+    return times.user + times.system + getattr(times, "nice", 0.0), getattr(times, "steal", None)
+
+
+def power() -> dict[str, str | bool | None]:
+    """Processor `governor`, whether it runs `on_battery` and `low_power`; `None` where not told."""
+    governor = battery = None
+    with contextlib.suppress(OSError):
+        governor = GOVERNOR.read_text().strip()
+    with contextlib.suppress(OSError, AttributeError, NotImplementedError):
+        battery = psutil.sensors_battery()
+    return {
+        "governor": governor,
+        "on_battery": None if battery is None else not battery.power_plugged,
+        "low_power": _low_power(),
+    }
+
+
+def _low_power() -> bool | None:
+    """macOS's low-power mode; `None` elsewhere."""
+    if platform.system() != "Darwin":
+        return None
+    done = subprocess.run(["pmset", "-g"], capture_output=True, text=True)
+    words = [line.split() for line in done.stdout.splitlines()]
+    return next((line[1] == "1" for line in words if line[:1] == ["lowpowermode"]), None)
+
+
+def gpu_state(device: torch.device) -> Record | None:
+    """Clocks, temperature and throttling of the first NVIDIA GPU, by NVML; `None` elsewhere."""
+    if device.type != "cuda":
+        return None
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+        slowed = {
+            "thermal": pynvml.nvmlClocksEventReasonSwThermalSlowdown
+            | pynvml.nvmlClocksEventReasonHwThermalSlowdown,
+            "power": pynvml.nvmlClocksEventReasonSwPowerCap
+            | pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown,
+        }
+        return {
+            "sm_clock_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+            "sm_clock_max_mhz": pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM),
+            "temperature_c": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
+            "throttled": [name for name, mask in slowed.items() if reasons & mask],
+        }
+    except pynvml.NVMLError:
+        return None

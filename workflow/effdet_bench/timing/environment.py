@@ -1,0 +1,53 @@
+"""What a result depends on besides the code: the machine, and every version that matters."""
+
+import argparse
+import platform
+from pathlib import Path
+
+import psutil
+
+from effdet_bench import records
+from effdet_bench.config import machine
+from effdet_bench.config.versions import versions
+from effdet_bench.records import Record
+
+
+def describe(name: str) -> Record:
+    """The record of this machine under the name `name`: processor, memory in bytes, system."""
+    import torch
+
+    accelerators = machine.gpu_names()
+    if torch.backends.mps.is_available():
+        accelerators.append(f"{machine.cpu_name()} GPU")
+    return {
+        "machine": name,
+        "fingerprint": machine.fingerprint(),
+        "cpu": machine.cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": machine.usable_cores(),
+        "logical_cores": psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "accelerators": accelerators,
+        "cuda": torch.version.cuda,
+        "system": platform.system(),
+        "platform": f"{_system_name()} ({platform.machine()})",
+        "kernel": platform.release(),
+        "versions": versions(),
+    }
+
+
+def _system_name() -> str:
+    if platform.system() == "Darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    if platform.system() == "Linux" and Path("/etc/os-release").exists():
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    return f"{platform.system()} {platform.release()}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--machine", required=True, help="the machine's name")
+    parser.add_argument("--output", required=True, help="the record to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    records.write_json(args.output, describe(args.machine), "environment")

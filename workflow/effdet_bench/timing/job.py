@@ -1,0 +1,145 @@
+"""One round of timing jobs on one device: measures every mode, and leaves a record of each.
+
+Two rounds of one user never overlap on a machine: a lock sees to it, which the measuring processes
+inherit where they are forked, so that not even an orphan of a killed run overlaps.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from effdet_bench import layout, records
+from effdet_bench.config.modes import Mode, engine_versions, export_of
+from effdet_bench.config.photos import list_photos
+from effdet_bench.errors import BenchError
+from effdet_bench.timing.spec import JobSpec, ModelFiles
+
+
+def lock_timing() -> IO[str]:
+    """Waits for this user's other timing jobs on this machine; the open file is the lock."""
+    path = Path(tempfile.gettempdir()) / f"effdet-bench-{os.getuid()}.lock"
+    held = path.open("a+")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("waiting for another timing job of this user to end", file=sys.stderr, flush=True)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    return held
+
+
+def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, records.Record]:
+    """Measures the modes of `specs` side by side, see `rounds.run_round`, into their folders.
+
+    Returns:
+        By mode, what was recorded, with `outcome`, `reason`, and start and length of the round.
+        Requests that were measured before a failure stay in `requests.csv`.
+    """
+    for spec in specs:
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        for name, columns in records.RAW_COLUMNS.items():
+            layout.hidden(spec.folder / name).write_text(",".join(columns) + "\n")
+    with lock_timing():
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        begin = time.monotonic()
+        from effdet_bench.timing.rounds import run_round  # and torch, whose import is timed
+
+        imported = time.monotonic() - begin
+        results = run_round(specs, seed, label)
+        seconds = time.monotonic() - begin
+    for spec in specs:
+        for name in records.RAW_COLUMNS:
+            layout.hidden(spec.folder / name).replace(spec.folder / name)
+    for result in results.values():
+        result |= {"started": started, "job_seconds": round(seconds, 3)}
+        if result["outcome"] == "completed":
+            result["import_seconds"] = round(imported, 3)
+    return results
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--machine", required=True)
+    parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
+    parser.add_argument(
+        "--modes", type=json.loads, required=True, help="a list of {name, engine, options}"
+    )
+    parser.add_argument("--round", type=int, required=True)
+    parser.add_argument("--rounds", type=int, help="how many there are, for the terminal")
+    parser.add_argument("--requests", type=int, required=True, help="timed requests of each mode")
+    parser.add_argument("--warmup", type=int, required=True, help="requests before them")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--photos", required=True, help="folder of JPEG files")
+    parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
+    parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
+    parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
+    parser.add_argument("--exports", nargs="*", default=[], help="records of `export`")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of turns")
+    parser.add_argument("--results", required=True, help="results/<machine>")
+
+
+def run(args: argparse.Namespace) -> None:
+    ensemble = [records.read_json(path, "checkpoint") for path in args.records]
+    specs = [_spec(args, mode, ensemble) for mode in args.modes]
+    label = f"{args.device} round {args.round}" + (f" of {args.rounds}" if args.rounds else "")
+    results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
+    for record in ensemble:
+        del record["schema"], record["schema_version"]
+    for spec in specs:
+        job = {
+            "machine": args.machine,
+            "device": spec.device,
+            "mode": spec.mode,
+            "round": spec.round,
+            "engine": spec.engine,
+            "options": spec.options,
+            "seed": args.seed,
+            "ensemble": ensemble,
+            "requests": spec.requests,
+            "warmup": spec.warmup,
+            "threads": spec.threads,
+            "versions": engine_versions(spec.engine),
+            **results[spec.mode],
+        }
+        records.write_json(spec.folder / layout.JOB_RECORD, job, "job")
+        if job["outcome"] != "completed":
+            print(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}", file=sys.stderr)
+
+
+def _spec(args: argparse.Namespace, mode: Mode, ensemble: list[records.Record]) -> JobSpec:
+    export = export_of(mode, args.device)
+    exports = [path for path in args.exports if export and Path(path).parent.name == export["name"]]
+    if export and len(exports) != len(ensemble):
+        raise BenchError(
+            f"--exports names {len(exports)} records of {export['name']} for {len(ensemble)} "
+            "models: give one for each."
+        )
+    models = [
+        ModelFiles(record, file, reference, made)
+        for record, file, reference, made in zip(
+            ensemble,
+            args.checkpoints,
+            args.references,
+            exports if export else [None] * len(ensemble),
+            strict=True,
+        )
+    ]
+    return JobSpec(
+        device=args.device,
+        mode=mode["name"],
+        round=args.round,
+        engine=mode["engine"],
+        options=mode["options"],
+        models=tuple(models),
+        photos=tuple(str(path) for path in list_photos(args.photos)),
+        requests=args.requests,
+        warmup=args.warmup,
+        threads=args.threads,
+        folder=layout.Archive(Path(args.results)).job(args.device, mode["name"], args.round),
+    )

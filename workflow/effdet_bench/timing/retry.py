@@ -1,0 +1,41 @@
+"""Forgets the records of exports and timing jobs that did not complete; the next run makes them."""
+
+import argparse
+from pathlib import Path
+
+from effdet_bench import layout, records
+
+
+def forget(results: str | Path, exports: str | Path) -> list[Path]:
+    """Deletes each record of `results/<machine>` and below `exports` that did not complete.
+
+    A record counts as done for Snakemake whatever its outcome. Raw data stay until they are
+    measured again.
+
+    Returns:
+        The paths of what is forgotten.
+    """
+    schemas = {path: "job" for path in layout.Archive(Path(results)).job_records()}
+    for path in sorted(Path(exports).glob("*/*.json")):
+        schemas[path] = "export_check" if path.name.endswith(".check.json") else "export"
+    forgotten = [
+        path
+        for path, schema in schemas.items()
+        if records.read_json(path, schema)["outcome"] != "completed"
+    ]
+    for path in forgotten:
+        path.unlink()
+    return forgotten
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+    parser.add_argument("--exports", required=True, help="the folder of all exports")
+
+
+def run(args: argparse.Namespace) -> None:
+    forgotten = forget(args.results, args.exports)
+    for path in forgotten:
+        print(f"to be made again: {path}")
+    if not forgotten:
+        print("every export and timing job has completed: nothing to retry")

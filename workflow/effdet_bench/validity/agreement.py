@@ -1,0 +1,172 @@
+"""How far two sets of detections agree: matched one to one, and as COCO average precision.
+
+Detections are float32 [n, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score, class id.
+"""
+
+import contextlib
+import io
+from typing import NamedTuple
+
+import numpy as np
+
+from effdet_bench.records import Record
+
+MATCH_IOU = 0.9
+DUPLICATE_IOU = 0.6  # effdet's NMS leaves nothing above 0.5; the rest is room for rounding
+SLIVER = 1.0  # square pixels; of less the overlap is a matter of rounding, and it is left out
+MOST = 100  # detections that effdet returns
+CUT = 1e-4  # of scores: who comes last of `MOST`, or is cut off, is a matter of fp32's rounding
+
+
+class Matches(NamedTuple):
+    """How far two sets of detections agree.
+
+    `size` is that of the smaller set as a share of the larger, `share` that of detections
+    which found a partner, of the larger set. `box_drift_px` is of any coordinate, in pixels of the
+    photo; both drifts are the largest over matched pairs, 0 where there is none.
+    """
+
+    size: float
+    share: float
+    box_drift_px: float
+    score_drift: float
+
+
+def duplicates(table: np.ndarray) -> float:
+    """Share of solid detections that overlap a better one of their class: what NMS is there for."""
+    rows = solid(table)
+    rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+    if len(rows) == 0:
+        return 0.0
+    same = (rows[:, 5, None] == rows[None, :, 5]) & (iou(rows, rows) >= DUPLICATE_IOU)
+    return float(np.tril(same, -1).any(axis=1).mean())
+
+
+def solid(table: np.ndarray) -> np.ndarray:
+    """The rows of `table` that hold a detection whose box is no sliver."""
+    area = (table[:, 2:4] - table[:, :2]).prod(axis=1)
+    rows: np.ndarray = table[(table[:, 4] > 0) & (area >= SLIVER)]
+    return rows
+
+
+def match(reference: np.ndarray, found: np.ndarray) -> Matches:
+    """Matches solid detections one to one: equal class, IoU ≥ `MATCH_IOU`, best overlap first.
+
+    Two empty sets agree in full. Where both are full, what comes last in one and is missing in the
+    other is left out, if its score is within `CUT` of the other's last.
+    """
+    full = len(reference) == len(found) == MOST
+    last = reference[:, 4].min(initial=1), found[:, 4].min(initial=1)
+    reference, found = solid(reference), solid(found)
+    larger = max(len(reference), len(found))
+    if larger == 0:
+        return Matches(1.0, 1.0, 0.0, 0.0)
+    count = min(len(reference), len(found)) / larger
+    pairs = _pairs(reference, found)
+    if not pairs:
+        return Matches(count, 0.0, 0.0, 0.0)
+    rows, columns = (list(side) for side in zip(*pairs, strict=True))
+    if full:
+        larger = max(
+            len(reference) - _at_cut(np.delete(reference, rows, axis=0), last[1]),
+            len(found) - _at_cut(np.delete(found, columns, axis=0), last[0]),
+        )
+    drift = np.abs(reference[rows, :5].astype(float) - found[columns, :5].astype(float))
+    drifts = float(drift[:, :4].max()), float(drift[:, 4].max())
+    return Matches(count, len(pairs) / larger, *drifts)
+
+
+def _pairs(reference: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
+    overlap = iou(reference, found)
+    overlap[reference[:, 5, None] != found[None, :, 5]] = 0
+    pairs: list[tuple[int, int]] = []
+    # equal overlaps go to the closest scores, so that identical sets match themselves
+    closeness = np.abs(reference[:, 4, None] - found[None, :, 4])
+    for place in np.lexsort((closeness.ravel(), -overlap.ravel())):
+        row, column = divmod(int(place), max(len(found), 1))
+        if overlap[row, column] < MATCH_IOU:
+            break
+        if all(row != a and column != b for a, b in pairs):
+            pairs.append((row, column))
+    return pairs
+
+
+def _at_cut(unmatched: np.ndarray, last: float) -> int:
+    """How many of `unmatched` score so nearly the other set's `last` that rounding decides."""
+    return int((np.abs(unmatched[:, 4] - last) <= CUT).sum())
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union [n, m] of boxes [n, 4+] and [m, 4+] with areas above 0."""
+    first, second = first.astype(float), second.astype(float)
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:4], second[None, :, 2:4])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(boxes[:, 2:4] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
+    union: np.ndarray = areas[0][:, None] + areas[1][None, :] - shared
+    overlap: np.ndarray = shared / union
+    return overlap
+
+
+def agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """COCO AP of found detections with the reference's as ground truth: 1 where all agree.
+
+    `pairs` are (reference, found), one per image. The mean over classes of the reference and IoU
+    0.50 to 0.95, as pycocotools has it. Where the reference has no detection at all, AP has no
+    meaning: 1 if nothing was found either, else 0.
+    """
+    pairs = [(solid(reference), solid(found)) for reference, found in pairs]
+    expected = [(image, row) for image, (reference, _) in enumerate(pairs) for row in reference]
+    truths: list[Record] = [
+        {
+            "id": number,
+            "image_id": image,
+            "category_id": int(row[5]),
+            "bbox": _xywh(row),
+            "area": float((row[2] - row[0]) * (row[3] - row[1])),
+            "iscrowd": 0,
+        }
+        for number, (image, row) in enumerate(expected, start=1)
+    ]
+    if not truths:
+        return 0.0 if any(len(found) for _, found in pairs) else 1.0
+    return coco_ap(
+        {
+            "images": [{"id": image} for image in range(len(pairs))],
+            "categories": [{"id": k} for k in sorted({t["category_id"] for t in truths})],
+            "annotations": truths,
+        },
+        {image: found for image, (_, found) in enumerate(pairs)},
+    )
+
+
+def coco_ap(annotations: Record, tables: dict[int, np.ndarray]) -> float:
+    """COCO AP (IoU 0.50 to 0.95, at most 100 detections) of `tables` by image id, by pycocotools.
+
+    `annotations` are in COCO's instances format; only the images of `tables` count.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    rows = [
+        {"image_id": image, "category_id": int(row[5]), "bbox": _xywh(row), "score": float(row[4])}
+        for image, table in tables.items()
+        for row in table[table[:, 4] > 0]
+    ]
+    if not rows:
+        return 0.0
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {"info": {}, **annotations}
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+        evaluation.params.imgIds = sorted(tables)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0])
+
+
+def _xywh(row: np.ndarray) -> list[float]:
+    x_min, y_min, x_max, y_max = map(float, row[:4])
+    return [x_min, y_min, x_max - x_min, y_max - y_min]
