@@ -71,6 +71,15 @@ def render_archive(results: Path, **options) -> str:
     return (results / "report.md").read_text()
 
 
+def summarise_archive(results: Path, smoke: bool = False) -> None:
+    """Writes the summary of `results`, and the settings that comparisons read; renders nothing."""
+    from effdet_bench.layout import Archive
+    from effdet_bench.summary.summary import write_summary
+
+    records.write_json(results / "settings.json", {"config": {"smoke": smoke}}, "settings")
+    write_summary(summary_of(results), Archive(results))
+
+
 def summary_of(results: Path) -> dict:
     """The summary of an archive, without any file."""
     from effdet_bench.summary.jobs import read_jobs

@@ -1,8 +1,18 @@
 """Fixtures of all rooms."""
 
+import os
 from pathlib import Path
 
+# Tests run side by side: networks in their processes take one thread each, and keep the memory of
+# large tensors in place of mapping it anew. Of processes that tests start, helpers know.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["GLIBC_TUNABLES"] = ":".join(
+    f"glibc.malloc.{name}={size}"
+    for name, size in (("mmap_threshold", 2**32), ("trim_threshold", 2**33), ("top_pad", 2**26))
+)
+
 import pytest
+from filelock import FileLock
 
 from helpers import Workspace, copy_project, synthetic_model
 
@@ -15,12 +25,22 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory) -> Workspace:
-    """A workspace with one finished smoke run, made with more cores than a timing may use."""
-    made = copy_project(tmp_path_factory.mktemp("smoke") / "project")
-    done = made.snakemake(cores=8)
-    assert done.returncode == 0, done.stdout
-    (made.path / "terminal.txt").write_text(done.stdout)
-    return made
+    """A workspace with one finished smoke run, made with more cores than a timing may use.
+
+    Shared by all processes that run tests: the first that needs it makes it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "smoke"
+    with FileLock(shared / "smoke.lock"):
+        if (folder / "terminal.txt").exists():
+            return Workspace(folder)
+        made = copy_project(folder)
+        done = made.snakemake(cores=8)
+        assert done.returncode == 0, done.stdout
+        (folder / "terminal.txt").write_text(done.stdout)
+        return made
 
 
 @pytest.fixture

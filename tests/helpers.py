@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = ROOT / "workflow" / "resources" / "photos"
+RESOURCES = ROOT / "workflow" / "effdet_bench" / "resources"
+SHIPPED, CALIBRATION = RESOURCES / "photos", RESOURCES / "calibration"
+EXAMPLES = ROOT / "examples"
 UNSEEN = ROOT / "tests" / "photos"
+OF_TESTS = ("OMP_NUM_THREADS", "GLIBC_TUNABLES")  # variables that conftest sets for itself alone
 
 
 class Workspace:
@@ -18,7 +21,14 @@ class Workspace:
         self.path = path
         self.package = path / "workflow" / "effdet_bench"
         self.results = path / "results" / "smoke"
-        self.env = {**os.environ, "PYTHONPATH": str(path / "workflow")}
+        # the lock of timing jobs lies there: tests that run side by side do not wait for it
+        temporary = path / "tmp"
+        temporary.mkdir(exist_ok=True)
+        self.env = {
+            **{key: value for key, value in os.environ.items() if key not in OF_TESTS},
+            "PYTHONPATH": str(path / "workflow"),
+            "TMPDIR": str(temporary),
+        }
 
     def copy(self, path: Path) -> "Workspace":
         """Another copy with all results; times of files are kept."""
@@ -82,3 +92,32 @@ def synthetic_model(name: str, classes: int = 90, architecture: str | None = Non
     model.network.load_state_dict(synthesise(entry, list_photos(SHIPPED), seed=0))
     torch.set_num_threads(threads)
     return model
+
+
+def verified(model, folder: Path) -> tuple[Path, Path]:
+    """The record of `verify` of the weights of `model`, and their file, both made in `folder`."""
+    import torch
+
+    from effdet_bench.__main__ import main
+
+    file, record = folder / f"{model.name}.pth", folder / f"{model.name}.verified.json"
+    torch.save(model.network.state_dict(), file)
+    known = ["--model", model.name, "--weights", "file", "--why", "a test", "--file", str(file)]
+    main(["verify", *known, "--output", str(record)])
+    return record, file
+
+
+def make_references(models: list, folder: Path) -> list[Path]:
+    """The records of the step `reference` for `models` and all shipped photos."""
+    import torch
+
+    from effdet_bench.__main__ import main
+
+    photos = str(folder / "photos.json")
+    main(["photos", "--folder", str(SHIPPED), "--output", photos])
+    made = [verified(model, folder) for model in models]
+    given = ["--records", *(str(record) for record, _ in made)]
+    given += ["--checkpoints", *(str(file) for _, file in made), "--photos", photos]
+    given += ["--folder", str(SHIPPED), "--first", "8", "--threads", str(torch.get_num_threads())]
+    main(["reference", *given, "--output", str(folder)])
+    return [folder / f"{model.name}.json" for model in models]

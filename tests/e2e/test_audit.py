@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from effdet_bench.archive.archive import write_manifest
 
 from effdet_bench.archive.audit import audit, differences
-from helpers import ROOT, Workspace
+from effdet_bench.archive.manifest import write_manifest
+from effdet_bench.layout import Archive
+from helpers import EXAMPLES, Workspace
 
 DERIVED = ("report.md", "report.html", "summary.json", "summary.csv")
 RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/invalid/round-2/stages.csv")
@@ -32,13 +33,13 @@ def results(smoke: Workspace, tmp_path) -> Path:
 
 
 def test_an_archive_as_it_was_made_passes(results):
-    assert list(audit(results)) == []
+    assert list(audit(Archive(results))) == []
 
 
 @pytest.mark.parametrize("name", ["amd-epyc-2-core", "amd-epyc-2-core-three-d0"])
 def test_archives_that_come_with_the_project_pass(name):
     """The second one's models are in an order of their own."""
-    assert list(audit(ROOT / "results" / name)) == []
+    assert list(audit(Archive(EXAMPLES / name))) == []
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_archives_that_come_with_the_project_pass(name):
 )
 def test_a_single_edited_digit_is_found(results, name, seed):
     what = edit(results / name, seed)
-    assert next(audit(results), None), what
+    assert next(audit(Archive(results)), None), what
 
 
 @pytest.mark.parametrize("name", [*DERIVED, *RAW[:2], "validity/cpu/baseline.json"])
@@ -55,8 +56,8 @@ def test_an_edited_digit_is_found_without_the_manifest(results, name):
     """Whoever edits may write the manifest anew: then the numbers must still follow."""
     # the first digit of a number that ends its line: later ones may be of no weight
     what = edit(results / name, 7, r"(?<![\d.])\d(?=[\d.]*,?$)" if name in RAW else r"\d")
-    write_manifest(results)
-    found = next(audit(results), None)
+    write_manifest(Archive(results))
+    found = next(audit(Archive(results)), None)
     assert found, what
     assert "manifest" not in found
 
@@ -68,7 +69,9 @@ def test_a_last_digit_that_the_noise_of_sums_decides_may_be_either(kept, found):
 
 
 def test_packed_brought_in_and_audited_by_the_workflow(finished, tmp_path):
-    finished.append("workflow/effdet_bench/measure.py", "# an edit that would measure again\n")
+    finished.append(
+        "workflow/effdet_bench/timing/worker.py", "# an edit that would measure again\n"
+    )
     done = finished.snakemake("archive")
     assert done.returncode == 0, done.stdout
     assert "rule time_round" not in done.stdout

@@ -91,7 +91,7 @@ def test_wrong_detections_are_not_left_out_for_coming_last():
 def test_one_detection_is_matched_once():
     doubled = np.concatenate([table(10), table(10)])
     found = match(table(10), doubled)
-    assert found.share == found.count == 0.5
+    assert found.share == found.size == 0.5
 
 
 def test_duplicates_are_what_overlaps_a_better_one_of_its_class():

@@ -4,11 +4,13 @@ import json
 import zipfile
 
 import pytest
-from effdet_bench.archive.archive import check_manifest, files_of, pack, unpack, write_manifest
 
 from archive import render_archive, write_archive
 from effdet_bench.__main__ import main
+from effdet_bench.archive.manifest import check_manifest, files_of, write_manifest
+from effdet_bench.archive.pack import pack, unpack
 from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
 
 
 @pytest.fixture
@@ -19,25 +21,25 @@ def results(tmp_path):
     (made / "logs").mkdir()
     (made / "logs" / "timing.log").write_text("not of the archive")
     (made / "figures" / "speedup.png").write_text("not either")
-    write_manifest(made)
+    write_manifest(Archive(made))
     return made
 
 
 def test_a_manifest_is_of_every_file_but_logs_and_png(results):
     lines = (results / "MANIFEST.sha256").read_text().splitlines()
     names = [line.split("  ", 1)[1] for line in lines]
-    assert names == files_of(results)
+    assert names == files_of(Archive(results))
     assert {"report.md", "report.html", "summary.json", "settings.json"} <= set(names)
     assert "timing/cpu/baseline/round-1/requests.csv" in names
     assert not any(name.startswith("logs/") or name.endswith(".png") for name in names)
-    assert check_manifest(results) == []
+    assert check_manifest(Archive(results)) == []
 
 
 def test_a_manifest_sees_what_is_changed_missing_or_added(results):
     (results / "photos.json").write_text("{}")
     (results / "report.md").unlink()
     (results / "more.txt").write_text("more")
-    assert check_manifest(results) == [
+    assert check_manifest(Archive(results)) == [
         "report.md is in the manifest, but missing",
         "more.txt is not in the manifest",
         "photos.json is not what the manifest says: it was changed",
@@ -45,14 +47,16 @@ def test_a_manifest_sees_what_is_changed_missing_or_added(results):
 
 
 def test_the_same_files_give_the_same_archive_and_come_back(results, tmp_path):
-    first, second = (pack(results, tmp_path / name).read_bytes() for name in ("one", "two"))
+    first, second = (
+        pack(Archive(results), tmp_path / name).read_bytes() for name in ("one", "two")
+    )
     assert first == second
     packed = next((tmp_path / "one").glob("*.zip"))
     assert packed.name == "test-2026-01-02.zip"
     came = unpack(packed, tmp_path / "elsewhere")
     assert came == tmp_path / "elsewhere" / "test"
-    assert [(came / name).read_bytes() for name in files_of(results)] == [
-        (results / name).read_bytes() for name in files_of(results)
+    assert [(came / name).read_bytes() for name in files_of(Archive(results))] == [
+        (results / name).read_bytes() for name in files_of(Archive(results))
     ]
     assert unpack(packed, tmp_path / "elsewhere") == came, "a second time changes nothing"
 
@@ -60,13 +64,13 @@ def test_the_same_files_give_the_same_archive_and_come_back(results, tmp_path):
 def test_a_changed_archive_is_not_packed(results, tmp_path):
     (results / "photos.json").write_text("{}")
     with pytest.raises(BenchError, match=r"photos\.json is not what the manifest says"):
-        pack(results, tmp_path)
+        pack(Archive(results), tmp_path)
 
 
 def test_other_results_are_not_replaced(results, tmp_path):
-    packed = pack(results, tmp_path)
+    packed = pack(Archive(results), tmp_path)
     (results / "photos.json").write_text("{}")
-    write_manifest(results)
+    write_manifest(Archive(results))
     with pytest.raises(BenchError, match="holds other results than"):
         unpack(packed, results.parent)
 
@@ -97,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
 
 
 def test_a_damaged_archive_is_refused(results, tmp_path):
-    packed = pack(results, tmp_path)
+    packed = pack(Archive(results), tmp_path)
     with zipfile.ZipFile(packed) as whole:
         entries = {name: whole.read(name) for name in whole.namelist()}
     with zipfile.ZipFile(packed, "w") as out:
@@ -134,7 +138,7 @@ def test_what_is_rendered_anew_is_in_the_manifest_and_raw_data_that_differ_still
     requests = results / "timing/cpu/baseline/round-1/requests.csv"
     requests.write_text(requests.read_text().replace("1000000000", "1000000001"))
     main(["render", "--results", str(results)])
-    assert check_manifest(results) == [
+    assert check_manifest(Archive(results)) == [
         "timing/cpu/baseline/round-1/requests.csv is not what the manifest says: it was changed"
     ]
 

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from archive import render_archive, write_archive
+from archive import summarise_archive, write_archive
 from effdet_bench import records
 from effdet_bench.__main__ import main
-from effdet_bench.archive.compare import differences, read_machines
+from effdet_bench.archive.machines import differences, read_machines
 from effdet_bench.summary.comparison import unpaired
 
 
@@ -31,7 +31,7 @@ def archive(path, around_ms: float = 100, seed: int = 0, **more):
     for job in made.glob("timing/*/*/*/job.json"):
         record = json.loads(job.read_text()) | {"machine": path.name}
         job.write_text(json.dumps(record))
-    render_archive(made)
+    summarise_archive(made)
     return made
 
 
@@ -43,8 +43,7 @@ def test_machines_stand_side_by_side_with_published_figures_apart(tmp_path):
     archive(tmp_path / "results" / "alpha", 100)
     archive(tmp_path / "results" / "beta", 50, seed=1)
     archive(tmp_path / "results" / "smoke", 10)
-    settings = tmp_path / "results" / "smoke" / "settings.json"
-    settings.write_text(settings.read_text().replace('"smoke": false', '"smoke": true'))
+    summarise_archive(tmp_path / "results" / "smoke", smoke=True)
     compare("--results", tmp_path / "results")
     text = (tmp_path / "results" / "comparison.md").read_text()
     own, published = text.split("## Published by others, not measured here")
@@ -64,7 +63,7 @@ def test_what_makes_rows_incomparable_is_named(tmp_path):
     archive(tmp_path / "beta", weights="synthetic")
     for job in (tmp_path / "beta").glob("timing/*/*/*/job.json"):
         job.write_text(job.read_text().replace("0" * 64, "1" * 64).replace("2.9.1", "2.10.0"))
-    main(["render", "--results", str(tmp_path / "beta")])
+    summarise_archive(tmp_path / "beta")
     first, second = read_machines(tmp_path)
     assert differences(first, second) == [
         "other weights (synthetic)",
@@ -98,7 +97,7 @@ def test_a_mode_that_is_no_longer_valid_is_a_regression(tmp_path, capsys):
     after = archive(tmp_path / "b" / "test", seed=1)
     verdict = after / "validity" / "cpu" / "fused.json"
     verdict.write_text(verdict.read_text().replace('"verdict": "valid"', '"verdict": "invalid"'))
-    main(["render", "--results", str(after)])
+    summarise_archive(after)
     with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
         compare("--before", before, "--after", after)
     assert "cpu fused: no longer valid" in capsys.readouterr().err
@@ -111,7 +110,7 @@ def test_runs_of_other_work_are_not_compared(tmp_path):
         record = json.loads(job.read_text())
         record["threads"] += 1
         records.write_json(job, record, "job")
-    main(["render", "--results", str(after)])
+    summarise_archive(after)
     with pytest.raises(SystemExit, match="cannot be compared: 5 threads in place of 4"):
         compare("--before", before, "--after", after)
     with pytest.raises(SystemExit, match="before and after belong together"):

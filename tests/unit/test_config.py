@@ -3,9 +3,11 @@
 import pytest
 import yaml
 
-from effdet_bench.config.modes import MODES, engine_names, export_of
-from effdet_bench.config.settings import SHIPPED_PHOTOS, known_models, resolve
+from effdet_bench.config.declarations import engine_names
+from effdet_bench.config.modes import export_of
+from effdet_bench.config.settings import known_models, resolve
 from effdet_bench.errors import BenchError
+from effdet_bench.layout import MODES, SHIPPED_PHOTOS
 from effdet_bench.records import load_schema
 from helpers import ROOT
 
@@ -56,8 +58,8 @@ def test_every_engine_and_model_is_known_without_importing_torch():
         ({"modes": [{"name": "A b", "engine": "eager"}]}, ["modes[0].name is 'A b'", "lower-case"]),
         ({"modes": [{"name": "a", "engine": "egaer"}]}, ["'egaer'", "did you mean 'eager'?"]),
         (
-            {"modes": [{"name": "a", "engine": "eager", "fuse": 1}]},
-            ["modes[0] has the option 'fuse'", "did you mean 'fused'?"],
+            {"modes": [{"name": "a", "engine": "eager", "rewriten": 1}]},
+            ["modes[0] has the option 'rewriten'", "did you mean 'rewritten'?"],
         ),
         ({"modes": [{"name": "a", "engine": "eager"}] * 2}, ["modes names 'a' twice"]),
         ({"modes": ["fussed"]}, ["modes[0] is 'fussed'", "did you mean 'fused'?"]),
@@ -67,23 +69,23 @@ def test_every_engine_and_model_is_known_without_importing_torch():
             ["modes[0].precision is 'int9'", "fp32, bf16"],
         ),
         (
-            {"modes": [{"name": "baseline", "engine": "eager", "fused": True}]},
+            {"modes": [{"name": "baseline", "engine": "eager", "rewritten": True}]},
             ["baseline", "without options"],
         ),
         (
             {"modes": [{"name": "a", "engine": "invalid", "precision": "bf16"}]},
-            ["modes[0] has the option 'precision'", "takes channels_last, fused"],
+            ["modes[0] has the option 'precision'", "takes channels_last, sparse_postprocess"],
         ),
         ({"modes": [{"name": "baseline", "engine": "invalid"}]}, ["baseline", "engine eager"]),
+        (
+            {"modes": [{"name": "baseline-twin", "engine": "eager"}]},
+            ["named baseline-twin, which the setting `twin` adds by itself"],
+        ),
+        ({"annotations": "nowhere"}, ["annotations is 'nowhere', but there is no such file."]),
         ({"ensemble": []}, ["ensemble is []", "at least one"]),
         ({"ensemble": ["tf_efficientdet_d0"] * 2}, ["ensemble names 'tf_efficientdet_d0' twice"]),
         ({"ensemble": ["tf_eficientdet_d0"]}, ["did you mean 'tf_efficientdet_d0'?"]),
-        ({"ensemble": ["efficientdet_d0"]}, ["no checkpoint of 'efficientdet_d0'", "sha256"]),
         ({"ensemble": [{"model": "efficientdet_d0", "file": "x"}]}, ["ensemble[0]", "sha256"]),
-        (
-            {"ensemble": [{"model": "tf_efficientdet_d0", "classes": 7}]},
-            ["no checkpoint of 'tf_efficientdet_d0' for 7 classes", "sha256"],
-        ),
         (
             {"ensemble": [{"model": "tf_efficientdet_d0", "classes": 0}]},
             ["ensemble[0].classes is 0", "at least 1"],
@@ -128,8 +130,8 @@ def test_the_other_configs_are_accepted(name):
 @pytest.mark.parametrize(("given", "value"), [("true", True), ("false", False), (False, False)])
 def test_booleans_may_come_from_a_terminal(given, value):
     assert resolve(config(twin=given))["twin"] is value
-    mode = {"name": "mine", "engine": "eager", "fused": given}
-    assert resolve(config(modes=[mode]))["modes"][0]["options"]["fused"] is value
+    mode = {"name": "mine", "engine": "eager", "rewritten": given}
+    assert resolve(config(modes=[mode]))["modes"][0]["options"]["rewritten"] is value
 
 
 def test_the_twin_follows_its_baseline():
@@ -147,4 +149,18 @@ def test_modes_share_an_export_that_serves_both():
     modes = {mode["name"]: export_of(mode, "cpu") for mode in resolve(config(modes="all"))["modes"]}
     assert modes["baseline"] is None
     assert modes["openvino"] == modes["openvino-bf16"]
-    assert modes["openvino"]["name"] == "openvino-cpu-fp32-fused"
+    assert modes["openvino"]["name"] == "openvino-cpu-fp32-rewritten"
+
+
+@pytest.mark.parametrize(
+    ("engine", "given", "options"),
+    [
+        ("eager", True, {"rewritten": True, "sparse_postprocess": True}),
+        ("eager", "network", {"rewritten": True}),
+        ("eager", False, {}),
+        ("invalid", True, {"sparse_postprocess": True}),
+    ],
+)
+def test_fused_of_version_0_1_is_still_read(engine, given, options):
+    mode = {"name": "mine", "engine": engine, "fused": given}
+    assert resolve(config(modes=[mode]))["modes"][0]["options"] == options

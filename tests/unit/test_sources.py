@@ -72,7 +72,7 @@ def test_a_folder_of_the_users_comes_first(tmp_path, monkeypatch):
 
 
 def test_a_named_file_that_is_not_there_is_refused():
-    entry = {"model": MODEL, "architecture": MODEL, "file": "gone.pth", "sha256": "0" * 64}
+    entry = config()["ensemble"][0] | {"file": "gone.pth", "sha256": "0" * 64}
     with pytest.raises(BenchError, match=r"'gone.pth'.*no such file"):
         sources.choose(config(ensemble=[entry]))
 
@@ -80,3 +80,18 @@ def test_a_named_file_that_is_not_there_is_refused():
 def test_a_weights_folder_that_is_not_there_is_refused():
     with pytest.raises(BenchError, match="weights_folder is 'gone', but there is no such folder"):
         sources.choose(config(weights_folder="gone"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"architecture": "efficientdet_d0"}, "no checkpoint of 'efficientdet_d0' for 90 classes"),
+        ({"classes": 7}, f"no checkpoint of '{MODEL}' for 7 classes"),
+    ],
+)
+def test_a_model_without_a_checkpoint_is_refused(change, words):
+    entry = config()["ensemble"][0] | change
+    with pytest.raises(BenchError, match=words) as caught:
+        sources.choose(config(ensemble=[entry]))
+    assert "sha256" in str(caught.value)
+    sources.choose(config(ensemble=[entry], weights="synthetic"))

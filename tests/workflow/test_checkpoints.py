@@ -40,7 +40,8 @@ def released(smoke: Workspace, tmp_path):
 
 
 def auto(mirror: str) -> tuple[str, ...]:
-    return ("--config", "weights=auto", f"mirror={mirror}", "requests=2", "rounds=1")
+    settings = ("modes=[baseline]", "twin=false", "requests=1", "rounds=1")
+    return ("--config", "weights=auto", f"mirror={mirror}", *settings)
 
 
 def test_the_next_run_with_network_replaces_synthetic_weights(finished, released):

@@ -1,6 +1,7 @@
 """Interrupted runs: no half file is left, nothing measured is lost, and one command goes on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,6 +10,9 @@ import pytest
 
 from effdet_bench.records import RAW_COLUMNS
 from helpers import Workspace
+
+# one mode, so that rounds are short
+SHORT = ("timing", "--config", "modes=[baseline]", "twin=false", "requests=5")
 
 
 def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
@@ -33,28 +37,28 @@ def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
     running.wait(60)
 
 
-def test_a_killed_run_is_gone_on_with(workspace):
-    interrupt(workspace, signal.SIGKILL)
-    first = workspace.results / "timing" / "cpu" / "baseline" / "round-1" / "requests.csv"
-    measured = first.read_text()
-    assert not (workspace.results / "timing/cpu/baseline/round-2/requests.csv").exists()
-    assert "LockException" in workspace.snakemake().stdout
-    assert workspace.snakemake("--unlock").returncode == 0
-    done = workspace.snakemake("--rerun-incomplete")
+def test_a_killed_run_is_gone_on_with(finished):
+    shutil.rmtree(finished.results / "timing")
+    interrupt(finished, signal.SIGKILL, *SHORT)
+    rounds = finished.results / "timing" / "cpu" / "baseline"
+    measured = (rounds / "round-1" / "requests.csv").read_text()
+    assert not (rounds / "round-2" / "requests.csv").exists()
+    assert "LockException" in finished.snakemake(*SHORT).stdout
+    assert finished.snakemake("--unlock").returncode == 0
+    done = finished.snakemake("--rerun-incomplete", *SHORT)
     assert done.returncode == 0, done.stdout
-    assert first.read_text() == measured
-    assert (workspace.results / "report.md").exists()
+    assert (rounds / "round-1" / "requests.csv").read_text() == measured
+    assert (rounds / "round-2" / "requests.csv").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_second_measurement_leaves_the_first(finished, how):
     folder = finished.results / "timing" / "cpu" / "baseline" / "round-2"
     measured = (folder / "requests.csv").read_text()
-    more = ("--config", "requests=5")
-    interrupt(finished, how, *more)
+    interrupt(finished, how, *SHORT)
     assert (folder / "requests.csv").read_text() == measured
     finished.snakemake("--unlock")
-    done = finished.snakemake("--rerun-incomplete", *more)
+    done = finished.snakemake("--rerun-incomplete", *SHORT)
     assert done.returncode == 0, done.stdout
     assert len((folder / "requests.csv").read_text().splitlines()) == 1 + 1 + 5
     assert {path.name for path in folder.iterdir()} == {"job.json", *RAW_COLUMNS}

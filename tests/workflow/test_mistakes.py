@@ -2,7 +2,8 @@
 
 import pytest
 
-from helpers import Workspace
+from effdet_bench.config.machine import default_name
+from helpers import SHIPPED, Workspace
 
 
 def refused(workspace: Workspace, *args: str) -> str:
@@ -17,15 +18,12 @@ def refused(workspace: Workspace, *args: str) -> str:
     ("setting", "sentence"),
     [
         ("requets=5", "config: unknown key 'requets' (did you mean 'requests'?)"),
-        ("requests=-5", "config: requests is -5, but must be a whole number of at least 1."),
-        ("devices=[gpu]", "config: devices[0] is 'gpu', but must be cpu, cuda or mps"),
-        ("ensemble=[tf_efficientdet_d9]", "config: effdet has no model 'tf_efficientdet_d9'"),
         ("photos=nowhere", "config: photos is 'nowhere', but there is no such folder."),
-        ("annotations=nowhere", "config: annotations is 'nowhere', but there is no such file."),
         ("weights_folder=nowhere", "config: weights_folder is 'nowhere', but there is no such"),
     ],
 )
 def test_a_bad_setting(workspace, setting, sentence):
+    """A mistake of each place that looks for them; `test_config` has all others."""
     assert sentence in refused(workspace, "--config", setting)
 
 
@@ -38,9 +36,30 @@ def test_a_bad_mode(workspace):
     assert sentence in refused(workspace)
 
 
-def test_the_name_of_the_twin_is_taken(workspace):
-    workspace.append("smoke.yaml", "modes: [{name: baseline-twin, engine: eager}]\n")
-    assert "named baseline-twin, which the setting `twin` adds by itself" in refused(workspace)
+def test_an_engine_that_cannot_be_planned_with_is_named(workspace):
+    (workspace.package / "engines" / "mine.py").write_text("OPTIONS = {1: 2}\ndef load(*_): ...\n")
+    workspace.append("smoke.yaml", "modes: [{name: fast, engine: mine}]\n")
+    assert "engines/mine.py: OPTIONS is {1: 2}, but must be names with lists" in refused(workspace)
+
+
+def test_an_archive_of_another_machine_is_not_replaced(workspace):
+    """A name that the user set is refused, the automatic one gets a suffix; an audit may read it."""
+    another = workspace.path / "results" / "smoke"
+    another.mkdir(parents=True)
+    (another / "environment.json").write_text('{"cpu": "Another", "fingerprint": {"cores": 99}}')
+    done = workspace.snakemake("--dry-run")
+    assert done.returncode != 0
+    sentence = "config: machine is 'smoke', but results/smoke holds the results of another machine"
+    assert sentence in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "of another machine" not in workspace.snakemake("audit").stdout
+
+    name = default_name()
+    another.rename(another.with_name(name))
+    done = workspace.snakemake("--dry-run", "--config", "machine=auto")
+    assert done.returncode == 0, done.stdout
+    assert f"this run writes results/{name}-2" in done.stdout
+    assert f"results/{name}-2/report.md" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -73,7 +92,7 @@ def test_annotations_of_other_photos_are_refused_before_any_timing(workspace):
 def test_a_broken_photo_is_named_before_any_timing(workspace):
     folder = workspace.path / "mine"
     folder.mkdir()
-    shipped = workspace.path / "workflow" / "resources" / "photos" / "000000005001.jpg"
+    shipped = SHIPPED / "000000005001.jpg"
     (folder / "cut.jpg").write_bytes(shipped.read_bytes()[:5000])
     done = workspace.snakemake("--config", "photos=mine", "weights=synthetic")
     assert done.returncode != 0

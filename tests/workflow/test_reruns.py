@@ -1,11 +1,13 @@
 """What Snakemake would run again after a change: exactly what the change concerns."""
 
 import json
+import re
 import shutil
 
 import pytest
 
-from helpers import UNSEEN, Workspace
+from effdet_bench.__main__ import STEPS
+from helpers import ROOT, UNSEEN, Workspace
 
 REPORT = ["manifest results/smoke/MANIFEST.sha256", "report results/smoke/report.md"]
 SETTINGS = ["settings results/smoke/settings.json"]
@@ -45,40 +47,60 @@ def test_nothing_changed_runs_nothing(smoke):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("workflow/templates/gaps.md.j2", REPORT),
-        (f"{PACKAGE}/report.py", REPORT),
-        (f"{PACKAGE}/figures/costs.py", FIGURES),
-        (f"{PACKAGE}/html.py", REPORT),
-        ("workflow/templates/page.html", REPORT),
-        (f"{PACKAGE}/archive.py", REPORT[:1]),
-        (f"{PACKAGE}/statistics.py", LATER),
-        (f"{PACKAGE}/comparison.py", LATER),
-        (f"{PACKAGE}/summary.py", LATER),
-        ("workflow/schemas/tolerances.yaml", GATE),
-        (f"{PACKAGE}/validity.py", GATE),
-        (f"{PACKAGE}/roofline.py", ROOFLINE + LATER),
+        (f"{PACKAGE}/templates/gaps.md.j2", REPORT),
+        (f"{PACKAGE}/report/figures/breakdown.py", FIGURES),
+        (f"{PACKAGE}/schemas/tolerances.yaml", GATE),
+        (f"{PACKAGE}/roofline/ceilings.py", ROOFLINE + LATER),
         (f"{PACKAGE}/engines/invalid.py", EVERYTHING),
-        (f"{PACKAGE}/measure.py", EVERYTHING),
-        (f"{PACKAGE}/timing.py", EVERYTHING),
-        (f"{PACKAGE}/reference.py", REFERENCE + EVERYTHING),
-        (f"{PACKAGE}/checkpoints/download.py", []),
-        (f"{PACKAGE}/config.py", SETTINGS + REPORT),
+        (f"{PACKAGE}/config/settings.py", SETTINGS + REPORT),
     ],
 )
 def test_an_edit_reruns_what_it_concerns(finished, file, expected):
-    comment = {".j2": "{# edited #}\n", ".html": "<!-- edited -->\n"}.get(file[file.rfind(".") :])
-    finished.append(file, comment or "# edited\n")
+    """One file of each kind of input; `unit/test_code.py` says what code each step is made of."""
+    finished.append(file, {".j2": "{# edited #}\n"}.get(file[file.rfind(".") :], "# edited\n"))
     assert finished.planned() == sorted(expected)
 
 
-def test_a_touch_reruns_nothing(finished):
-    (finished.package / "measure.py").touch()
-    assert finished.planned() == []
+def test_a_rule_depends_on_the_code_of_its_step():
+    """What `unit/test_code.py` proves of a step's module holds for the rule that runs it."""
+    seen = {}
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
+            name = re.search(r"\bstep\(\s*\"(\w+)\"", rule)
+            code = re.search(r"step_code\(\s*\"([\w.]+)\"", rule)
+            if name and code:
+                seen[name[1]] = code[1]
+    assert {name: STEPS[name][0] for name in seen} == seen
+    by_hand = {"render", "retry", "audit", "compare", "download"}  # no output depends on their code
+    assert seen.keys() | by_hand == STEPS.keys()
 
 
-@pytest.mark.parametrize("change", ["requests: 4", "warmup: 1"])
-def test_other_requests_rerun_from_timing_onwards(finished, change):
-    set_config(finished, change, change[:-1] + "5")
+def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
+    """With an exported mode: what an export is and how it was timed stays, whoever judges it."""
+    set_config(finished, "[baseline, invalid]", "[baseline, openvino]")
+    set_config(finished, "rounds: 2", "rounds: 1")
+    finished.append("smoke.yaml", "twin: false\n")
+    assert finished.snakemake("timing").returncode == 0
+    for file, rules in (
+        ("export/check.py", {"check_export"}),
+        ("validity/agreement.py", {"judge_mode", "summary", "figures", "report", "manifest"}),
+        ("reference/outputs.py", {"check_export", "reference", "time_round"}),
+        ("export/export.py", {"export_model", "check_export", "time_round"}),
+    ):
+        before = (finished.package / file).read_text()
+        finished.append(f"{PACKAGE}/{file}", "# edited\n")
+        target = [] if file.startswith("validity") else ["timing"]
+        planned = {job.split()[0] for job in finished.planned(*target)}
+        (finished.package / file).write_text(before)
+        if file.startswith("validity"):  # what the change of modes left to do is done again too
+            assert not planned & {"export_model", "check_export", "time_round", "reference"}
+            assert rules <= planned
+        else:
+            assert planned == rules, file
+
+
+def test_other_requests_rerun_from_timing_onwards(finished):
+    set_config(finished, "warmup: 1", "warmup: 5")
     assert finished.planned() == sorted(REFERENCE + EVERYTHING + SETTINGS)
 
 
@@ -99,10 +121,14 @@ def test_a_mode_added_takes_turns_with_the_others_and_one_removed_keeps_its_raw_
     assert finished.planned() == sorted(EVERYTHING + judged("channels_last") + SETTINGS)
     set_config(finished, more, "modes: [baseline]")
     assert finished.planned() == sorted(ALL_TIMINGS + judged(*MODES[:2]) + LATER + SETTINGS)
-    done = finished.snakemake()
+    # done in part alone: what is not asked for any more is not in the way of what is
+    shutil.rmtree(finished.results / "timing/cpu/baseline-twin")
+    kept = finished.results / "timing/cpu/invalid/round-2/requests.csv"
+    before = kept.read_text()
+    done = finished.snakemake("timing")
     assert done.returncode == 0, done.stdout
-    assert "`invalid`** |" not in (finished.results / "report.md").read_text()
-    assert (finished.results / "timing/cpu/invalid/round-2/requests.csv").exists()
+    assert kept.read_text() == before
+    assert finished.planned() == sorted(judged(*MODES[:2]) + LATER + SETTINGS)
 
 
 def test_without_the_twin_it_is_not_timed(finished):
@@ -132,7 +158,7 @@ def test_a_changed_checkpoint_reruns_everything_behind_it(finished):
 
 
 def test_a_changed_photo_reruns_from_the_photos_onwards(finished):
-    photos = finished.path / "workflow" / "resources" / "photos"
+    photos = finished.path / "workflow" / "effdet_bench" / "resources" / "photos"
     shutil.copy(photos / "000000005001.jpg", photos / "000000168974.jpg")
     planned = finished.planned()
     assert "photos results/smoke/photos.json" in planned
@@ -144,22 +170,9 @@ def test_another_machine_leaves_the_first_alone(finished):
     assert all("results/smoke" not in job for job in finished.planned())
 
 
-STEPS = [
-    "checkpoints",
-    "environment",
-    "figures",
-    "manifest",
-    "report",
-    "roofline",
-    "summary",
-    "timing",
-    "validity",
-]
-
-
-@pytest.mark.parametrize("target", STEPS)
-def test_steps_have_names(smoke, target):
-    assert smoke.planned(target) == []
+def test_steps_have_names(smoke):
+    names = ["checkpoints", "environment", "figures", "manifest", "report"]
+    assert smoke.planned(*names, "roofline", "summary", "timing", "validity") == []
 
 
 def test_retry_forgets_only_what_did_not_complete(finished):

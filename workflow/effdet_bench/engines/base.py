@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from effdet_bench.config.declarations import FP32, declaration
+from effdet_bench.config.declarations import FP32, declaration, engine_names
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.postprocess import Outputs, detect, detect_sparingly
@@ -162,6 +162,8 @@ def engine_module(name: str) -> ModuleType:
         UnavailableError: a package that the engine needs is not installed.
         BenchError: the file is not what an engine's must be; the text names it.
     """
+    if name not in engine_names():
+        raise BenchError(f"there is no engine {name!r}, as there is no file engines/{name}.py.")
     try:
         module = import_module(f"effdet_bench.engines.{name}")
     except ImportError as error:

@@ -1,15 +1,15 @@
 """The physical bound: work is what torch counts, and the bound follows from ceilings and work."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from effdet_bench import records
+from effdet_bench.__main__ import main
 from effdet_bench.detector.ensemble import build_model
-from effdet_bench.roofline.roofline import Ceilings, Layer, bound, count_work, measure_ceilings
+from effdet_bench.roofline import ceilings
+from effdet_bench.roofline.bound import Layer, bound, count_work
+from effdet_bench.roofline.ceilings import Ceilings, measure_ceilings
 
 CEILINGS = Ceilings({"fp32": 1e12, "bf16": 4e12}, bandwidth=1e10)
 
@@ -46,8 +46,15 @@ def test_the_bound_is_the_larger_limit_of_each_layer():
     assert bound(layers, CEILINGS, "bf16")["bound_ms"] == pytest.approx(0.5 + 2)
 
 
-def test_ceilings_are_measured_and_emulated_precisions_left_out():
+def test_ceilings_are_those_of_the_best_kernel_and_emulated_precisions_left_out(monkeypatch):
+    monkeypatch.setattr(ceilings, "MATRIX_SIDES", (256, 512))
+    monkeypatch.setattr(ceilings, "CHANNELS", (256,))
+    monkeypatch.setattr(ceilings, "RUN_SECONDS", 0.02)
     found = measure_ceilings(torch.device("cpu"))
+    kernels = {"matrix product", "1×1 convolution", "NumPy's matrix product"}
+    assert found.kernels["fp32"].keys() == kernels
+    for precision, rates in found.kernels.items():
+        assert found.flops[precision] == max(rates.values())
     assert found.bandwidth > 1e8
     assert found.flops["fp32"] > 1e8
     assert all(rate >= found.flops["fp32"] for rate in found.flops.values())
@@ -58,8 +65,7 @@ def test_a_device_that_is_not_there_is_recorded(tmp_path):
     output = tmp_path / "mps.json"
     ensemble = '[{"model": "mine", "architecture": "tf_efficientdet_lite0", "classes": 90}]'
     given = ["--device", "mps", "--ensemble", ensemble, "--threads", "1"]
-    step = [sys.executable, "-m", "effdet_bench", "roofline", *given, "--output", output]
-    subprocess.run(step, check=True)
+    main(["roofline", *given, "--output", str(output)])
     record = records.read_json(output, "roofline")
     assert record["outcome"] == "unavailable"
     assert "MPS" in record["reason"] or "Apple" in record["reason"]

@@ -10,7 +10,7 @@ from effdet.anchors import Anchors
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.postprocess import detect, detect_sparingly
 from effdet_bench.detector.request import decode, preprocess, serve
-from effdet_bench.detector.rewrite import Flat, fuse
+from effdet_bench.detector.rewrite import Flat, rewritten
 from effdet_bench.engines.base import load_engine
 from helpers import SHIPPED
 
@@ -47,10 +47,10 @@ def inputs(model, batch: int = 1) -> torch.Tensor:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_outputs_differ_by_rounding_alone(model, batch, layout):
     pixels = inputs(model, batch)
-    fused = fuse(model.network).to(memory_format=layout)
+    network = rewritten(model.network).to(memory_format=layout)
     with torch.inference_mode():
         expected = model.network(pixels.clone())
-        found = fused(pixels.contiguous(memory_format=layout))
+        found = network(pixels.contiguous(memory_format=layout))
     for ours, theirs in zip(found, expected, strict=True):
         assert [level.shape for level in ours] == [level.shape for level in theirs]
         ours, theirs = (torch.cat([one.flatten() for one in levels]) for levels in (ours, theirs))
@@ -62,7 +62,7 @@ def test_odd_sizes(lite0, height, width):
     odd = resized(lite0, height, width)
     pixels = inputs(odd)
     with torch.inference_mode():
-        expected, found = odd.network(pixels.clone()), fuse(odd.network)(pixels)
+        expected, found = odd.network(pixels.clone()), rewritten(odd.network)(pixels)
         for ours, theirs in zip(found, expected, strict=True):
             for one, other in zip(ours, theirs, strict=True):
                 assert relative_error(one, other) < 1e-5
@@ -70,14 +70,14 @@ def test_odd_sizes(lite0, height, width):
 
 def test_the_original_is_left_alone(lite0):
     before = {key: value.clone() for key, value in lite0.network.state_dict().items()}
-    fuse(lite0.network)
+    rewritten(lite0.network)
     after = lite0.network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_nothing_is_left_to_fold_or_to_stack(model):
-    kinds = {type(module).__name__ for module in fuse(model.network).modules()}
+    kinds = {type(module).__name__ for module in rewritten(model.network).modules()}
     assert not kinds & {"BatchNorm2d", "BatchNormAct2d", "FpnCombine", "HeadNet", "MaxPool2dSame"}
 
 
@@ -147,11 +147,11 @@ def test_with_ties_the_scores_are_the_same(lite0):
     assert (found[:, 4] - expected[:, 4]).abs().max() < 0.02
 
 
-@pytest.mark.parametrize("fused", ["network", True])
+@pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_detections_of_a_request(model, fused, channels_last):
+def test_detections_of_a_request(model, sparse, channels_last):
     encoded = list_photos(SHIPPED)[0].read_bytes()
-    options = {"fused": fused, "channels_last": channels_last}
+    options = {"rewritten": True, "sparse_postprocess": sparse, "channels_last": channels_last}
     with torch.inference_mode():
         (expected,) = serve(load_engine("eager", [model], CPU), encoded).tables
         (found,) = serve(load_engine("eager", [model], CPU, options), encoded).tables

@@ -8,7 +8,7 @@ import torch
 from effdet import DetBenchPredict
 from PIL import Image
 
-from effdet_bench.detector.request import decode, preprocess, serve
+from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.reference.reference import upstream_input
@@ -90,7 +90,7 @@ def test_invalid_has_the_shapes_of_the_network_and_nothing_but_zeros(lite0, d0):
 def test_stages_are_marked_in_order(lite0):
     seen = []
     engine = load_engine("invalid", [lite0, lite0], CPU)
-    serve(engine, PHOTOS[0].read_bytes(), lambda stage, model: seen.append((stage, model)))
+    serve_in_stages(engine, PHOTOS[0].read_bytes(), lambda *mark: seen.append(mark))
     of_model = [(stage, lite0.name) for stage in ("preprocess", "forward", "postprocess")]
     assert seen == [("decode", ""), *of_model, *of_model]
 

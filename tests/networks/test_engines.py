@@ -1,0 +1,263 @@
+"""Engines answer as PyTorch does, on as many threads as they are told, or say why they cannot."""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from effdet_bench import records
+from effdet_bench.__main__ import main
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
+from effdet_bench.detector.rewrite import rewritten
+from effdet_bench.engines.base import load_engine
+from effdet_bench.errors import BenchError, UnavailableError
+from effdet_bench.export.check import ExportCheck
+from effdet_bench.export.export import Exporter, ExportSpec
+from helpers import CALIBRATION, SHIPPED, verified
+
+CPU = torch.device("cpu")
+EXPORTED = ("onnxruntime", "openvino")
+
+
+@pytest.fixture(scope="session")
+def exports(lite0, tmp_path_factory):
+    """Makes and keeps exports of lite0: the model that has one, its record, and its check."""
+    folder = tmp_path_factory.mktemp("exports")
+    record, file = verified(lite0, folder)
+    made = {}
+
+    def export(engine: str, precision: str = "fp32", rewritten: bool = True):
+        key = engine, precision, rewritten
+        if key not in made:
+            spec = ExportSpec(
+                engine=engine,
+                device="cpu",
+                options={"precision": precision, "rewritten": rewritten},
+                threads=torch.get_num_threads(),
+                checkpoint=records.read_json(record, "checkpoint"),
+                file=str(file),
+                photos=str(CALIBRATION),
+                record=str(folder / f"{engine}-{precision}-{rewritten}.json"),
+            )
+            exported = Exporter(spec).export()
+            model = dataclasses.replace(lite0, export=spec.folder)
+            made[key] = model, exported | ExportCheck(spec).check(), spec
+        return made[key]
+
+    return export
+
+
+@pytest.fixture
+def set_threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def tables_of(engine, photo: int = 0) -> np.ndarray:
+    with torch.inference_mode():
+        (table,) = serve(engine, list_photos(SHIPPED)[photo].read_bytes()).tables
+    return table
+
+
+@pytest.mark.parametrize("rewritten", [False, True])
+@pytest.mark.parametrize("engine", EXPORTED)
+def test_an_export_answers_as_pytorch(lite0, exports, engine, rewritten):
+    model, record, _ = exports(engine, rewritten=rewritten)
+    assert max(record["class_error"], record["box_error"]) < 1e-5
+    assert record["seconds"] > 0 < record["bytes"]
+    loaded = load_engine(engine, [model], CPU, {"sparse_postprocess": rewritten})
+    expected = tables_of(load_engine("eager", [lite0], CPU))
+    found = tables_of(loaded)
+    assert abs(found[:, :4] - expected[:, :4]).max() < 0.05
+    assert abs(found[:, 4] - expected[:, 4]).max() < 1e-4
+    assert (found[:, 5] == expected[:, 5]).all()
+
+
+@pytest.mark.parametrize("engine", EXPORTED)
+def test_levels_are_those_of_the_network(lite0, exports, engine):
+    pixels = preprocess(decode(list_photos(SHIPPED)[1].read_bytes()), lite0, CPU).pixels
+    loaded = load_engine(engine, [exports(engine)[0]], CPU)
+    with torch.inference_mode():
+        for ours, theirs in zip(loaded.forward(0, pixels), lite0.network(pixels), strict=True):
+            assert [one.shape for one in ours] == [one.shape for one in theirs]
+            for one, other in zip(ours, theirs, strict=True):
+                assert (one - other).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("engine", EXPORTED)
+def test_int8_is_exported_and_judged_like_any_other(exports, engine):
+    """How far it is off is for the validity gate to say; here that it is INT8 and no nonsense."""
+    model, record, _ = exports(engine, "int8")
+    assert 1e-4 < record["class_error"] < 1.5
+    assert record["bytes"] < 0.6 * exports(engine)[1]["bytes"]
+    table = tables_of(
+        load_engine(engine, [model], CPU, {"precision": "int8", "sparse_postprocess": True})
+    )
+    assert np.isfinite(table).all()
+
+
+def test_an_export_that_answers_otherwise_is_refused_in_fp32_alone(exports, lite0, tmp_path):
+    """The export of one precision, taken for that of another."""
+    _, _, spec = exports("openvino", "int8")
+    with pytest.raises(BenchError, match="answers otherwise than PyTorch"):
+        ExportCheck(dataclasses.replace(spec, options={"precision": "fp32"})).check()
+
+
+@pytest.mark.parametrize("engine", ["eager", "openvino"])
+def test_models_side_by_side_answer_as_one_after_the_other(lite0, d0, exports, engine):
+    models = [lite0, d0]
+    if engine == "openvino":
+        models = [exports(engine, precision)[0] for precision in ("fp32", "int8")]
+    encoded = list_photos(SHIPPED)[0].read_bytes()
+    with torch.inference_mode():
+        one = serve(load_engine(engine, models, CPU, {"sparse_postprocess": True}), encoded)
+        both = serve(
+            load_engine(engine, models, CPU, {"sparse_postprocess": True, "parallel": True}),
+            encoded,
+        )
+    for ours, theirs in zip(both.tables, one.tables, strict=True):
+        assert abs(ours - theirs).max() < 0.05
+    assert abs(both.tables[0] - both.tables[1]).max() > 1
+
+
+@pytest.mark.parametrize(("threads", "share"), [(2, 1), (5, 2)])
+def test_models_side_by_side_share_the_threads(lite0, d0, set_threads, threads, share):
+    set_threads(threads)
+    engine = load_engine("eager", [lite0, d0], CPU, {"parallel": True})
+    meeting = threading.Barrier(2, timeout=60)
+
+    def task(index: int) -> tuple[int, int]:
+        meeting.wait()  # breaks where one comes after the other
+        return index, torch.get_num_threads()
+
+    assert engine.each_model(task) == [(0, share), (1, share)]
+    assert torch.get_num_threads() == threads
+
+
+def test_stages_are_timed_one_model_after_the_other(lite0, d0):
+    """Also where a request runs them side by side: their stages would overlap."""
+    engine = load_engine("eager", [lite0, d0], CPU, {"parallel": True})
+    marks = []
+    with torch.inference_mode():
+        encoded = list_photos(SHIPPED)[0].read_bytes()
+        serve_in_stages(engine, encoded, lambda *mark: marks.append(mark))
+    stages = ("preprocess", "forward", "postprocess")
+    expected = [(stage, model.name) for model in (lite0, d0) for stage in stages]
+    assert marks == [("decode", ""), *expected]
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "words"),
+    [
+        ("eager", {"precision": "fp16"}, "only emulates fp16"),
+        ("eager", {"graph": True}, "CUDA graphs need an NVIDIA GPU"),
+        ("tensorrt", {"precision": "fp16"}, "TensorRT needs an NVIDIA GPU"),
+    ],
+)
+def test_what_cannot_run_on_a_cpu_says_so(lite0, engine, options, words):
+    with pytest.raises(UnavailableError, match=words):
+        load_engine(engine, [lite0], CPU, options)
+
+
+def test_a_missing_package_is_recorded_and_no_crash(lite0, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "effdet_bench.engines.openvino", raising=False)
+    record, file = verified(lite0, tmp_path)
+    given = {
+        "--engine": "openvino",
+        "--device": "cpu",
+        "--threads": 1,
+        "--options": json.dumps({"precision": "fp32", "rewritten": True}),
+        "--record": record,
+        "--checkpoint": file,
+        "--photos": CALIBRATION,
+        "--output": tmp_path / "export.json",
+    }
+    main(["export", *(str(word) for pair in given.items() for word in pair)])
+    exported = json.loads((tmp_path / "export.json").read_text())
+    assert exported["outcome"] == "unavailable"
+    assert "install with `pip install -e '.[openvino]'" in exported["reason"]
+    known = ["--export", tmp_path / "export.json", "--record", record, "--checkpoint", file]
+    known += ["--threads", 1, "--photos", CALIBRATION, "--output", tmp_path / "check.json"]
+    main(["check_export", *map(str, known)])
+    check = json.loads((tmp_path / "check.json").read_text())
+    assert (check["outcome"], check["reason"]) == ("unavailable", exported["reason"])
+
+
+IDLE = """
+import sys, time, torch
+from effdet_bench.engines.base import load_engine
+from effdet_bench.detector.ensemble import build_model
+from effdet_bench.detector.request import serve
+import dataclasses, pathlib
+photo, *engines = sys.argv[1:]
+torch.set_num_threads(2)
+encoded = pathlib.Path(photo).read_bytes()
+model = build_model("tf_efficientdet_lite0")
+for name, folder in (engine.split("=") for engine in engines):
+    exported = dataclasses.replace(model, export=pathlib.Path(folder))
+    loaded = load_engine(name, [exported], torch.device("cpu"), {"sparse_postprocess": True})
+    with torch.inference_mode():
+        for _ in range(3):
+            serve(loaded, encoded)
+    time.sleep(0.02)
+    begin = time.process_time()
+    time.sleep(1)
+    print(name, time.process_time() - begin)
+"""
+
+
+def test_no_thread_spins_on_once_its_mode_has_had_its_turn(exports):
+    """By the time of processors, which other load does not change; each engine in its turn."""
+    engines = ["eager=", *(f"{engine}={exports(engine)[0].export}" for engine in EXPORTED)]
+    command = [sys.executable, "-c", IDLE, str(list_photos(SHIPPED)[0]), *engines]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    busy = dict(line.split() for line in done.stdout.splitlines())
+    assert list(busy) == ["eager", *EXPORTED]
+    assert all(float(seconds) < 0.1 for seconds in busy.values()), busy
+
+
+def test_core_ml_is_for_macos_alone(lite0):
+    if sys.platform != "darwin":
+        with pytest.raises(UnavailableError, match="Core ML runs on macOS alone"):
+            load_engine("coreml", [lite0], CPU, {"precision": "fp16"})
+
+
+class Tiny(torch.nn.Module):
+    """Two levels of outputs, as small as can be: what is converted, but for its size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = argparse.Namespace(num_classes=2)
+        self.classes, self.boxes = torch.nn.Conv2d(3, 18, 1), torch.nn.Conv2d(3, 36, 1)
+
+    def forward(self, pixels):
+        levels = [pixels, pixels[..., ::2, ::2]]
+        return [self.classes(x) for x in levels], [self.boxes(x) for x in levels]
+
+
+@pytest.mark.parametrize(("precision", "type_name"), [("fp32", "FLOAT32"), ("fp16", "FLOAT16")])
+def test_core_ml_networks_are_converted_on_any_system(lite0, tmp_path, precision, type_name):
+    """Only macOS can run one; its description is read back anywhere. The network for fp16 alone."""
+    coremltools = pytest.importorskip("coremltools")
+    from effdet_bench.engines.coreml import convert
+
+    whole = precision == "fp16"
+    network = rewritten(lite0.network) if whole else Tiny().eval()
+    size = lite0.image_size if whole else (8, 8)
+    convert(network, torch.zeros(1, 3, *size), precision, tmp_path / "model.mlpackage")
+    spec = coremltools.utils.load_spec(str(tmp_path / "model.mlpackage"))
+    kinds = coremltools.proto.FeatureTypes_pb2.ArrayFeatureType
+    outputs = {output.name: output.type.multiArrayType for output in spec.description.output}
+    anchors, classes = (len(lite0.anchors), 90) if whole else (9 * (64 + 16), 2)
+    assert list(outputs["classes"].shape) == [1, anchors, classes]
+    assert list(outputs["boxes"].shape) == [1, anchors, 4]
+    assert {output.dataType for output in outputs.values()} == {getattr(kinds, type_name)}
