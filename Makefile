@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINES ?= [engines]
 SNAKEMAKE := $(BIN)/snakemake --cores 1 --rerun-incomplete
 
-.PHONY: report smoke retry recover test
+.PHONY: report smoke retry recover check test
 
 report: $(VENV)/.installed
 	$(SNAKEMAKE)
@@ -25,11 +25,16 @@ recover: $(VENV)/.installed
 	$(BIN)/snakemake --unlock
 	$(SNAKEMAKE)
 
-test: $(VENV)/.installed-test
+# Format, lint, types, and the tests that build no network.
+check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/python -m pytest
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/unit
+
+test: check
+	$(BIN)/python -m pytest tests/simulations tests/networks tests/workflow tests/e2e
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -27,7 +27,7 @@ def load(models, device, options):
 
 @pytest.fixture(scope="module")
 def report(smoke: Workspace, tmp_path_factory) -> str:
-    """Of a run with an engine that decodes no photo but the first, one that fails, one whose package
+    """Of a run with an engine that knows the first photo alone, one that fails, one whose package
     is missing, and a device that is not there; with synthetic weights and annotations."""
     made = smoke.copy(tmp_path_factory.mktemp("faults") / "project")
     engines = made.package / "engines"

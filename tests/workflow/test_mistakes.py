@@ -43,7 +43,7 @@ def test_an_engine_that_cannot_be_planned_with_is_named(workspace):
 
 
 def test_an_archive_of_another_machine_is_not_replaced(workspace):
-    """A name that the user set is refused, the automatic one gets a suffix; an audit may read it."""
+    """A name of the user's is refused, the automatic one gets a suffix; an audit may read it."""
     another = workspace.path / "results" / "smoke"
     another.mkdir(parents=True)
     (another / "environment.json").write_text('{"cpu": "Another", "fingerprint": {"cores": 99}}')

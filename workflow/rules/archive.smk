@@ -20,7 +20,7 @@ rule manifest:
     resources:
         timing=1,
     params:
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         step("archive", "--manifest {params.results:q}")
 

@@ -38,7 +38,7 @@ rule figures:
     resources:
         timing=1,
     params:
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, input: os.path.dirname(input.summary),
     shell:
         step("figures", "--results {params.results:q}")
 
@@ -61,6 +61,6 @@ rule report:
     resources:
         timing=1,
     params:
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, input: os.path.dirname(input.summary),
     shell:
         step("report", "--results {params.results:q}")

@@ -18,7 +18,7 @@ rule summary:
         timing=1,
     params:
         ablation=CONFIG["ablation"],
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, output: os.path.dirname(output.json),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
     shell:
         step(

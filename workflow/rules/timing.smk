@@ -59,7 +59,7 @@ rule time_round:
         seed=CONFIG["seed"],
         photos=os.path.dirname(PHOTOS[0]),
         versions={mode["engine"]: modes.engine_versions(mode["engine"]) for mode in CONFIG["modes"]},
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, output: str(Path(output.jobs[0]).parents[4]),
     shell:
         step(
             "timing",

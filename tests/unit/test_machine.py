@@ -1,0 +1,51 @@
+"""An archive belongs to a machine: which one is told by its fingerprint."""
+
+import json
+
+import pytest
+
+from effdet_bench.config import machine
+from effdet_bench.errors import BenchError
+
+EPYC = {"vendor": "AuthenticAMD", "family": "26", "model": "2"}
+
+
+@pytest.fixture(autouse=True)
+def this_machine(monkeypatch):
+    monkeypatch.setattr(machine, "cpu_name", lambda: "AMD EPYC 9655 96-Core Processor")
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(machine, "gpu_names", lambda: [])
+    made = machine.fingerprint() | EPYC
+    monkeypatch.setattr(machine, "fingerprint", lambda: dict(made))
+
+
+def archive(results, name, **record):
+    (results / name).mkdir(parents=True)
+    (results / name / "environment.json").write_text(json.dumps(record))
+
+
+def test_the_name_tells_generations_apart():
+    assert machine.default_name() == "amd-epyc-9655-zen5-2-core"
+
+
+def test_a_run_goes_on_in_the_archive_of_its_machine_and_beside_that_of_another(tmp_path):
+    name, ours = machine.default_name(), machine.fingerprint()
+    assert machine.archive_name("auto", tmp_path) == name
+    archive(tmp_path, name, fingerprint=ours | {"stepping": "another"})
+    assert machine.archive_name("auto", tmp_path) == f"{name}-2"
+    archive(tmp_path, f"{name}-2", fingerprint=ours | {"memory_gib": ours["memory_gib"] + 1})
+    assert machine.archive_name("auto", tmp_path) == f"{name}-2"
+
+
+def test_a_name_of_the_users_that_is_anothers_is_refused(tmp_path):
+    archive(tmp_path, "mine", fingerprint=machine.fingerprint() | {"gpus": ["another"]})
+    with pytest.raises(BenchError, match=r"machine is 'mine', but .* another machine"):
+        machine.archive_name("mine", tmp_path)
+    assert machine.archive_name("free", tmp_path) == "free"
+
+
+@pytest.mark.parametrize(("cpu", "same"), [("AMD EPYC 9655 96-Core Processor", True), ("x", False)])
+def test_archives_of_version_0_1_are_told_apart_by_what_they_have(tmp_path, cpu, same):
+    memory = machine.fingerprint()["memory_gib"] * 2**30
+    archive(tmp_path, "old", cpu=cpu, cores=2, memory_bytes=memory, accelerators=[])
+    assert machine.is_of_this_machine(machine.Archive(tmp_path / "old")) is same
