@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # an extra of pyproject.toml; `make ENGINES=` installs no engine but PyTorch
 ENGINES ?= [engines]
+# an index of CPU builds of torch, which spare 4 GB of CUDA; empty for the default one
+TORCH_INDEX ?=
 SNAKEMAKE := $(BIN)/snakemake --cores 1 --rerun-incomplete
 
 .PHONY: report smoke retry recover check test
@@ -42,6 +44,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+ifneq ($(TORCH_INDEX),)
+	$(BIN)/python -m pip install -q --no-deps torch torchvision -c constraints.txt --index-url $(TORCH_INDEX)
+endif
 	$(BIN)/python -m pip install -q -e '.$(ENGINES)' -c constraints.txt
 	touch $@
 

@@ -93,3 +93,14 @@ def test_a_run_compared_with_itself_has_no_regression(finished):
     assert done.returncode == 0, done.stdout
     assert re.search(r"cpu baseline: .* 1\.00x as fast", done.stdout)
     assert finished.planned() == []
+
+
+@pytest.mark.parametrize(("by", "found"), [("0.000001", False), ("0.001", True)])
+def test_a_figure_may_differ_by_what_another_processor_rounds_otherwise(results, by, found):
+    figure = results / "figures" / "speedup.svg"
+    text = figure.read_text()
+    (old,) = re.findall(r"^L (\d+\.\d{6}) ", text, re.M)[:1]
+    figure.write_text(text.replace(f"L {old} ", f"L {float(old) + float(by):.6f} ", 1))
+    write_manifest(Archive(results))
+    told = [line for line in audit(Archive(results)) if "figures/" in line]
+    assert bool(told) == found

@@ -9,7 +9,7 @@ from effdet_bench import records
 from effdet_bench.detector.devices import open_device
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
-from effdet_bench.export.export import ExportSpec, in_child
+from effdet_bench.export.export import ExportSpec, add_network_arguments, in_child, spec_of
 from effdet_bench.reference.outputs import relative_errors, sample_outputs
 
 # Of class and box outputs, see `relative_errors`: what other orders of sums in fp32 stay below.
@@ -54,25 +54,13 @@ class ExportCheck:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export", required=True, help="record of `export`")
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--record", required=True, help="record of `verify`")
-    parser.add_argument("--checkpoint", required=True, help="the file that it is of")
-    parser.add_argument("--photos", required=True, help="folder of JPEG files; the first is taken")
+    add_network_arguments(parser)
     parser.add_argument("--output", required=True, help="the record to write")
 
 
 def run(args: argparse.Namespace) -> None:
     exported = records.read_json(args.export, "export")
-    spec = ExportSpec(
-        engine=exported["engine"],
-        device=exported["device"],
-        options=exported["options"],
-        threads=args.threads,
-        checkpoint=records.read_json(args.record, "checkpoint"),
-        file=args.checkpoint,
-        photos=args.photos,
-        record=args.export,
-    )
+    spec = spec_of(args, exported, args.export)
     record = {key: exported[key] for key in ("engine", "model", "sha256", "outcome", "reason")}
     if exported["outcome"] == "completed":
         record |= in_child(ExportCheck, spec, "check")

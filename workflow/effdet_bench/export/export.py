@@ -100,35 +100,44 @@ def in_child(make: type, spec: ExportSpec, method: str) -> dict[str, Any]:
     return {"outcome": worker.outcome.outcome, "reason": worker.outcome.reason, **result}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", required=True)
-    parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `export` and `check` both have to be told."""
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--options", type=json.loads, required=True, help="{precision, rewritten}")
     parser.add_argument("--record", required=True, help="record of `verify`")
     parser.add_argument("--checkpoint", required=True, help="the file that it is of")
     parser.add_argument("--photos", required=True, help="folder of JPEG files to calibrate on")
+
+
+def spec_of(args: argparse.Namespace, known: dict[str, Any], record: str) -> ExportSpec:
+    """What the arguments name, with engine, device and options of `known`."""
+    return ExportSpec(
+        engine=known["engine"],
+        device=known["device"],
+        options=known["options"],
+        threads=args.threads,
+        checkpoint=records.read_json(args.record, "checkpoint"),
+        file=args.checkpoint,
+        photos=args.photos,
+        record=record,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
+    parser.add_argument("--options", type=json.loads, required=True, help="{precision, rewritten}")
+    add_network_arguments(parser)
     parser.add_argument("--output", required=True, help="the record to write, FOLDER.json")
 
 
 def run(args: argparse.Namespace) -> None:
-    checkpoint = records.read_json(args.record, "checkpoint")
-    spec = ExportSpec(
-        engine=args.engine,
-        device=args.device,
-        options=args.options,
-        threads=args.threads,
-        checkpoint=checkpoint,
-        file=args.checkpoint,
-        photos=args.photos,
-        record=args.output,
-    )
+    spec = spec_of(args, vars(args), args.output)
     record = {
         "engine": spec.engine,
         "device": spec.device,
         "options": spec.options,
-        "model": checkpoint["model"],
-        "sha256": checkpoint["sha256"],
+        "model": spec.checkpoint["model"],
+        "sha256": spec.checkpoint["sha256"],
         "versions": engine_versions(spec.engine),
         **in_child(Exporter, spec, "export"),
     }
