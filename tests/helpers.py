@@ -74,7 +74,10 @@ def copy_project(path: Path) -> Workspace:
         shutil.copy2(ROOT / name, path / name)
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(ROOT / "workflow", path / "workflow", ignore=ignore)
-    return Workspace(path)
+    made = Workspace(path)
+    # tests run side by side, where threads that wait for each other would wait for other tests too
+    made.append("smoke.yaml", "threads: 1\n")
+    return made
 
 
 def synthetic_model(name: str, classes: int = 90, architecture: str | None = None):

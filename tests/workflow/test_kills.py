@@ -6,8 +6,6 @@ import signal
 import subprocess
 import time
 
-import pytest
-
 from effdet_bench.records import RAW_COLUMNS
 from helpers import Workspace
 
@@ -17,8 +15,10 @@ SHORT = ("timing", "--config", "modes=[baseline]", "twin=false", "requests=5")
 
 def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
     """Sends `how` to the whole process group of a run once its second round has begun."""
+    second = workspace.results / "timing" / "cpu" / "baseline" / "round-2" / ".requests.csv"
+    second.unlink(missing_ok=True)
     running = subprocess.Popen(
-        workspace.command("--cores", "1", *args),
+        workspace.command("--cores", "1", "--rerun-incomplete", *args),
         cwd=workspace.path,
         env=workspace.env,
         stdout=subprocess.DEVNULL,
@@ -27,7 +27,6 @@ def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
         # a shell that runs the tests in the background has Ctrl-C ignored, and all below it
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    second = workspace.results / "timing" / "cpu" / "baseline" / "round-2" / ".requests.csv"
     deadline = time.monotonic() + 240
     while not second.exists():
         assert running.poll() is None
@@ -37,28 +36,29 @@ def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
     running.wait(60)
 
 
-def test_a_killed_run_is_gone_on_with(finished):
+def go_on(workspace: Workspace, *args: str) -> None:
+    assert workspace.snakemake("--unlock").returncode == 0
+    done = workspace.snakemake("--rerun-incomplete", *args)
+    assert done.returncode == 0, done.stdout
+
+
+def test_killed_runs_are_gone_on_with(finished):
+    """A first measurement, then a second one that leaves the first until it has ended."""
     shutil.rmtree(finished.results / "timing")
     interrupt(finished, signal.SIGKILL, *SHORT)
     rounds = finished.results / "timing" / "cpu" / "baseline"
-    measured = (rounds / "round-1" / "requests.csv").read_text()
-    assert not (rounds / "round-2" / "requests.csv").exists()
+    first, second = rounds / "round-1" / "requests.csv", rounds / "round-2" / "requests.csv"
+    measured = first.read_text()
+    assert not second.exists()
     assert "LockException" in finished.snakemake(*SHORT).stdout
-    assert finished.snakemake("--unlock").returncode == 0
-    done = finished.snakemake("--rerun-incomplete", *SHORT)
-    assert done.returncode == 0, done.stdout
-    assert (rounds / "round-1" / "requests.csv").read_text() == measured
-    assert (rounds / "round-2" / "requests.csv").exists()
+    go_on(finished, *SHORT)
+    assert first.read_text() == measured
 
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_second_measurement_leaves_the_first(finished, how):
-    folder = finished.results / "timing" / "cpu" / "baseline" / "round-2"
-    measured = (folder / "requests.csv").read_text()
-    interrupt(finished, how, *SHORT)
-    assert (folder / "requests.csv").read_text() == measured
-    finished.snakemake("--unlock")
-    done = finished.snakemake("--rerun-incomplete", *SHORT)
-    assert done.returncode == 0, done.stdout
-    assert len((folder / "requests.csv").read_text().splitlines()) == 1 + 1 + 5
-    assert {path.name for path in folder.iterdir()} == {"job.json", *RAW_COLUMNS}
+    measured = second.read_text()
+    for how in (signal.SIGINT, signal.SIGKILL):
+        interrupt(finished, how, *SHORT, "warmup=2")
+        assert second.read_text() == measured
+        finished.snakemake("--unlock")
+    go_on(finished, *SHORT, "warmup=2")
+    assert len(second.read_text().splitlines()) == 1 + 2 + 5
+    assert {path.name for path in second.parent.iterdir()} == {"job.json", *RAW_COLUMNS}

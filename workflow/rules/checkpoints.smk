@@ -16,6 +16,7 @@ rule download_checkpoint:
         f"{layout.CHECKPOINTS}/logs/download/{{file}}.log",
     wildcard_constraints:
         file="|".join(Path(release.file).stem for release in RELEASE.values()),
+    priority: AT_ONCE
     resources:
         timing=1,
     params:
@@ -57,6 +58,7 @@ rule verify_checkpoint:
         layout.checkpoint_record("{model}", "{weights}"),
     log:
         f"{layout.CHECKPOINTS}/logs/verify/{{model}}.{{weights}}.log",
+    priority: AT_ONCE
     resources:
         timing=1,
     params:

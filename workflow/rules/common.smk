@@ -59,6 +59,8 @@ JOB = str(ARCHIVE.job("{device}", "{mode}", "{round}"))
 DEVICES = CONFIG["devices"]
 MODES = [mode["name"] for mode in CONFIG["modes"]]
 ROUNDS = range(1, CONFIG["rounds"] + 1)
+# The priority of what finds mistakes of the user: they are told before anything takes long.
+AT_ONCE = len(ROUNDS) + 1
 ENSEMBLE = [
     {key: entry[key] for key in ("model", "architecture", "classes")}
     for entry in CONFIG["ensemble"]

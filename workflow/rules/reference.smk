@@ -7,6 +7,7 @@ rule photos:
         ARCHIVE.photos,
     log:
         ARCHIVE.logs / "photos.log",
+    priority: AT_ONCE
     resources:
         timing=1,
     params:
@@ -15,7 +16,6 @@ rule photos:
         step("photos", "--folder {params.folder:q} --output {output:q}")
 
 
-# Ahead of all timing, so that annotations of other photos are refused before hours of it.
 rule annotations:
     input:
         file=CONFIG["annotations"] or [],
@@ -25,7 +25,7 @@ rule annotations:
         ARCHIVE.annotations,
     log:
         ARCHIVE.logs / "annotations.log",
-    priority: len(ROUNDS) + 1
+    priority: AT_ONCE
     resources:
         timing=1,
     shell:

@@ -24,7 +24,7 @@ DTYPES = {
 }
 MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
 CHANNELS, CELLS = (256, 512, 1024, 2048), 64  # of 1×1 convolutions, on maps of 64 × 64
-SLOW_SECONDS = 0.1  # a run that takes longer is the last size of its kernel
+SLOW_SECONDS = 0.3  # a size whose run would take longer is not tried: the rate has long settled
 RUNS, RUN_SECONDS = 3, 0.3  # at least, of each size
 COPY_ELEMENTS = 64 * 2**20  # of float32: larger than any processor's caches
 
@@ -111,10 +111,9 @@ def _best_rate(sizes: Iterator[Work], device: torch.device) -> float:
     """Most operations per second over `sizes`, which grow."""
     best = 0.0
     for operations, work in sizes:
-        seconds = _best_seconds(work, device)
-        best = max(best, operations / seconds)
-        if seconds > SLOW_SECONDS:
+        if operations > best * SLOW_SECONDS > 0:
             break
+        best = max(best, operations / _best_seconds(work, device))
     return best
 
 
