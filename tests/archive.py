@@ -185,6 +185,8 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
         "round": number,
         "engine": "invalid" if mode == "invalid" else "eager",
         "options": job.get("options", {}),
+        "env": job.get("env", {}),
+        "python": None,
         "seed": 7,
         "ensemble": [
             {
@@ -201,6 +203,7 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
             }
             for index, model in enumerate(MODELS)
         ],
+        "seconds": 0,
         "requests": requests,
         "warmup": 1,
         "threads": 4,

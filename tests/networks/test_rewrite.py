@@ -34,7 +34,7 @@ def resized(model, height: int, width: int):
     ).eval()
     network.load_state_dict(model.network.state_dict())
     anchors = Anchors.from_config(network.config).boxes
-    return dataclasses.replace(model, network=network, image_size=(height, width), anchors=anchors)
+    return dataclasses.replace(model, built=network, image_size=(height, width), anchors=anchors)
 
 
 def inputs(model, batch: int = 1) -> torch.Tensor:

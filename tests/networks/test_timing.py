@@ -1,9 +1,11 @@
 """A round leaves a record of every mode whatever happens to it, and never overlaps another one."""
 
+import itertools
 import json
 import subprocess
 import sys
 import time
+import venv
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -41,9 +43,14 @@ def job(made, tmp_path):
     project = copy_project(tmp_path / "project")
 
     def start(*engines, output="out") -> subprocess.Popen:
-        modes = [{"name": engine, "engine": engine, "options": {}} for engine in engines]
+        own = {"options": {}, "env": {}, "python": None}
+        modes = [
+            {"name": engine, "engine": engine, **own} if isinstance(engine, str) else own | engine
+            for engine in engines
+        ]
         settings = {"machine": "m", "modes": json.dumps(modes), "round": 1}
         settings |= {"requests": 6, "warmup": 2, "references": made / f"{MODEL}.json"}
+        settings |= {"stages": 1, "first": 8}
         settings |= {"threads": 1, "photos": SHIPPED, "device": "cpu"}
         settings |= {"records": made / f"{MODEL}.verified.json"}
         settings |= {"checkpoints": made / f"{MODEL}.pth", "results": tmp_path / output}
@@ -56,7 +63,8 @@ def job(made, tmp_path):
         running = start(*engines, **settings)
         _, stderr = running.communicate(timeout=200)
         assert running.returncode == 0, stderr
-        return {name: json.loads((folder(name) / "job.json").read_text()) for name in engines}
+        names = [engine if isinstance(engine, str) else engine["name"] for engine in engines]
+        return {name: json.loads((folder(name) / "job.json").read_text()) for name in names}
 
     def folder(engine: str, output="out"):
         return tmp_path / output / "timing" / "cpu" / engine / "round-1"
@@ -80,8 +88,10 @@ def spec(made: Path, folder: Path, **changes) -> JobSpec:
         "options": {},
         "models": (ModelFiles(**files | changes),),
         "photos": tuple(map(str, list_photos(SHIPPED))),
+        "seconds": 0,
         "requests": 6,
         "warmup": 2,
+        "stages": 1,
         "threads": 1,
         "folder": folder,
     }
@@ -117,14 +127,22 @@ def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
     assert min(moments) > 0
     folder = job.folder("invalid")
     rows = (folder / "requests.csv").read_text().splitlines()
-    assert rows[0] == "request,phase,photo,latency_ns"
+    assert rows[0] == ",".join(RAW_COLUMNS["requests.csv"])
     phases = [row.split(",")[1] for row in rows[1:]]
-    assert phases == ["warmup"] * 2 + ["timed"] * 6
+    assert phases[:2] == ["warmup"] * 2
+    assert phases[2:] == ["timed"] * record["requests"]
+    turns = [int(row.split(",")[2]) for row in rows[1:]]
+    assert sorted(set(turns[2:])) == [1, 2, 3, 4, 5, 6]
     names = [path.name for path in list_photos(SHIPPED)]
-    assert [row.split(",")[2] for row in rows[1:]] == names
+    first = [turns.index(turn) for turn in range(1, 7)]
+    assert [rows[1 + at].split(",")[3] for at in first] == names[:6], "a photo further each turn"
     assert {path.name for path in folder.iterdir()} == {"job.json", *RAW_COLUMNS}
     judged = (folder / "outputs.csv").read_text().splitlines()[1:]
-    assert [row.split(",")[:2] for row in judged] == [[str(k), names[k]] for k in range(2, 8)]
+    carried = [row.split(",")[3] for row in rows[3:]]
+    numbers = [str(k) for k in range(2, 2 + record["requests"])]
+    assert [row.split(",")[:2] for row in judged] == [
+        [number, name] for number, name in zip(numbers, carried, strict=True)
+    ]
 
 
 def test_a_checkpoint_that_changed_since_it_was_verified_is_not_timed(made, tmp_path):
@@ -167,7 +185,7 @@ def test_an_export_that_is_not_as_it_should_be_is_not_timed(made, tmp_path, whic
 
 
 def test_modes_take_turns(job, tmp_path):
-    """An engine that notes who serves: after warm-up, a run of requests never is of one mode."""
+    """An engine that notes who serves: in a turn each mode has its part, of the same time."""
     source = (job.project.package / "engines" / "invalid.py").read_text()
     note = f"        open({str(tmp_path / 'who')!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
     source = source.replace("        return self._zeros", f"{note}        return self._zeros", 1)
@@ -175,11 +193,71 @@ def test_modes_take_turns(job, tmp_path):
         (job.project.package / "engines" / f"{name}.py").write_text(f"import os\n{source}")
     slow = source.replace(note, f"        __import__('time').sleep(0.2)\n{note}")
     (job.project.package / "engines" / "slow.py").write_text(f"import os\n{slow}")
-    job.finish("first", "second", "slow")
-    served = (tmp_path / "who").read_text().split()[3 * 2 : 3 * (2 + 6)]
-    turns = [served[k : k + 3] for k in range(0, len(served), 3)]
-    assert all(len(set(turn)) == 3 for turn in turns)
-    assert len({tuple(turn) for turn in turns}) > 1
+    found = job.finish("first", "second", "slow")
+    served = (tmp_path / "who").read_text().split()[3 * 2 : -3]  # stages are timed once all is done
+    parts = [who for who, _ in itertools.groupby(served)]
+    turns = [tuple(parts[k : k + 3]) for k in range(0, 3 * 6, 3)]
+    assert all(len(set(turn)) >= 2 for turn in turns)
+    assert len(set(turns)) > 1
+    assert found["slow"]["requests"] == 6
+    assert found["first"]["requests"] > 6, "as many as fit into one request of the slowest"
+
+
+def test_modes_with_an_environment_have_a_parent_of_their_own(job):
+    """What a mode sets is there in its process, and what has no effect here is unavailable."""
+    source = (job.project.package / "engines" / "invalid.py").read_text()
+    call = "        return self._zeros[index]"
+    note = "        assert os.environ['WHO'] == 'mine'\n"
+    (job.project.package / "engines" / "asks.py").write_text(
+        "import os\n" + source.replace(call, note + call)
+    )
+    mine = {"name": "mine", "engine": "asks", "env": {"WHO": "mine"}}
+    preload = {"name": "preload", "engine": "invalid", "env": {"LD_PRELOAD": "libnowhere.so"}}
+    nobody = {"name": "nobody", "engine": "invalid", "python": "/nowhere/python"}
+    found = job.finish("invalid", mine, preload, nobody, "asks")
+    assert {name: record["outcome"] for name, record in found.items()} == {
+        "invalid": "completed",
+        "mine": "completed",
+        "preload": "unavailable",
+        "nobody": "failed",
+        "asks": "failed",
+    }
+    assert found["mine"]["env"] == {"WHO": "mine"}
+    assert "libnowhere.so, which the loader did not find" in found["preload"]["reason"]
+    assert "/nowhere/python cannot be started" in found["nobody"]["reason"]
+
+
+def test_an_interpreter_of_ones_own_runs_this_code_or_fails(job, tmp_path):
+    """A virtual environment that sees the same packages stands in for another version of one."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "shared.pth").write_text("\n".join(path for path in sys.path if "site-pack" in path))
+    mine = {"name": "mine", "engine": "invalid", "python": str(python)}
+    found = job.finish("invalid", mine)
+    assert found["mine"]["outcome"] == "completed", found["mine"]
+    assert found["mine"]["python"] == str(python)
+    assert found["mine"]["versions"]["torch"] == found["invalid"]["versions"]["torch"]
+
+
+def test_modes_that_do_not_fit_into_memory_take_turns_in_groups(job):
+    """Free memory that never suffices for one mode more: each is alone with `baseline`."""
+    code = job.project.package / "timing" / "memory.py"
+    code.write_text(code.read_text() + "\n\ndef available(device):\n    return [2**20]\n")
+    baseline = {"name": "baseline", "engine": "eager"}
+    others = [{"name": name, "engine": "invalid"} for name in ("a", "b")]
+    found = job.finish(baseline, *others)
+    assert {record["groups"] for record in found.values()} == {2}
+    assert sorted(found[name]["group"] for name in ("a", "b")) == [1, 2]
+    assert found["baseline"]["group"] is None
+
+    def turns(name: str) -> set[str]:
+        rows = (job.folder(name) / "requests.csv").read_text().splitlines()[1:]
+        return {row.split(",")[2] for row in rows} - {"0"}
+
+    assert turns("a") | turns("b") == turns("baseline")
+    assert not turns("a") & turns("b")
+    assert found["baseline"]["requests"] == 12
 
 
 def test_no_worker_outlives_the_process_that_gives_the_turns(job):

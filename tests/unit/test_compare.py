@@ -121,7 +121,7 @@ def test_unpaired_runs_of_one_speed_rarely_differ():
     generator = random.Random(1)
 
     def run():
-        return {k: [generator.gauss(100, 5) for _ in range(20)] for k in range(5)}
+        return {k: {n: [generator.gauss(100, 5)] for n in range(20)} for k in range(5)}
 
     apart = [
         one for one in (unpaired(run(), run()) for _ in range(200)) if not one.low < 1 < one.high
@@ -130,6 +130,6 @@ def test_unpaired_runs_of_one_speed_rarely_differ():
 
 
 def test_unpaired_runs_with_one_round_have_no_interval():
-    found = unpaired({1: [100.0]}, {1: [50.0]})
+    found = unpaired({1: {1: [100.0]}}, {1: {1: [50.0]}})
     assert found.ratio == pytest.approx(2)
     assert found[1:] == (None, None, None, 1)

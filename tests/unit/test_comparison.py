@@ -10,17 +10,27 @@ from hypothesis import strategies as st
 from effdet_bench.summary.comparison import Comparison, compare, margin, verdict
 
 latency = st.integers(min_value=1, max_value=10**12)
-rounds = st.dictionaries(st.integers(1, 8), st.lists(latency, min_size=3, max_size=3), min_size=1)
+turn = st.lists(latency, min_size=1, max_size=3)
+turns = st.fixed_dictionaries({1: turn, 2: turn, 3: turn})
+rounds = st.dictionaries(st.integers(1, 8), turns, min_size=1)
 # spread of rounds, and of requests within one: on a shared machine in a calm hour, on a quiet one
 NOISE = (0.03, 0.005)
+
+
+def one_each(latencies) -> dict[int, list[float]]:
+    """Turns of one request each."""
+    return {number: [value] for number, value in enumerate(latencies)}
 
 
 def simulated(generator, slower: float, noise: float, count: int = 8) -> Comparison:
     """A mode that takes `slower` times as long, compared with baseline over `count` rounds."""
 
-    def mode(factor: float) -> dict[int, np.ndarray]:
+    def mode(factor: float) -> dict[int, dict[int, list[float]]]:
         levels = factor * np.exp(generator.normal(0, noise, count))
-        return {k: level * np.exp(generator.normal(0, noise, 16)) for k, level in enumerate(levels)}
+        return {
+            k: one_each(level * np.exp(generator.normal(0, noise, 16)))
+            for k, level in enumerate(levels)
+        }
 
     return compare(mode(slower), mode(1))
 
@@ -52,32 +62,47 @@ def test_comparing_the_other_way_round_inverts(ours, theirs):
 
 @given(rounds, st.integers(2, 50))
 def test_the_ratio_scales_and_the_order_of_pairs_does_not_matter(mode, factor):
-    longer = {k: [factor * value for value in values[::-1]] for k, values in mode.items()}
-    found = compare(longer, {k: values[::-1] for k, values in mode.items()})
+    longer = {
+        k: {n: [factor * value for value in values] for n, values in reversed(turns.items())}
+        for k, turns in mode.items()
+    }
+    found = compare(longer, mode)
     assert found.ratio == pytest.approx(1 / factor)
     assert found.low is None or found.half_width == pytest.approx(0, abs=1e-6)
 
 
 def test_what_both_of_a_pair_meet_cancels():
     """The machine becomes 30 % slower after two of three requests, for both modes."""
-    found = compare({1: [10, 10, 13]}, {1: [20, 20, 26]})
-    assert found.ratio == pytest.approx(2)
-    assert compare({1: [10, 10, 99]}, {1: [20, 20, 20]}).ratio == pytest.approx(2)
+    slow = {1: one_each([20, 20, 26])}
+    assert compare({1: one_each([10, 10, 13])}, slow).ratio == pytest.approx(2)
+    assert compare({1: one_each([10, 10, 99])}, {1: one_each([20, 20, 20])}).ratio == 2
+    several = {1: {0: [10, 10, 11], 1: [9, 10, 80], 2: [13]}}
+    assert compare(several, slow).ratio == pytest.approx(2)
+
+
+def test_modes_of_different_groups_are_compared_through_what_both_had_turns_with():
+    """The machine is twice as slow in the turns of the second group."""
+    shared = {k: {1: [10], 2: [10], 3: [20], 4: [20]} for k in (1, 2)}
+    ours, theirs = ({k: {a: [x], b: [x]} for k in (1, 2)} for a, b, x in ((1, 2, 4), (3, 4, 16)))
+    assert compare(ours, theirs) is None
+    assert compare(ours, theirs, shared).ratio == pytest.approx(2)
+    assert compare(ours, shared).ratio == pytest.approx(2.5)
 
 
 def test_the_interval_is_students():
     """Ratios of rounds e^0, e^0.1 and e^0.2: mean 0.1, standard error 0.1/√3, t = 4.3027."""
-    theirs = {k: [1e9 * math.exp(0.1 * k)] for k in range(3)}
-    found = compare({k: [1e9] for k in range(3)}, theirs)
+    theirs = {k: {1: [1e9 * math.exp(0.1 * k)]} for k in range(3)}
+    found = compare({k: {1: [1e9]} for k in range(3)}, theirs)
     assert found.ratio == pytest.approx(math.exp(0.1))
     assert found.half_width == pytest.approx(math.exp(4.302653 * 0.1 / math.sqrt(3)) - 1, rel=1e-6)
     assert found.high == pytest.approx(found.ratio * (1 + found.half_width))
 
 
 def test_only_common_rounds_count():
-    found = compare({1: [10], 2: [10], 3: [99]}, {1: [20], 2: [20], 4: [1]})
+    ours = {1: {1: [10]}, 2: {1: [10]}, 3: {1: [99]}}
+    found = compare(ours, {1: {1: [20]}, 2: {1: [20]}, 4: {1: [1]}})
     assert (found.ratio, found.rounds) == (pytest.approx(2), 2)
-    assert compare({1: [10]}, {2: [10]}) is None
+    assert compare({1: {1: [10]}}, {2: {1: [10]}}) is None
 
 
 @pytest.mark.parametrize(
@@ -109,14 +134,14 @@ def test_the_margin_is_the_largest_noise_and_at_least_one_percent():
 @pytest.mark.parametrize("noise", NOISE)
 def test_intervals_cover_the_truth_as_often_as_they_say(noise):
     generator = np.random.default_rng(1)
-    found = [simulated(generator, 1.1, noise, count=4) for _ in range(1000)]
+    found = [simulated(generator, 1.1, noise, count=6) for _ in range(1000)]
     covered = np.mean([one.low <= 1 / 1.1 <= one.high for one in found])
     assert 0.93 < covered < 0.97
 
 
 def test_a_quiet_machine_resolves_three_percent_with_the_default_rounds():
     generator = np.random.default_rng(4)
-    widths = [simulated(generator, 1, min(NOISE), count=4).half_width for _ in range(1000)]
+    widths = [simulated(generator, 1, min(NOISE), count=6).half_width for _ in range(1000)]
     assert np.mean(np.array(widths) <= 0.03) > 0.99
 
 

@@ -27,11 +27,11 @@ def busy(seconds: float) -> str:
 def test_another_process_is_seen_and_our_own_work_is_not():
     load = conditions.Load()
     exec(busy(1.2))
-    own = load.shares()
+    own = conditions.shares([load.taken()])
     load = conditions.Load()
     other = subprocess.Popen([sys.executable, "-c", busy(3)])
     time.sleep(1.2)
-    both = load.shares()
+    both = conditions.shares([load.taken()])
     other.kill()
     assert both["other"] > own["other"] + 0.5 / conditions.psutil.cpu_count()
 
@@ -40,12 +40,15 @@ def test_work_of_our_children_is_ours():
     child = subprocess.Popen([sys.executable, "-c", busy(3)])
     seen, ours = conditions.Load(), conditions.Load([child.pid])
     time.sleep(1.2)
-    assert seen.shares()["other"] > ours.shares()["other"] + 0.5 / conditions.psutil.cpu_count()
+    assert (
+        conditions.shares([seen.taken()])["other"]
+        > conditions.shares([ours.taken()])["other"] + 0.5 / conditions.psutil.cpu_count()
+    )
     child.kill()
 
 
 def test_a_short_span_tells_nothing():
-    assert conditions.Load().shares() == {"other": None, "steal": None}
+    assert conditions.shares([conditions.Load().taken()]) == {"other": None, "steal": None}
 
 
 def test_power_is_what_the_system_tells(tmp_path, monkeypatch):

@@ -54,7 +54,10 @@ def test_every_engine_and_model_is_known_without_importing_torch():
         ({"devices": ["cpu", "cpu"]}, ["devices is ['cpu', 'cpu']", "each once"]),
         ({"devices": "cpu"}, ["devices is 'cpu'", "auto, or a list"]),
         ({"modes": []}, ["modes is []", "at least one"]),
-        ({"modes": [{"name": "a"}]}, ["modes[0]", "{name, engine, and its options}"]),
+        (
+            {"modes": [{"name": "a"}]},
+            ["modes[0]", "{name, engine, and its options, env and python}"],
+        ),
         ({"modes": [{"name": "A b", "engine": "eager"}]}, ["modes[0].name is 'A b'", "lower-case"]),
         ({"modes": [{"name": "a", "engine": "egaer"}]}, ["'egaer'", "did you mean 'eager'?"]),
         (
@@ -136,7 +139,7 @@ def test_booleans_may_come_from_a_terminal(given, value):
 
 def test_the_twin_follows_its_baseline():
     names = [mode["name"] for mode in resolve({})["modes"]]
-    assert names[:3] == ["baseline", "baseline-twin", "invalid"]
+    assert names[:3] == ["baseline", "baseline-twin", "baseline-malloc"]
     assert "baseline-twin" not in [m["name"] for m in resolve({"twin": False})["modes"]]
 
 

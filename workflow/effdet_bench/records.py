@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]  # what a JSON file of the archive holds; its schema says what that is
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # Significant digits of floats in records. Sums of another processor or NumPy differ in the 16th, so
 # that all of these hold anywhere, and not one can be edited unseen.
@@ -26,13 +26,18 @@ DIGITS = 9
 
 DETECTION = ["x_min", "y_min", "x_max", "y_max", "score", "class"]
 
-# The raw data of a timing job; columns in nanoseconds are integers.
+INTEGERS = ("latency_ns", "duration_ns")  # columns that no system leaves empty
+# The raw data of a timing job.
 RAW_COLUMNS = {
-    layout.REQUESTS: ["request", "phase", "photo", "latency_ns"],
+    layout.REQUESTS: [
+        *("request", "phase", "turn", "photo", "latency_ns", "cpu_ns", "kernel_ns"),
+        *("minor_faults", "major_faults", "preempted", "other_ns", "steal_ns", "clock_khz"),
+    ],
     layout.STAGES: ["request", "photo", "stage", "model", "duration_ns"],
     layout.OUTPUTS: ["request", "photo", "model", "fault", "class_error", "box_error", "table"],
     layout.DETECTIONS: ["table", *DETECTION],
 }
+OLD_REQUESTS = ["request", "phase", "photo", "latency_ns"]  # of schema versions 2 and 3
 
 
 @functools.cache
@@ -87,7 +92,7 @@ def read_json(path: str | Path, schema: str) -> Record:
     Raises:
         BenchError: the file is missing, is not JSON, or does not follow `schema`.
 
-    Records of schema version 2 are read as what they would be now.
+    Records of schema versions 2 and 3 are read as what they would be now.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -106,29 +111,42 @@ def read_json(path: str | Path, schema: str) -> Record:
 
 
 def _upgraded(record: Any) -> Any:
-    """`record` as the present schema version has it, where it is of version 2."""
-    if not isinstance(record, dict) or record.get("schema_version") != 2:
+    """`record` as the present schema version has it, where it is of version 2 or 3."""
+    if not isinstance(record, dict) or record.get("schema_version") not in (2, 3):
         return record
     # version 3 tells the models of an ensemble by names of their own
     named = [record, *record.get("ensemble", [])]
-    for entry in [one for one in named if "parameters" in one]:
+    for entry in [one for one in named if "parameters" in one and "architecture" not in one]:
         entry.update({"architecture": entry["model"], "classes": 90})
+    # version 4 has modes with an environment, which serve for the same time
+    own: Record = {"env": {}, "python": None}
+    if record.get("schema") == "job":
+        record = {**own, "seconds": 0, **record}
+    if record.get("schema") == "summary":
+        own |= {"groups": 1, "effort": None, "over_tuned": None}
+        rows = [{**own, **row} for row in record.get("rows", [])]
+        record = {"seconds": 0, **record, "rows": rows}
     return record | {"schema_version": SCHEMA_VERSION}
 
 
 def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
-    """Reads a CSV file of raw data; columns in nanoseconds become 64-bit integers.
+    """Reads a CSV file of raw data; latencies and durations become 64-bit integers.
+
+    Requests of schema versions 2 and 3 get the turn that they were: one for each request. What they
+    do not have stays away.
 
     Raises:
         BenchError: the file is missing or broken, or has other columns.
     """
     import pandas as pd  # planning imports this module, and pandas takes half a second
 
-    integers = {column: "int64" for column in columns if column.endswith("_ns")}
+    integers = {column: "int64" for column in columns if column in INTEGERS}
     try:
         frame = pd.read_csv(path, keep_default_na=False, dtype=integers)
     except (OSError, ValueError) as error:
         raise BenchError(f"{path} cannot be read ({error}): run this timing again.") from None
+    if list(frame.columns) == OLD_REQUESTS and Path(path).name == layout.REQUESTS:
+        return frame.assign(turn=frame["request"])
     if list(frame.columns) != columns:
         raise BenchError(f"{path} has the columns {list(frame.columns)}, not {columns}.")
     return frame

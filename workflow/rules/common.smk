@@ -15,7 +15,7 @@ try:
     from effdet_bench.checkpoints.catalogue import RELEASE
     from effdet_bench.config import machine, modes, settings
     from effdet_bench.config.code import module_files
-    from effdet_bench.config.photos import list_photos
+    from effdet_bench.config.photos import carried, list_photos
     from effdet_bench.config.versions import versions
     from effdet_bench.errors import BenchError
     from effdet_bench.records import RAW_COLUMNS
@@ -94,9 +94,10 @@ wildcard_constraints:
     weights="release|file|synthetic",
 
 
-def step(name, *arguments):
+def step(name, *arguments, python="python3"):
     """The shell command of a step: what it says goes to the terminal and to the rule's log."""
-    return " ".join(("python3 -m effdet_bench", name, *arguments, "2>&1 | tee {log:q} >&2"))
+    command = (f"{python} -m effdet_bench", name, *arguments)
+    return " ".join((*command, "2>&1 | tee {log:q} >&2"))
 
 
 def step_code(*modules):

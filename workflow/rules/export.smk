@@ -20,12 +20,14 @@ rule export_model:
         options=lambda wildcards: json.dumps(export_of(wildcards)["options"]),
         photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
         versions=lambda wildcards: modes.engine_versions(export_of(wildcards)["engine"]),
+        python=lambda wildcards: export_of(wildcards)["python"] or "python3",
     shell:
         step(
             "export",
             "--engine {params.engine} --device {params.device} --options {params.options:q}",
             "--threads {params.threads} --record {input.record:q}",
             "--checkpoint {input.checkpoint:q} --photos {params.photos:q} --output {output:q}",
+            python="{params.python:q}",
         )
 
 
@@ -46,9 +48,11 @@ rule check_export:
     params:
         threads=CONFIG["threads"],
         photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
+        python=lambda wildcards: export_of(wildcards)["python"] or "python3",
     shell:
         step(
             "check_export",
             "--export {input.export:q} --threads {params.threads} --record {input.record:q}",
             "--checkpoint {input.checkpoint:q} --photos {params.photos:q} --output {output:q}",
+            python="{params.python:q}",
         )

@@ -48,7 +48,7 @@ rule reference:
         timing=1,
     params:
         folder=os.path.dirname(PHOTOS[0]),
-        first=min(len(PHOTOS), CONFIG["warmup"] + CONFIG["requests"]),
+        first=carried(len(PHOTOS), CONFIG["requests"]),
         threads=CONFIG["threads"],
         versions=versions(),
         output=lambda wildcards, output: os.path.dirname(output.records[0]),

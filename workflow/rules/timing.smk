@@ -1,3 +1,6 @@
+STAGE_REQUESTS = 4  # of each mode, in the separate pass of a round that has one
+
+
 # One timing job per device and round, round by round, each mode in a process of its own.
 localrules:
     timing,
@@ -53,19 +56,23 @@ rule time_round:
     params:
         machine=CONFIG["machine"],
         modes=json.dumps(CONFIG["modes"]),
+        seconds=CONFIG["seconds"],
         requests=CONFIG["requests"],
         warmup=CONFIG["warmup"],
+        stages=lambda wildcards: 0 if int(wildcards.round) > CONFIG["stage_rounds"] else STAGE_REQUESTS,
         threads=CONFIG["threads"],
         seed=CONFIG["seed"],
         photos=os.path.dirname(PHOTOS[0]),
+        first=carried(len(PHOTOS), CONFIG["requests"]),
         versions={mode["engine"]: modes.engine_versions(mode["engine"]) for mode in CONFIG["modes"]},
         results=lambda wildcards, output: str(Path(output.jobs[0]).parents[4]),
     shell:
         step(
             "timing",
             "--machine {params.machine} --device {wildcards.device} --modes {params.modes:q}",
-            "--round {wildcards.round} --rounds {resources.rounds} --requests {params.requests}",
-            "--warmup {params.warmup} --threads {params.threads} --photos {params.photos:q}",
+            "--round {wildcards.round} --rounds {resources.rounds} --seconds {params.seconds}",
+            "--requests {params.requests} --warmup {params.warmup} --stages {params.stages}",
+            "--threads {params.threads} --photos {params.photos:q} --first {params.first}",
             "--records {input.records:q} --checkpoints {input.checkpoints:q}",
             "--references {input.references:q} --exports {input.exports:q} --seed {params.seed}",
             "--results {params.results:q}",

@@ -95,7 +95,7 @@ def _bounds(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
 def differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[str]:
     """Where `kept` differs from `fresh`, what it has beyond the schema's keys aside."""
     if isinstance(fresh, dict) and isinstance(kept, dict):
-        for key in fresh:
+        for key in (key for key in fresh if key != "schema_version"):
             yield from differences(where, kept.get(key), fresh[key], f"{at}.{key}".lstrip("."))
     elif isinstance(fresh, list) and isinstance(kept, list):
         if len(fresh) != len(kept):

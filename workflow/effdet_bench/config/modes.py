@@ -1,6 +1,9 @@
 """Modes: engines with options, as config.yaml names them or writes them in full."""
 
 import json
+import platform
+import re
+import shutil
 from typing import Any, TypedDict
 
 import yaml
@@ -22,20 +25,30 @@ FUSED: dict[OptionValue, Options] = {
 
 
 class Mode(TypedDict):
-    """A named configuration of an engine."""
+    """A named configuration of an engine.
+
+    `env` are environment variables that its process is started with, and `python` is its
+    interpreter, `None` for the one that everything runs in.
+    """
 
     name: str
     engine: str
     options: Options
+    env: dict[str, str]
+    python: str | None
 
 
 class Export(TypedDict):
-    """What modes run on that need an export; its `options` are `precision` and `rewritten`."""
+    """What modes run on that need an export; its `options` are `precision` and `rewritten`.
+
+    `python` is the interpreter that makes it, as for a `Mode`: a format is of a version.
+    """
 
     name: str
     device: str
     engine: str
     options: Options
+    python: str | None
 
 
 def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
@@ -53,7 +66,7 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
                     f"config: modes[{index}] is {entry!r}, but the modes that come with it are "
                     f"{', '.join(shipped)}{did_you_mean(entry, shipped)}."
                 )
-            entry = {"name": entry, **shipped[entry]}
+            entry = {"name": entry, **_for_this_system(shipped[entry])}
         modes.append(_mode(f"modes[{index}]", **entry))
     return modes
 
@@ -75,8 +88,15 @@ def export_of(mode: Mode, device: str) -> Export | None:
     precision = declared.exports[str(asked)]
     rewritten = bool(mode["options"].get("rewritten"))
     name = f"{mode['engine']}-{device}-{precision}" + ("-rewritten" if rewritten else "")
-    options: Options = {"precision": precision, "rewritten": rewritten}
-    return {"name": name, "device": device, "engine": mode["engine"], "options": options}
+    if mode["python"]:
+        name += re.sub(r"[^a-z0-9]+", "-", f"-{mode['python']}".lower()).rstrip("-")
+    return {
+        "name": name,
+        "device": device,
+        "engine": mode["engine"],
+        "options": {"precision": precision, "rewritten": rewritten},
+        "python": mode["python"],
+    }
 
 
 def in_present_words(options: Options) -> Options:
@@ -85,7 +105,22 @@ def in_present_words(options: Options) -> Options:
     return kept | FUSED.get(options.get("fused", False), {})
 
 
-def _mode(where: str, name: str, engine: str, **options: OptionValue) -> Mode:
+def _for_this_system(mode: dict[str, Any]) -> dict[str, Any]:
+    """A shipped `mode`; without glibc's allocator where there is none, if it is more than that."""
+    has_more = mode.keys() - {"engine", "env"}
+    if has_more and platform.libc_ver()[0] != "glibc":
+        return {key: value for key, value in mode.items() if key != "env"}
+    return mode
+
+
+def _mode(
+    where: str,
+    name: str,
+    engine: str,
+    env: dict[str, str] | None = None,
+    python: str | None = None,
+    **options: OptionValue,
+) -> Mode:
     _check_choice(f"{where}.engine", engine, engine_names())
     known = declaration(engine).options
     if "fused" not in known and options.get("fused") in list(FUSED):
@@ -104,12 +139,17 @@ def _mode(where: str, name: str, engine: str, **options: OptionValue) -> Mode:
             f"config: {where} is named {CONTROL}, which the setting `twin` adds by itself; "
             "give it another name."
         )
-    if name == BASELINE and (engine != "eager" or options):
+    if name == BASELINE and (engine != "eager" or options or env or python):
         raise BenchError(
             f"config: {where} is named baseline, which must have the engine eager without options; "
             "give it another name."
         )
-    return {"name": name, "engine": engine, "options": options}
+    if python is not None and shutil.which(python) is None:
+        raise BenchError(
+            f"config: {where}.python is {python!r}, but there is no such program: give the path of "
+            "the interpreter of an environment in which effdet-bench is installed."
+        )
+    return {"name": name, "engine": engine, "options": options, "env": env or {}, "python": python}
 
 
 def _check_choice(where: str, value: object, choices: list[Any]) -> None:

@@ -2,6 +2,7 @@
 
 BASELINE = "baseline"
 CONTROL = "baseline-twin"  # the A/A control: baseline again, timed in every round as its own mode
+TUNED = "baseline-malloc"  # baseline with an allocator that keeps what it has
 FLOOR_ENGINE = "invalid"  # runs no network
 JOINT_ENGINES = ("vmap", "grouped")  # run all networks of an ensemble as one
 COCO_CLASSES = 90  # ids that COCO's labels go up to, which the released networks tell apart

@@ -12,6 +12,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
 
 SUFFIXES = {".jpg", ".jpeg"}
+CARRIED = 32  # photos of a large folder that requests carry, where no more are asked for
 
 
 def list_photos(folder: str | Path) -> list[Path]:
@@ -27,6 +28,14 @@ def list_photos(folder: str | Path) -> list[Path]:
     if not found:
         raise BenchError(f"config: photos is {str(folder)!r}, a folder without any JPEG file.")
     return found
+
+
+def carried(photos: int, requests: int) -> int:
+    """How many of so many `photos` requests carry, the first ones, where `requests` are asked for.
+
+    Each costs a reference, and how many a fast mode will serve is not known before.
+    """
+    return min(photos, max(CARRIED, requests))
 
 
 def describe_photos(paths: list[Path]) -> list[Record]:

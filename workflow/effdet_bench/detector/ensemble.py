@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,26 @@ from effdet_bench.records import Record
 class Model:
     """One network of the ensemble and what a request needs to know of it.
 
-    `image_size` is (height, width) in pixels; `mean` and `std` are of RGB in [0, 1]; `anchors` is
-    float32 [anchors, 4] in yxyx pixels of the network's input. `export` is the folder of what an
-    engine's export made of the network, where it has one.
+    `config` is effdet's configuration of the network; `image_size` is (height, width) in pixels;
+    `mean` and `std` are of RGB in [0, 1]; `anchors` is float32 [anchors, 4] in yxyx pixels of the
+    network's input. `built` is the network in PyTorch, and `export` the folder of what an engine's
+    export made of it, each where there is one.
     """
 
     name: str
-    network: torch.nn.Module
+    config: Any
     image_size: tuple[int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     anchors: torch.Tensor
+    built: torch.nn.Module | None = None
     export: Path | None = None
 
     @property
-    def config(self) -> Any:
-        """effdet's configuration of the network."""
-        return self.network.config
+    def network(self) -> torch.nn.Module:
+        """The network in PyTorch, which modes that run on an export do not have."""
+        assert self.built is not None, "this mode runs on an export, and its engine says so"
+        return self.built
 
     @property
     def classes(self) -> int:
@@ -67,8 +70,10 @@ class Model:
         return sizes[self.config.min_level :]
 
 
-def build_model(architecture: str, classes: int = COCO_CLASSES, name: str | None = None) -> Model:
-    """effdet's network `architecture` for `classes` with fresh weights, ready to evaluate in fp32.
+def describe_model(
+    architecture: str, classes: int = COCO_CLASSES, name: str | None = None
+) -> Model:
+    """effdet's `architecture` for `classes`, without a network.
 
     `name` is what the ensemble calls it, if not by its architecture.
 
@@ -78,18 +83,29 @@ def build_model(architecture: str, classes: int = COCO_CLASSES, name: str | None
     if architecture not in efficientdet_model_param_dict:
         hint = did_you_mean(architecture, efficientdet_model_param_dict)
         raise BenchError(f"effdet has no model {architecture!r}{hint}.")
-    network = effdet.create_model(
-        architecture, num_classes=classes, pretrained=False, pretrained_backbone=False
-    ).eval()
-    config = network.config
+    config = effdet.get_efficientdet_config(architecture)
+    config.num_classes = classes
     return Model(
         name=name or architecture,
-        network=network,
+        config=config,
         image_size=tuple(config.image_size),
         mean=tuple(config.get("mean") or IMAGENET_DEFAULT_MEAN),
         std=tuple(config.get("std") or IMAGENET_DEFAULT_STD),
         anchors=Anchors.from_config(config).boxes,
     )
+
+
+def build_model(architecture: str, classes: int = COCO_CLASSES, name: str | None = None) -> Model:
+    """`describe_model` with effdet's network, its weights fresh, ready to evaluate in fp32."""
+    model = describe_model(architecture, classes, name)
+    return replace(model, built=_build(architecture, classes))
+
+
+def _build(architecture: str, classes: int) -> torch.nn.Module:
+    network: torch.nn.Module = effdet.create_model(
+        architecture, num_classes=classes, pretrained=False, pretrained_backbone=False
+    )
+    return network.eval()
 
 
 def load_model(entry: Record, data: bytes, where: str) -> Model:
@@ -112,18 +128,28 @@ def load_model(entry: Record, data: bytes, where: str) -> Model:
         raise BenchError(
             f"{where} is not a checkpoint that torch can read ({_first_line(error)}): replace it."
         ) from None
-    model = build_model(entry["architecture"], entry["classes"], entry["model"])
+    model = describe_model(entry["architecture"], entry["classes"], entry["model"])
     if not isinstance(state, dict):
         raise BenchError(f"{where} holds a {type(state).__name__}, not a state dict: replace it.")
+    with torch.device("meta"):  # nothing is initialised that is replaced at once
+        network = _build(entry["architecture"], entry["classes"])
     try:
-        model.network.load_state_dict(state, strict=True)
+        network.load_state_dict(_in_fp32(state), strict=True, assign=True)
     except (RuntimeError, AttributeError, TypeError) as error:
         detail = " ".join(str(error).split())[:200]
         raise BenchError(
             f"{where} does not fit the network {entry['architecture']} for {entry['classes']} "
             f"classes: name the model and the classes that it was trained for ({detail})."
         ) from None
-    return model
+    return replace(model, built=network)
+
+
+def _in_fp32(state: dict[str, Any]) -> dict[str, Any]:
+    """`state` as the network holds it, whatever precision the file has."""
+    return {
+        key: value.float() if torch.is_tensor(value) and value.is_floating_point() else value
+        for key, value in state.items()
+    }
 
 
 def _first_line(error: Exception) -> str:

@@ -82,9 +82,7 @@ class Exporter:
         begin = time.monotonic()
         network = rewritten(model.network) if spec.options["rewritten"] else model.network
         try:
-            module.export(
-                replace(model, network=network), device, spec.options, samples, spec.folder
-            )
+            module.export(replace(model, built=network), device, spec.options, samples, spec.folder)
         except ImportError as error:
             raise missing_package(spec.engine, error) from None
         seconds = time.monotonic() - begin

@@ -6,7 +6,7 @@ Pure functions of the archive. Templates lay out what is decided here.
 from collections.abc import Callable
 from typing import Any, TypedDict
 
-from effdet_bench.config.names import BASELINE
+from effdet_bench.config.names import BASELINE, TUNED
 from effdet_bench.records import Record
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
@@ -75,12 +75,17 @@ class View(TypedDict):
     bounded: list[Row]
     undercut: list[Row]
     shared_doubts: dict[str, list[Warned]]
+    efforts: list[Row]
+    own_settings: list[Row]
+    tuned: bool
+    page_faults: str
+    groups: int
     roofs: list[Record]
     dense_kernel: str
     kernel_column: str
     synthetic: list[Record]
     unsupported: dict[str, int]
-    requests_for: Callable[[int], int]
+    requests_for: Callable[[int], str]
     gaps: list[GapLine]
     ablation: list[AblationLine]
     roadmap: list[RoadmapLine]
@@ -124,12 +129,17 @@ def context(
         "bounded": bounded,
         "undercut": [row for row in bounded if row["ranked"] and over_bound(row) < 1],
         "shared_doubts": {device: _shared_doubts(measured, device) for device in devices},
+        "efforts": [row for row in measured if row["effort"]],
+        "own_settings": [row for row in rows if row["env"] or row["python"]],
+        "tuned": any(row["over_tuned"] for row in rows),
+        "page_faults": page_faults(valid),
+        "groups": max((row["groups"] for row in rows), default=1),
         "roofs": roofs,
         "dense_kernel": "the fastest of several dense kernels" if several else MATRIX_PRODUCT,
         "kernel_column": "Fastest kernel" if several else "Matrix product",
         "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
         "unsupported": _unsupported(measured),
-        "requests_for": lambda needs: -(-needs // summary["rounds"]),
+        "requests_for": lambda needs: f"requests={-(-needs // summary['rounds'])}",
         "gaps": _gaps(summary),
         "ablation": _ablation(summary),
         "roadmap": roadmap(valid, {*devices, *(["accelerator"] if accelerated else [])}),
@@ -168,14 +178,35 @@ def key_finding(valid: list[Row], baseline: Row | None) -> str:
     return f"With {named}, {cost}" + ("" if alone else ", and no other mode was shown to be faster")
 
 
+def page_faults(valid: list[Row]) -> str:
+    """What page faults cost `baseline`, by what it takes without them; empty where not known."""
+    rows = {row["mode"]: row for row in valid}
+    before, after = rows.get(BASELINE), rows.get(TUNED)
+    if not before or not after or not before["effort"] or not after["effort"]:
+        return ""
+    versus = after["comparison"]
+    if versus is None:
+        return ""
+    return (
+        f"That saves {before['effort']['minor_faults'] - after['effort']['minor_faults']:,.0f} of "
+        f"{before['effort']['minor_faults']:,.0f} page faults a request, and "
+        f"{milliseconds(before['effort']['kernel_ms'] - after['effort']['kernel_ms'])} of "
+        f"{milliseconds(before['effort']['kernel_ms'])} in the kernel: {times(versus['ratio'])} as "
+        f"fast ({interval(versus)}), at no change of the network."
+    )
+
+
 def over_bound(row: Row) -> float:
     """How many times its bound the networks of `row` take, if stages tell; else its request."""
     assert row["bound"] is not None, "only rows with a bound are asked"
-    return row["bound"]["request_over_bound" if unsplit(row) else "forward_over_bound"]
+    forward = row["bound"]["forward_over_bound"]
+    return row["bound"]["request_over_bound"] if unsplit(row) or forward is None else forward
 
 
-def heaviest(row: Row) -> dict[str, Any]:
-    """The stages of the model that takes most of a request."""
+def heaviest(row: Row) -> dict[str, Any] | None:
+    """The stages of the model that takes most of a request; `None` if they were not timed."""
+    if row["stages"] is None:
+        return None
     return dict(max(stages_of(row)["models"], key=lambda model: model["total_ms"]))
 
 

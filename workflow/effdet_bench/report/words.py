@@ -4,9 +4,10 @@ from typing import Any
 
 import yaml
 
+from effdet_bench.config.names import TUNED
 from effdet_bench.records import Record
 from effdet_bench.summary.comparison import Comparison
-from effdet_bench.summary.rows import Place, Row, Versus, Warned, latency_of
+from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of
 
 RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
 
@@ -70,6 +71,26 @@ def versus(row: Row, baseline: Row | None) -> str:
     if row is baseline:
         return "1.00x"
     return span(row["comparison"]) if row["comparison"] else "–"
+
+
+def over_tuned(row: Row) -> str:
+    """How many times as fast as `baseline-malloc` a mode is, with its interval."""
+    if row["mode"] == TUNED:
+        return "1.00x"
+    return span(row["over_tuned"]) if row["over_tuned"] else "–"
+
+
+def amount(summary: Summary) -> str:
+    """What each mode served in each round."""
+    if summary["seconds"]:
+        return f"{summary['seconds']:g} s of timed requests"
+    return f"{summary['requests']} timed requests"
+
+
+def settings(row: Row) -> str:
+    """What the process of a mode was started with."""
+    variables = [f"`{name}={value}`" for name, value in row["env"].items()]
+    return ", ".join([*variables, *([f"Python of `{row['python']}`"] if row["python"] else [])])
 
 
 def verdict(row: Row, baseline: Row | None) -> str:
@@ -191,5 +212,9 @@ FILTERS = {
     "seconds": lambda seconds: f"{seconds:.1f} s",
     "gflop": lambda flops: f"{flops / 1e9:.2f} GFLOP",
     "gbps": lambda rate: f"{rate / 1e9:.1f} GB/s",
+    "over_tuned": over_tuned,
+    "amount": amount,
+    "settings": settings,
+    "whole": lambda number: f"{number:,.0f}",
     "cell": lambda text: text.replace("|", "\\|"),
 }

@@ -36,11 +36,12 @@ def start_costs(completed: list[Job]) -> Start:
 def stage_means(completed: list[Job]) -> Stages | None:
     """Mean milliseconds per stage and model of the separate pass, and each model's share of it.
 
-    Means, because they add up. Outside `models`, a stage is the sum over all models.
+    `None` where no completed job had that pass. Means, because they add up. Outside `models`, a
+    stage is the sum over all models.
     """
-    if not completed:
+    rows = pd.concat([pd.DataFrame(), *(job.stages for job in completed)])
+    if rows.empty:
         return None
-    rows = pd.concat([job.stages for job in completed])
     means = rows.groupby(["stage", "model"])["duration_ns"].mean() / 1e6
     request = float(means.sum())
     decode = float(means["decode", ""])

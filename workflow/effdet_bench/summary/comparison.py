@@ -6,6 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
+# latencies of requests by turn, and those of a mode by round
+Turns = Mapping[int, Sequence[float]]
+Rounds = Mapping[int, Turns]
+
 CONFIDENCE = 0.95
 LEAST_EFFECT = 0.01  # smaller differences are of no interest, however sure
 WIDEST_SAME = 0.05  # no noise is so large that modes further apart may be called the same
@@ -25,21 +29,46 @@ class Comparison(NamedTuple):
     rounds: int
 
 
-def compare(
-    ours: Mapping[int, Sequence[float]], theirs: Mapping[int, Sequence[float]]
-) -> Comparison | None:
-    """Compares latencies by round: above 1 where `ours` is faster; `None` without a common round.
+def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comparison | None:
+    """Compares latencies by round and turn: above 1 where `ours` is faster.
 
-    Requests of a round pair up: the same number carried the same photo, a turn apart. A round's
-    ratio is the median over its pairs, and what is returned the geometric mean over rounds, with
-    Student's t-interval of the mean of its logarithm. Requests of a round are not independent, so
-    rounds are what is counted (Kalibera and Jones, "Rigorous benchmarking in reasonable time",
-    2013).
+    Both served in the same turns, for the same time. A turn's ratio is that of the medians of its
+    requests, as means of fast modes, which have more requests in a turn, would catch more of what
+    disturbs a few. A round's is the median over its turns, and what is returned the geometric mean
+    over rounds, with Student's t-interval of the mean of its logarithm. Requests of a round are not
+    independent, so rounds are what is counted (Kalibera and Jones, "Rigorous benchmarking in
+    reasonable time", 2013). In a round without a common turn, as of modes of different groups, each
+    is held against `through`, which both share turns with.
+
+    Returns:
+        `None` without a common round.
     """
+    logs = [_round_ratio(ours[k], theirs[k]) for k in sorted(ours.keys() & theirs.keys())]
+    if through is not None:
+        logs = [
+            _through(ours[k], theirs[k], through.get(k, {})) if log is None else log
+            for k, log in zip(sorted(ours.keys() & theirs.keys()), logs, strict=True)
+        ]
+    return _over_rounds(np.array([log for log in logs if log is not None]))
+
+
+def _round_ratio(ours: Turns, theirs: Turns) -> float | None:
+    """The logarithm of a round's ratio; `None` without a common turn."""
     common = sorted(ours.keys() & theirs.keys())
     if not common:
         return None
-    logs = np.array([np.median(np.log(theirs[k]) - np.log(ours[k])) for k in common])
+    ratios = [np.log(np.median(theirs[turn]) / np.median(ours[turn])) for turn in common]
+    return float(np.median(ratios))
+
+
+def _through(ours: Turns, theirs: Turns, shared: Turns) -> float | None:
+    first, second = _round_ratio(ours, shared), _round_ratio(theirs, shared)
+    return None if first is None or second is None else first - second
+
+
+def _over_rounds(logs: np.ndarray) -> Comparison | None:
+    if len(logs) == 0:
+        return None
     ratio = float(np.exp(logs.mean()))
     if len(logs) == 1:
         return Comparison(ratio, None, None, None, 1)
@@ -48,16 +77,17 @@ def compare(
     return Comparison(ratio, ratio / width, ratio * width, width - 1, len(logs))
 
 
-def unpaired(
-    before: Mapping[int, Sequence[float]], after: Mapping[int, Sequence[float]]
-) -> Comparison:
+def unpaired(before: Rounds, after: Rounds) -> Comparison:
     """Compares two runs, whose rounds have nothing in common: above 1 where `after` is faster.
 
     The ratio of geometric means over the medians of rounds, with Welch's t-interval of the
     difference of their logarithms (Welch, "The generalization of Student's problem when several
     different population variances are involved", 1947).
     """
-    logs = [np.log([np.median(one) for one in run.values()]) for run in (before, after)]
+    logs = [
+        np.log([np.median(np.concatenate(list(turns.values()))) for turns in run.values()])
+        for run in (before, after)
+    ]
     ratio = float(np.exp(logs[0].mean() - logs[1].mean()))
     rounds = min(map(len, logs))
     if rounds == 1:

@@ -11,8 +11,9 @@ from effdet_bench import layout, records
 from effdet_bench.errors import BenchError
 from effdet_bench.summary.rows import Summary
 
-# of timed requests in nanoseconds, by device and mode, and then by round
-LatenciesByRound = dict[tuple[str, str], dict[int, list[int]]]
+# of timed requests in nanoseconds: of a round by turn; by device and mode, and then by round
+Turns = dict[int, list[int]]
+LatenciesByRound = dict[tuple[str, str], dict[int, Turns]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Job:
         """Latencies of the timed requests in nanoseconds, in that order."""
         latencies: list[int] = self.timed_rows["latency_ns"].tolist()
         return latencies
+
+    @cached_property
+    def turns(self) -> Turns:
+        """The same by turn, in which all modes of a group served for the same time."""
+        turns: Turns = {}
+        for turn, latency in zip(self.timed_rows["turn"].tolist(), self.timed, strict=True):
+            turns.setdefault(turn, []).append(latency)
+        return turns
 
     @property
     def label(self) -> str:
@@ -82,5 +91,5 @@ def latencies_by_round(jobs: list[Job]) -> LatenciesByRound:
     for job in jobs:
         if job.completed:
             key = job.record["device"], job.record["mode"]
-            rounds.setdefault(key, {})[job.record["round"]] = job.timed
+            rounds.setdefault(key, {})[job.record["round"]] = job.turns
     return rounds

@@ -94,7 +94,7 @@ class Bound(TypedDict):
     memory_ms: float
     bound_ms: float
     request_over_bound: float
-    forward_over_bound: float
+    forward_over_bound: float | None
 
 
 class Warned(TypedDict):
@@ -103,6 +103,25 @@ class Warned(TypedDict):
     kind: str
     value: float | None
     rounds: list[int]
+
+
+class Effort(TypedDict):
+    """Means of one timed request: processor time, page faults, how often it was preempted, and what
+    other processes and the host took of all cores while it ran; `None` where not told.
+
+    `spread` is the standard deviation of latencies as a share of their mean, photos and rounds
+    aside, and `explained` the share of its variance that goes with what the machine did.
+    """
+
+    cpu_ms: float
+    kernel_ms: float
+    minor_faults: float
+    major_faults: float
+    preempted: float
+    other_ms: float
+    steal_ms: float | None
+    spread: float | None
+    explained: float | None
 
 
 class Row(Start):
@@ -114,6 +133,10 @@ class Row(Start):
     engine_version: str | None
     precision: str | None
     options: Options
+    env: dict[str, str]
+    python: str | None
+    groups: int
+    effort: Effort | None
     floor: bool
     twin: bool
     ranked: bool
@@ -126,6 +149,7 @@ class Row(Start):
     doubts: list[Warned]
     stages: Stages | None
     comparison: Versus | None
+    over_tuned: Versus | None
     speedup: dict[str, float] | None
     bound: Bound | None
     break_even_requests: int | None
@@ -160,6 +184,7 @@ class Summary(TypedDict):
 
     machine: str
     ensemble: list[dict[str, Any]]
+    seconds: float
     requests: int
     warmup: int
     rounds: int

@@ -5,7 +5,7 @@
 
 import argparse
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 from effdet_bench.summary.breakdown import break_even, stage_means, start_costs
 from effdet_bench.summary.comparison import Comparison
+from effdet_bench.summary.effort import mean_effort
 from effdet_bench.summary.jobs import Job, latencies_by_round, read_jobs
 from effdet_bench.summary.latency import describe, percentile_intervals
 from effdet_bench.summary.rows import (
@@ -30,7 +31,6 @@ from effdet_bench.summary.rows import (
     Warned,
     p50,
     place,
-    stages_of,
 )
 from effdet_bench.summary.stability import Round, find_doubts, tukey_outliers
 from effdet_bench.summary.verdicts import ablation_steps, add_verdicts, gaps_between
@@ -50,7 +50,7 @@ def summarise(
     steps, `ablation` modes that each add something to the one before.
 
     Raises:
-        BenchError: jobs disagree about machine, ensemble or number of requests.
+        BenchError: jobs disagree about machine, ensemble, or how long or how often to serve.
     """
     first = jobs[0].record
     _check_alike(jobs)
@@ -69,13 +69,14 @@ def summarise(
     return {
         "machine": first["machine"],
         "ensemble": first["ensemble"],
-        "requests": first["requests"],
+        "seconds": first["seconds"],
+        "requests": min(job.record["requests"] for job in jobs),
         "warmup": first["warmup"],
         "rounds": max(job.record["round"] for job in jobs),
         "threads": first["threads"],
         "seed": first["seed"],
         "started": min(job.record["started"] for job in jobs),
-        "versions": {k: v for job in jobs for k, v in job.record["versions"].items()},
+        "versions": {k: v for job in jobs for k, v in _versions(job.record)},
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
         "gaps": gaps_between(rows, baseline),
@@ -104,6 +105,8 @@ def to_table(summary: Summary) -> pd.DataFrame:
         line["verdict"] = versus.get("verdict")
         line |= {key: bound.get(key) for key in ("bound_ms", "request_over_bound")}
         line |= {key: figures[key] for key in (*Start.__annotations__, "break_even_requests")}
+        if row["effort"]:
+            line |= {f"request_{key}": value for key, value in row["effort"].items()}
         line["doubts"] = " ".join(doubt["kind"] for doubt in row["doubts"])
         lines.append(line)
     return pd.DataFrame(lines)
@@ -111,12 +114,20 @@ def to_table(summary: Summary) -> pd.DataFrame:
 
 def _check_alike(jobs: list[Job]) -> None:
     for job in jobs:
-        for key in ("machine", "ensemble", "requests"):
+        # archives of before ask for the same number of requests, present ones for the same time
+        alike = "seconds" if jobs[0].record["seconds"] else "requests"
+        for key in ("machine", "ensemble", alike):
             if job.record[key] != jobs[0].record[key]:
                 raise BenchError(
                     f"jobs disagree about {key}: {job.label} and {jobs[0].label} were not measured "
                     "alike; run snakemake again."
                 )
+
+
+def _versions(record: Record) -> Iterable[tuple[str, str]]:
+    """Versions of the environment that the run itself is in."""
+    versions: dict[str, str] = {} if record["python"] else record["versions"]
+    return versions.items()
 
 
 def _row(group: list[Job], judged: Record) -> Row:
@@ -132,6 +143,10 @@ def _row(group: list[Job], judged: Record) -> Row:
         "engine_version": completed[0].record["engine_version"] if completed else None,
         "precision": completed[0].record["precision"] if completed else None,
         "options": record["options"],
+        "env": record["env"],
+        "python": record["python"],
+        "groups": max(job.record.get("groups", 1) for job in group),
+        "effort": mean_effort(completed),
         "floor": floor,
         "twin": twin,
         "ranked": bool(completed) and judged["verdict"] == "valid" and not floor and not twin,
@@ -145,6 +160,7 @@ def _row(group: list[Job], judged: Record) -> Row:
         "stages": stage_means(completed),
         **start_costs(completed),
         "comparison": None,
+        "over_tuned": None,
         "speedup": None,
         "bound": None,
         "break_even_requests": None,
@@ -191,12 +207,13 @@ def _bound(row: Row, roof: Record | None) -> Bound | None:
     bound = roof["request"]["bounds"].get(row["precision"])
     if bound is None:
         return None
+    forward = row["stages"]["forward_ms"] if row["stages"] else None
     return {
         "compute_ms": bound["compute_ms"],
         "memory_ms": bound["memory_ms"],
         "bound_ms": bound["bound_ms"],
         "request_over_bound": p50(row) / bound["bound_ms"],
-        "forward_over_bound": stages_of(row)["forward_ms"] / bound["bound_ms"],
+        "forward_over_bound": forward and forward / bound["bound_ms"],
     }
 
 

@@ -3,29 +3,32 @@
 import itertools
 from collections.abc import Sequence
 
-from effdet_bench.config.names import BASELINE
+from effdet_bench.config.names import BASELINE, TUNED
 from effdet_bench.summary.comparison import Comparison, compare, margin, verdict
 from effdet_bench.summary.jobs import LatenciesByRound
 from effdet_bench.summary.rows import Gap, Row, Step, Versus, latency_of, p50, place
 
 
 def add_verdicts(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound) -> None:
-    """Adds to every valid row how it compares with `baseline`, and to its A/A control with itself.
+    """Adds to every valid row how it compares with `baseline`, and with that of its device
+    that has a better allocator; and to the A/A control how far it is from itself.
 
     A control is compared with the baseline of its own device: that is the device's noise floor.
     """
-    controls = {row["device"]: _against(rounds, row, row["device"]) for row in rows if row["twin"]}
+    controls = {
+        row["device"]: _against(rounds, row, row["device"], BASELINE) for row in rows if row["twin"]
+    }
     noise = {device: found and found.half_width for device, found in controls.items()}
+    tuned = {row["device"] for row in rows if row["ranked"] and row["mode"] == TUNED}
     for row in rows:
         device = row["device"] if row["twin"] else baseline and baseline["device"]
+        least = margin([noise[one] for one in noise if one in (device, row["device"])])
+        if row["ranked"] and row["mode"] != TUNED and row["device"] in tuned:
+            row["over_tuned"] = _versus(_against(rounds, row, row["device"], TUNED), least)
         if row is baseline or not device or not (row["ranked"] or row["twin"]):
             continue
-        compared = _against(rounds, row, device)
-        if compared is None:
-            continue
-        least = margin([noise[name] for name in {device, row["device"]} & noise.keys()])
-        row["comparison"] = _versus(compared, least)
-        if row["ranked"] and baseline:
+        row["comparison"] = _versus(_against(rounds, row, device, BASELINE), least)
+        if row["ranked"] and baseline and row["comparison"]:
             row["speedup"] = _speedup(row, baseline)
 
 
@@ -38,7 +41,8 @@ def ablation_steps(
     for mode in modes:
         if mode in ranked:
             before = steps[-1]["mode"] if steps else mode
-            compared = compare(rounds[device, mode], rounds[device, before])
+            through = rounds.get((device, BASELINE))
+            compared = compare(rounds[device, mode], rounds[device, before], through)
             steps.append(
                 {
                     "device": device,
@@ -68,13 +72,15 @@ def gaps_between(rows: list[Row], baseline: Row | None) -> list[Gap]:
     ]
 
 
-def _against(rounds: LatenciesByRound, row: Row, device: str) -> Comparison | None:
-    """`row` compared with the baseline on `device`."""
+def _against(rounds: LatenciesByRound, row: Row, device: str, mode: str) -> Comparison | None:
+    """`row` compared with `mode` on `device`."""
     ours = rounds.get((row["device"], row["mode"]), {})
-    return compare(ours, rounds.get((device, BASELINE), {}))
+    return compare(ours, rounds.get((device, mode), {}), rounds.get((device, BASELINE)))
 
 
-def _versus(compared: Comparison, least: float | None) -> Versus:
+def _versus(compared: Comparison | None, least: float | None) -> Versus | None:
+    if compared is None:
+        return None
     return {
         "ratio": compared.ratio,
         "low": compared.low,

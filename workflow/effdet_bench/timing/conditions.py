@@ -10,14 +10,16 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import torch
 
 from effdet_bench.detector.devices import open_device, synchronize
 from effdet_bench.records import Record
+from effdet_bench.timing.meter import busy_and_steal
 
 PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # of the matrices, and float32 values that are copied
 PROBE_RUNS, PROBE_WARMUP = 50, 40
@@ -57,8 +59,16 @@ class Surroundings:
         return {"probe_ms": drift_probe(self._device), "gpu": gpu_state(self._device)}
 
 
+class Taken(NamedTuple):
+    """Seconds of `wall` time; of all cores, those of `other` processes and of the host, `steal`."""
+
+    wall: float
+    other: float
+    steal: float | None
+
+
 class Load:
-    """Processor time that others took, from when this is made until `shares` is asked for.
+    """Processor time that others take, from when this is made.
 
     Others are all but this process and its children, of which those that run are named by `pids`.
     """
@@ -67,21 +77,17 @@ class Load:
         self._pids = list(pids)
         self._wall = time.monotonic()
         self._own = self._own_seconds()
-        self._times = _busy_and_steal()
+        self._busy, self._steal = busy_and_steal()
 
-    def shares(self) -> dict[str, float | None]:
-        """Shares of all logical cores that `other` processes and, on a virtual machine, its host
-        (`steal`) took. `None` where the span was too short or the system does not tell."""
-        wall, own = time.monotonic() - self._wall, self._own_seconds() - self._own
-        if wall < LOAD_SECONDS:
-            return {"other": None, "steal": None}
-        capacity = wall * (psutil.cpu_count() or 1)
-        (busy, steal), (busy_then, steal_then) = _busy_and_steal(), self._times
-        stolen = None if steal is None or steal_then is None else steal - steal_then
-        return {
-            "other": round(max(0.0, busy - busy_then - own) / capacity, 4),
-            "steal": None if stolen is None else round(stolen / capacity, 4),
-        }
+    def taken(self) -> Taken:
+        """What was taken until now."""
+        busy, steal = busy_and_steal()
+        own = self._own_seconds() - self._own
+        return Taken(
+            time.monotonic() - self._wall,
+            max(0.0, busy - self._busy - own),
+            None if steal is None or self._steal is None else steal - self._steal,
+        )
 
     def _own_seconds(self) -> float:
         seconds = sum(os.times()[:4])  # children that have ended are in it
@@ -92,10 +98,20 @@ class Load:
         return seconds
 
 
-def _busy_and_steal() -> tuple[float, float | None]:
-    """Seconds of all cores since the system started: of processes, and taken by the host."""
-    times = psutil.cpu_times()
-    return times.user + times.system + getattr(times, "nice", 0.0), getattr(times, "steal", None)
+def shares(spans: Sequence[Taken]) -> dict[str, float | None]:
+    """Shares of all logical cores that others took in all `spans` together.
+
+    `None` where they were too short or the system does not tell.
+    """
+    wall = sum(span.wall for span in spans)
+    if wall < LOAD_SECONDS:
+        return {"other": None, "steal": None}
+    capacity = wall * (psutil.cpu_count() or 1)
+    stolen = [span.steal for span in spans if span.steal is not None]
+    return {
+        "other": round(sum(span.other for span in spans) / capacity, 4),
+        "steal": round(sum(stolen) / capacity, 4) if len(stolen) == len(spans) else None,
+    }
 
 
 def power() -> dict[str, str | bool | None]:

@@ -20,13 +20,14 @@ from effdet_bench import layout, records
 from effdet_bench.config.modes import Mode, engine_versions, export_of
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
-from effdet_bench.timing.spec import JobSpec, ModelFiles
+from effdet_bench.timing.spec import Environment, JobSpec, ModelFiles
 
 
 def lock_timing() -> IO[str]:
     """Waits for this user's other timing jobs on this machine; the open file is the lock."""
     path = Path(tempfile.gettempdir()) / f"effdet-bench-{os.getuid()}.lock"
     held = path.open("a+")
+    os.set_inheritable(held.fileno(), True)  # hosts of their own environment hold it too
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -49,9 +50,8 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
     with lock_timing():
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         begin = time.monotonic()
-        from effdet_bench.timing.rounds import run_round  # and torch, whose import is timed
+        from effdet_bench.timing.rounds import run_round  # and torch
 
-        imported = time.monotonic() - begin
         results = run_round(specs, seed, label)
         seconds = time.monotonic() - begin
     for spec in specs:
@@ -59,8 +59,6 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
             layout.hidden(spec.folder / name).replace(spec.folder / name)
     for result in results.values():
         result |= {"started": started, "job_seconds": round(seconds, 3)}
-        if result["outcome"] == "completed":
-            result["import_seconds"] = round(imported, 3)
     return results
 
 
@@ -68,14 +66,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--machine", required=True)
     parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
     parser.add_argument(
-        "--modes", type=json.loads, required=True, help="a list of {name, engine, options}"
+        "--modes",
+        type=json.loads,
+        required=True,
+        help="a list of {name, engine, options, env, python}",
     )
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--rounds", type=int, help="how many there are, for the terminal")
-    parser.add_argument("--requests", type=int, required=True, help="timed requests of each mode")
+    parser.add_argument("--seconds", type=float, default=0, help="of timed requests of each mode")
+    parser.add_argument("--requests", type=int, default=1, help="timed requests at least")
     parser.add_argument("--warmup", type=int, required=True, help="requests before them")
+    parser.add_argument("--stages", type=int, default=0, help="requests of the separate pass")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--photos", required=True, help="folder of JPEG files")
+    parser.add_argument("--first", type=int, required=True, help="how many of them are carried")
     parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
     parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
     parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
@@ -99,12 +103,15 @@ def run(args: argparse.Namespace) -> None:
             "round": spec.round,
             "engine": spec.engine,
             "options": spec.options,
+            "env": dict(spec.environment.env),
+            "python": spec.environment.python,
             "seed": args.seed,
             "ensemble": ensemble,
+            "seconds": spec.seconds,
             "requests": spec.requests,
             "warmup": spec.warmup,
             "threads": spec.threads,
-            "versions": engine_versions(spec.engine),
+            "versions": {} if spec.environment.python else engine_versions(spec.engine),
             **results[spec.mode],
         }
         records.write_json(spec.folder / layout.JOB_RECORD, job, "job")
@@ -137,9 +144,12 @@ def _spec(args: argparse.Namespace, mode: Mode, ensemble: list[records.Record]) 
         engine=mode["engine"],
         options=mode["options"],
         models=tuple(models),
-        photos=tuple(str(path) for path in list_photos(args.photos)),
+        photos=tuple(str(path) for path in list_photos(args.photos)[: args.first]),
+        seconds=args.seconds,
         requests=args.requests,
         warmup=args.warmup,
+        stages=args.stages,
         threads=args.threads,
         folder=layout.Archive(Path(args.results)).job(args.device, mode["name"], args.round),
+        environment=Environment(mode["python"], tuple(sorted(mode["env"].items()))),
     )

@@ -1,86 +1,203 @@
 """One round on one device: every mode loaded in a process of its own, and served in turns.
 
-Requests of different modes alternate, so that a machine that changes its speed from second to
-second, as shared ones do, changes it for all modes alike. Only the process whose turn it is works:
-the others, and the one that gives the turns, sleep.
+Modes alternate, so that a machine that changes its speed from second to second, as shared ones do,
+changes it for all modes alike. Only the process whose turn it is works: the others, and the one
+that gives the turns, sleep. In a turn every mode serves for the same time, that of one request of
+the slowest. Modes that do not fit into memory together take turns in groups, each with `baseline`
+and its control in it.
 """
 
+import math
 import random
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from effdet_bench.config.names import BASELINE, CONTROL
+from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.processes import Worker, process_context
 from effdet_bench.records import Record
-from effdet_bench.timing.conditions import Load, Surroundings, power
-from effdet_bench.timing.spec import JobSpec
-from effdet_bench.timing.worker import Measurement
+from effdet_bench.timing.conditions import Load, Surroundings, power, shares
+from effdet_bench.timing.host import Host, RemoteHost
+from effdet_bench.timing.memory import Room
+from effdet_bench.timing.spec import Environment, JobSpec
 
-TURN_SECONDS = 0.2  # a turn is as many requests as the slowest mode serves in it, at least one
-SETTLE_SECONDS = 0.02  # after a turn, until threads that wait for more work have stopped spinning
+TURN_SECONDS = 0.2  # a mode's part of a turn is at least that long
+SETTLE_SECONDS = 0.02  # after it, until threads that wait for more work have stopped spinning
 PROGRESS_SECONDS = 5.0
 UNKNOWN = {"probe_ms": None, "gpu": None}
+
+
+class Hosts:
+    """The hosts of all modes of a round, by what their processes are started with."""
+
+    def __init__(self, specs: Sequence[JobSpec]) -> None:
+        self._made: dict[Environment, Host | RemoteHost | BenchError] = {}
+        for environment in dict.fromkeys(spec.environment for spec in specs):
+            own = [spec for spec in specs if spec.environment == environment]
+            try:
+                default = environment == Environment()
+                made = Host(own) if default else RemoteHost(environment, own)
+                self._made[environment] = made
+            except BenchError as error:
+                self._made[environment] = error
+
+    def of(self, spec: JobSpec) -> Host | RemoteHost:
+        """The host of the mode of `spec`.
+
+        Raises:
+            BenchError: it could not be started.
+        """
+        made = self._made[spec.environment]
+        if isinstance(made, BenchError):
+            raise made
+        return made
+
+    def close(self) -> None:
+        for made in self._made.values():
+            if not isinstance(made, BenchError):
+                made.close()
+
+
+class Timed:
+    """One mode of the round, and what became of it so far."""
+
+    def __init__(self, spec: JobSpec, hosts: Hosts) -> None:
+        self.spec = spec
+        self.outcome = Outcome("completed", None)
+        self.seconds = 0.0  # of its last warm-up request
+        self.pid: int | None = None
+        self.group = 0
+        self.measured: Record = {}
+        self._hosts = hosts
+
+    @property
+    def alive(self) -> bool:
+        return self.outcome.completed and self.pid is not None
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is in every group, as the one that the others are compared with."""
+        return self.spec.mode in (BASELINE, CONTROL)
+
+    def load(self) -> int:
+        """Starts its worker and warms it up; bytes that a request takes beyond what is kept."""
+        try:
+            self.outcome, self.pid = self._hosts.of(self.spec).load(self.spec.mode)
+        except BenchError as error:
+            self.outcome = outcome_of(error)
+        warm = self.turn("warm_up")
+        self.seconds = warm.seconds if warm else 0.0
+        return warm.peak if warm else 0
+
+    def turn(self, method: str, *arguments: object) -> Any:
+        """What `method` of its worker returns; `None` where it failed or fails."""
+        if not self.alive:
+            return None
+        try:
+            host = self._hosts.of(self.spec)
+            self.outcome, result = host.call(self.spec.mode, method, *arguments)
+        except BenchError as error:
+            self.outcome, result = outcome_of(error), None
+        time.sleep(SETTLE_SECONDS)
+        return result
+
+    def end(self) -> None:
+        """Has it finish, and its process end."""
+        measured = self.turn("finish")
+        if measured:
+            imported = round(self._hosts.of(self.spec).import_seconds, 3)
+            self.measured = {**measured, "import_seconds": imported}
+        if self.pid is not None:
+            try:
+                self._hosts.of(self.spec).end(self.spec.mode)
+            except BenchError as error:
+                self.outcome = outcome_of(error)
+        self.pid = None
 
 
 def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Record]:
     """Measures the modes of `specs`, which share a device and a round, side by side.
 
-    Modes are loaded one after the other, then take turns, in an order that `seed` shuffles anew
-    each time. A mode that fails leaves its outcome, and the requests that it served, and the turns
-    go on without it.
+    They take turns in an order that `seed` shuffles anew each time. A mode that fails leaves its
+    outcome, and the requests that it served, and the turns go on without it.
 
     Returns:
         By mode, what its worker recorded, with `outcome` and `reason`.
     """
-    context = process_context()
     order = random.Random(seed)
     shared = specs[0]
-    workers: dict[str, Worker] = {}
-    for spec in order.sample(list(specs), len(specs)):
-        workers[spec.mode] = Worker(context, Measurement, spec)
-        time.sleep(SETTLE_SECONDS)
-    surroundings = Worker(context, Surroundings, shared.device, shared.threads)
-    conditions = {"before": _turn(surroundings, "now") or UNKNOWN, "power": power()}
-    load = Load([worker.pid for worker in workers.values() if worker.alive])
-    _take_turns(workers, shared.warmup, shared.requests, order, label)
-    conditions |= {"load": load.shares(), "after": _turn(surroundings, "now") or UNKNOWN}
+    hosts = Hosts(specs)
+    modes = [Timed(spec, hosts) for spec in order.sample(list(specs), len(specs))]
+    surroundings = Worker(process_context(), Surroundings, shared.device, shared.threads)
+    before = surroundings.call("now") or UNKNOWN
+    room = Room(shared.device)
+    waiting = sorted(modes, key=lambda mode: not mode.stays)
+    turns, groups, spans = 0, 0, []
+    loaded: list[Timed] = []
+    while waiting:
+        groups += 1
+        loaded += _load_group(waiting, room, groups)
+        load = Load([mode.pid for mode in loaded if mode.pid is not None])
+        text = f"{label}, group {groups}" if waiting or groups > 1 else label
+        turns += _take_turns(loaded, turns, order, text)
+        spans.append(load.taken())
+        for mode in [mode for mode in loaded if waiting and not mode.stays]:
+            loaded.remove(mode)
+            mode.end()
+    conditions = {"before": before, "power": power(), "load": shares(spans)}
+    conditions["after"] = surroundings.call("now") or UNKNOWN
     surroundings.end()
-    results: dict[str, Record] = {}
-    for mode, worker in workers.items():
-        measured = _turn(worker, "finish")
-        results[mode] = {"outcome": worker.outcome.outcome, "reason": worker.outcome.reason}
-        if measured:
-            results[mode] |= {**measured, "conditions": conditions}
-        worker.end()
-    return {spec.mode: results[spec.mode] for spec in specs}
+    for mode in loaded:
+        mode.end()
+    hosts.close()
+    return {mode.spec.mode: _result(mode, groups, conditions) for mode in modes}
 
 
-def _turn(worker: Worker, method: str, *arguments: object) -> Any:
-    """What `method` of the worker returns; `None` where it failed or fails."""
-    if not worker.alive:
-        return None
-    result = worker.call(method, *arguments)
-    time.sleep(SETTLE_SECONDS)
+def _result(mode: Timed, groups: int, conditions: Record) -> Record:
+    result: Record = {
+        "outcome": mode.outcome.outcome,
+        "reason": mode.outcome.reason,
+        "groups": groups,
+        "group": None if mode.stays else mode.group,
+    }
+    if mode.outcome.completed:
+        result |= {**mode.measured, "conditions": conditions}
     return result
 
 
-def _take_turns(
-    workers: dict[str, Worker], warmup: int, requests: int, order: random.Random, label: str
-) -> None:
-    """Has every worker serve its warm-up, and then the timed requests in turns."""
-    latencies = {mode: _turn(worker, "serve", 0, warmup) for mode, worker in workers.items()}
-    alive = [mode for mode, worker in workers.items() if worker.alive]
-    in_turn = max(1, int(TURN_SECONDS / max((latencies[mode] for mode in alive), default=1)))
+def _load_group(waiting: list[Timed], room: Room, number: int) -> list[Timed]:
+    """Loads modes of `waiting` as long as they fit, at least one that is new; takes them off it."""
+    group: list[Timed] = []
+    while waiting:
+        if not room.fits() and any(not mode.stays for mode in group):
+            break
+        mode = waiting.pop(0)
+        mode.group = number
+        room.took(mode.load())
+        group.append(mode)
+    return group
+
+
+def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: str) -> int:
+    """Has every mode serve in turns, which are numbered from `before` on; returns how many."""
+    spec = loaded[0].spec
+    part = max([TURN_SECONDS, *(mode.seconds for mode in loaded if mode.alive)])
+    turns = max(spec.requests, math.ceil(spec.seconds / part))
+    # rounds go on with the photos where the one before stopped
+    photo = (spec.round - 1) * turns + before
     begin = told = time.monotonic()
-    for first in range(0, requests, in_turn):
-        count = min(in_turn, requests - first)
+    for turn in range(1, turns + 1):
+        alive = [mode for mode in loaded if mode.alive]
+        if not alive:
+            break
         for mode in order.sample(alive, len(alive)):
-            _turn(workers[mode], "serve", warmup + first, count)
-        alive = [mode for mode in alive if workers[mode].alive]
-        now, done = time.monotonic(), first + count
-        if now - told >= PROGRESS_SECONDS or done == requests:
+            mode.turn("serve", before + turn, photo + turn - 1, part)
+        now = time.monotonic()
+        if now - told >= PROGRESS_SECONDS or turn == turns:
             told = now
-            left = (now - begin) * (requests / done - 1)
-            text = f"{label}: {done}/{requests} requests of each mode, about {left:.0f} s left"
+            left = (now - begin) * (turns / turn - 1)
+            text = f"{label}: {turn}/{turns} turns, about {left:.0f} s left"
             print(text, file=sys.stderr, flush=True)
+    return turns

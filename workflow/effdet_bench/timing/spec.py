@@ -1,6 +1,6 @@
 """What one mode is to do in one round: made once, by the step `timing`, and read by its worker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from effdet_bench.config.modes import Options
@@ -22,11 +22,24 @@ class ModelFiles:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """What the process of a mode is started with.
+
+    `python` is its interpreter, `None` for the one that runs the step, and `env` are variables that
+    are set beside those that are there.
+    """
+
+    python: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """One timing job: one mode in one round on one device.
 
-    `requests` and `warmup` are counts; requests carry the files `photos` in turn. Raw data go to
-    `folder`. `threads` is what an engine may use of the CPU.
+    It serves for at least `seconds`, and at least `requests`, after `warmup` requests; they carry
+    the files `photos` in turn. Of `stages` requests, stages are timed in a separate pass. `threads`
+    is what an engine may use of the CPU. Raw data go to `folder`.
     """
 
     device: str
@@ -36,7 +49,10 @@ class JobSpec:
     options: Options
     models: tuple[ModelFiles, ...]
     photos: tuple[str, ...]
+    seconds: float
     requests: int
     warmup: int
+    stages: int
     threads: int
     folder: Path
+    environment: Environment = field(default_factory=Environment)

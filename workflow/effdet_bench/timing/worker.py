@@ -9,23 +9,30 @@ import hashlib
 import resource
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import torch
 
 from effdet_bench import layout, records
-from effdet_bench.checkpoints.verify import check_file
+from effdet_bench.config.modes import engine_versions
 from effdet_bench.detector.devices import open_device, peak_memory, synchronize
-from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.detector.request import Answer, serve, serve_in_stages
 from effdet_bench.engines.base import load_engine
-from effdet_bench.errors import BenchError, UnavailableError
+from effdet_bench.errors import BenchError
 from effdet_bench.reference.outputs import Reference, check_reference, read_reference
 from effdet_bench.timing.capture import Capture
+from effdet_bench.timing.meter import Meter
+from effdet_bench.timing.networks import Networks, load_networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 
-STAGE_REQUESTS = 1  # of the separate pass; rounds go on where the one before stopped
+
+class WarmUp(NamedTuple):
+    """The last warm-up request: `seconds`, and bytes that a request takes beyond what is kept."""
+
+    seconds: float
+    peak: int
 
 
 class Measurement:
@@ -37,7 +44,7 @@ class Measurement:
             could not be set.
     """
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: JobSpec, networks: Networks | None = None) -> None:
         begin = time.monotonic()
         torch.set_num_threads(spec.threads)
         if torch.get_num_threads() != spec.threads:
@@ -47,35 +54,53 @@ class Measurement:
             )
         self._spec = spec
         self._device = open_device(spec.device)
-        models = [_load(files) for files in spec.models]
+        networks = networks or load_networks([spec])
+        models = [networks.model(files) for files in spec.models]
         self._engine = load_engine(spec.engine, models, self._device, spec.options)
-        self._load_seconds = round(time.monotonic() - begin, 3)
-        self._requests = _photos(spec.photos, 0, spec.warmup + spec.requests)
-        timed = self._requests[spec.warmup :]
-        self._capture = Capture(spec.folder, _references(spec.models, timed))
+        read = sum(networks.seconds[f.file] for f in spec.models if not f.export)
+        self._load_seconds = round(time.monotonic() - begin + read, 3)
+        self._photos = [(Path(path).name, Path(path).read_bytes()) for path in spec.photos]
+        self._capture = Capture(spec.folder, _references(spec.models, self._photos))
+        self._served = 0
+        self._timed = 0
         gc.collect()
 
     @torch.inference_mode()
-    def serve(self, first: int, count: int) -> float:
-        """Serves `count` requests from number `first` on, each synchronised at both ends.
+    def warm_up(self) -> WarmUp:
+        """Serves the warm-up requests."""
+        seconds = 0.0
+        for number in range(self._spec.warmup):
+            seconds = self._serve("warmup", 0, number)
+        return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
-        What a timed request answered is captured after its clock has stopped.
+    @torch.inference_mode()
+    def serve(self, turn: int, photo: int, seconds: float) -> float:
+        """Serves as many timed requests as fit into `seconds`, at least one, from `photo` on.
+
+        What a request answered is captured after its clock has stopped.
 
         Returns:
-            Seconds that the last of them took.
+            Seconds that they took.
         """
-        latency = 0
+        spent, count = 0.0, 0
+        while count == 0 or spent + spent / count <= seconds:
+            spent += self._serve("timed", turn, photo + count)
+            count += 1
+        return spent
+
+    def _serve(self, phase: str, turn: int, photo: int) -> float:
+        """Serves one request, synchronised at both ends; returns the seconds that it took."""
+        name, encoded = self._photos[photo % len(self._photos)]
+        meter = Meter()
+        latency, answer = self._time_request(encoded)
+        effort = meter.read()
         with layout.hidden(self._spec.folder / layout.REQUESTS).open("a", newline="") as out:
-            rows = csv.writer(out, lineterminator="\n")
-            for request in range(first, first + count):
-                name, encoded = self._requests[request]
-                latency, answer = self._time_request(encoded)
-                phase = "warmup" if request < self._spec.warmup else "timed"
-                rows.writerow([request, phase, name, latency])
-                out.flush()
-                if phase == "timed":
-                    self._capture(request, name, answer)
-                del answer  # its memory is free for the next request, as it would be in use
+            row = (self._served, phase, turn, name, latency, *effort)
+            csv.writer(out, lineterminator="\n").writerow(row)
+        if phase == "timed":
+            self._timed += 1
+            self._capture(self._served, name, answer)
+        self._served += 1
         return latency / 1e9
 
     def _time_request(self, encoded: bytes) -> tuple[int, Answer]:
@@ -98,23 +123,25 @@ class Measurement:
         """
         # taken first: what follows is not part of what the figures are about
         memory = _peak_rss()
-        first = (self._spec.round - 1) * STAGE_REQUESTS
-        self._time_stages(_photos(self._spec.photos, first, STAGE_REQUESTS))
+        self._time_stages()
         return {
+            "requests": self._timed,
             "engine_version": self._engine.version,
             "precision": self._engine.precision,
             "threads_used": torch.get_num_threads(),
             "load_seconds": self._load_seconds,
             "export_seconds": _export_seconds(self._spec.models),
+            "versions": engine_versions(self._spec.engine),
             "peak_rss_bytes": memory,
             "peak_device_bytes": peak_memory(self._device),
         }
 
-    def _time_stages(self, photos: list[tuple[str, bytes]]) -> None:
-        """One request per photo with a synchronisation after each stage."""
+    def _time_stages(self) -> None:
+        """Requests with a synchronisation after each stage."""
         with layout.hidden(self._spec.folder / layout.STAGES).open("a", newline="") as out:
             rows = csv.writer(out, lineterminator="\n")
-            for request, (name, encoded) in enumerate(photos):
+            for request in range(self._spec.stages):
+                name, encoded = self._photos[request % len(self._photos)]
                 marks: list[tuple[str, str, int]] = []
 
                 def mark(stage: str, model: str, marks: list[tuple[str, str, int]] = marks) -> None:
@@ -129,26 +156,6 @@ class Measurement:
                     before = at
 
 
-def _load(files: ModelFiles) -> Model:
-    """The model of `files` with its verified weights, and its export where it has one."""
-    data = check_file(files.file, files.record["sha256"])
-    model = load_model(files.record, data, files.file)
-    if files.export is None:
-        return model
-    for path, schema in (
-        (files.export, "export"),
-        (layout.export_check(files.export), "export_check"),
-    ):
-        record = records.read_json(path, schema)
-        if record["outcome"] == "unavailable":
-            raise UnavailableError(record["reason"])
-        if record["outcome"] == "failed":
-            raise BenchError(record["reason"])
-        if record["sha256"] != files.record["sha256"]:
-            raise BenchError(f"{path} is of another checkpoint: delete it and run snakemake again.")
-    return replace(model, export=layout.export_folder(files.export))
-
-
 def _export_seconds(models: tuple[ModelFiles, ...]) -> float | None:
     """What all exports took, done once by a step of its own; `None` where there are none."""
     taken = [records.read_json(m.export, "export")["seconds"] for m in models if m.export]
@@ -156,21 +163,14 @@ def _export_seconds(models: tuple[ModelFiles, ...]) -> float | None:
 
 
 def _references(
-    models: tuple[ModelFiles, ...], requests: list[tuple[str, bytes]]
+    models: tuple[ModelFiles, ...], encoded: list[tuple[str, bytes]]
 ) -> list[Reference]:
     """The reference of each model, once it is known to be of its checkpoint and of these photos."""
-    photos = {name: hashlib.sha256(encoded).hexdigest() for name, encoded in dict(requests).items()}
+    photos = {name: hashlib.sha256(data).hexdigest() for name, data in encoded}
     references = [read_reference(files.reference) for files in models]
     for files, reference in zip(models, references, strict=True):
         check_reference(reference, files.record["sha256"], photos)
     return references
-
-
-def _photos(paths: tuple[str, ...], first: int, count: int) -> list[tuple[str, bytes]]:
-    """Names and bytes of `count` photos from number `first` on, each file read once."""
-    chosen = [Path(paths[number % len(paths)]) for number in range(first, first + count)]
-    encoded = {path: path.read_bytes() for path in dict.fromkeys(chosen)}
-    return [(path.name, encoded[path]) for path in chosen]
 
 
 def _peak_rss() -> int:

@@ -27,7 +27,11 @@ def roofline(summary: Summary, jobs: list[Job]) -> Figure:
         count, 1, figsize=(WIDTH, 4.8 * count), squeeze=False, layout="constrained"
     )
     for panel, roof in zip(panels[:, 0], roofs, strict=False):
-        _panel(panel, roof, [r for r in summary["rows"] if r["ranked"] and not unsplit(r)])
+        _panel(
+            panel,
+            roof,
+            [r for r in summary["rows"] if r["ranked"] and r["stages"] and not unsplit(r)],
+        )
     if not roofs:
         nothing(panels[0, 0], "no ceiling was measured")
     return figure

@@ -1,0 +1,49 @@
+"""Modes fit where what those before them took fits once more, with a margin."""
+
+import pytest
+
+from effdet_bench.timing import memory
+from effdet_bench.timing.memory import RESERVE, Room
+
+GIB = 2**30
+
+
+@pytest.fixture
+def free(monkeypatch) -> list[int]:
+    """Bytes that are free, to be changed."""
+    left = [8 * GIB]
+    monkeypatch.setattr(memory, "available", lambda device: list(left))
+    return left
+
+
+def test_modes_fit_until_one_more_might_not(free):
+    room, loaded = Room("cpu"), 0
+    while room.fits():
+        free[0] -= GIB
+        room.took(peak=GIB // 4)
+        loaded += 1
+    assert loaded == 6
+    assert free[0] >= RESERVE + GIB // 4
+
+
+def test_a_gpu_may_be_full_before_the_machine(free):
+    free.append(3 * GIB)
+    room = Room("cuda")
+    assert room.fits()
+    free[1] -= 2 * GIB
+    room.took(peak=0)
+    assert not room.fits()
+
+
+def test_the_limit_of_a_group_counts_and_pages_of_files_do_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "own")
+    group = tmp_path / "a" / "b"
+    group.mkdir(parents=True)
+    (tmp_path / "own").write_text("0::/a/b\n")
+    (group / "memory.max").write_text("max\n")
+    assert memory.available("cpu") == [pytest.approx(memory.available("cpu")[0], rel=0.1)]
+    (group.parent / "memory.max").write_text(f"{GIB}\n")
+    (group.parent / "memory.current").write_text(f"{GIB // 2}\n")
+    (group.parent / "memory.stat").write_text(f"anon 1\ninactive_file {GIB // 4}\n")
+    assert memory.available("cpu") == [3 * GIB // 4]

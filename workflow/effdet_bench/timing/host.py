@@ -1,0 +1,182 @@
+"""Parents of workers: one for each interpreter and set of environment variables that modes name.
+
+A host imports once, reads networks once, and forks the workers of its modes. The host of modes that
+set nothing is the process that gives the turns; all others are processes of their own, started with
+what their modes set: `python -m effdet_bench.timing.host FD`.
+"""
+
+import contextlib
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from effdet_bench import layout
+from effdet_bench.errors import BenchError, Outcome, UnavailableError, cause_of_death, outcome_of
+from effdet_bench.processes import Worker, process_context
+from effdet_bench.timing.spec import Environment, JobSpec
+
+MAPS = Path("/proc/self/maps")
+
+
+class Host:
+    """The parent of the workers of `specs`, in this process.
+
+    `import_seconds` is what importing torch and effdet took it.
+    """
+
+    def __init__(self, specs: Sequence[JobSpec]) -> None:
+        begin = time.monotonic()
+        from effdet_bench.timing.networks import load_networks
+        from effdet_bench.timing.worker import Measurement
+
+        self.import_seconds = time.monotonic() - begin
+        self._make = Measurement
+        self._context = process_context()
+        self._specs = {spec.mode: spec for spec in specs}
+        # where children are not forked they would get networks through a pipe: they read their own
+        forked = self._context.get_start_method() == "fork"
+        self._networks = load_networks(specs) if forked else None
+        self._workers: dict[str, Worker] = {}
+
+    def load(self, mode: str) -> tuple[Outcome, int]:
+        """Starts the worker of `mode`; what became of it, and its process."""
+        self._workers[mode] = Worker(self._context, self._make, self._specs[mode], self._networks)
+        return self._workers[mode].outcome, self._workers[mode].pid
+
+    def call(self, mode: str, method: str, *arguments: object) -> tuple[Outcome, Any]:
+        """What `method` of the worker of `mode` returns, and what became of the worker."""
+        result = self._workers[mode].call(method, *arguments)
+        return self._workers[mode].outcome, result
+
+    def end(self, mode: str) -> None:
+        """Ends the worker of `mode`, whose memory is free then."""
+        self._workers.pop(mode).end()
+
+    def close(self) -> None:
+        for mode in list(self._workers):
+            self.end(mode)
+
+
+class RemoteHost:
+    """A `Host` of `specs` in a process that is started with `environment`.
+
+    Raises:
+        UnavailableError: what is set has no effect on this system.
+        BenchError: the process cannot be started, or runs other code than this one.
+    """
+
+    def __init__(self, environment: Environment, specs: Sequence[JobSpec]) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.set_inheritable(True)
+        command = [environment.python or sys.executable, "-m", "effdet_bench.timing.host"]
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno())],
+                close_fds=False,  # the lock of timing jobs is to be held there too
+                env={**os.environ, **dict(environment.env)},
+            )
+        except OSError as error:
+            raise BenchError(
+                f"{command[0]} cannot be started ({error.strerror}): `python` of a mode must be "
+                "the interpreter of an environment in which effdet-bench is installed."
+            ) from None
+        theirs.close()
+        self._pipe = Connection(ours.detach())
+        self.import_seconds = self._ask("start", code_digest(), dict(environment.env), specs)
+
+    def load(self, mode: str) -> tuple[Outcome, int]:
+        loaded: tuple[Outcome, int] = self._ask("load", mode)
+        return loaded
+
+    def call(self, mode: str, method: str, *arguments: object) -> tuple[Outcome, Any]:
+        called: tuple[Outcome, Any] = self._ask("call", mode, method, *arguments)
+        return called
+
+    def end(self, mode: str) -> None:
+        self._ask("end", mode)
+
+    def close(self) -> None:
+        # told, as closing is not enough: processes that were forked since hold this end open too
+        with contextlib.suppress(ConnectionError):
+            self._pipe.send(None)
+        self._process.wait()
+
+    def _ask(self, method: str, *arguments: object) -> Any:
+        try:
+            self._pipe.send((method, arguments))
+            outcome, result = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            status = self._process.wait()
+            raise BenchError(f"{cause_of_death(status)} It was the parent of this mode.") from None
+        if not outcome.completed:
+            kind = UnavailableError if outcome.outcome == "unavailable" else BenchError
+            raise kind(outcome.reason)
+        return result
+
+
+def code_digest() -> str:
+    """A digest of the package's code: two processes must run the same to be compared."""
+    digest = sha256()
+    for path in sorted(layout.PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def without_effect(env: dict[str, str]) -> str | None:
+    """Why variables that a mode sets change nothing in this process; `None` if they may."""
+    if "GLIBC_TUNABLES" in env and platform.libc_ver()[0] != "glibc":
+        return "GLIBC_TUNABLES is read by glibc alone, which is not this system's C library."
+    for library in env.get("LD_PRELOAD", "").replace(":", " ").split():
+        if not MAPS.exists() or Path(library).name not in MAPS.read_text():
+            return f"LD_PRELOAD names {library}, which the loader did not find: install it."
+    return None
+
+
+class _Served:
+    """The child's side of a `RemoteHost`."""
+
+    def __init__(self) -> None:
+        self._host: Host | None = None
+
+    def start(self, code: str, env: dict[str, str], specs: Sequence[JobSpec]) -> float:
+        if reason := without_effect(env):
+            raise UnavailableError(reason)
+        if code != code_digest():
+            raise BenchError(
+                f"the effdet-bench of {sys.executable} is other code than the one that runs: "
+                "install this one there, `pip install -e .`."
+            )
+        self._host = Host(specs)
+        return self._host.import_seconds
+
+    def answer(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        target = self if method == "start" else self._host
+        return getattr(target, method)(*arguments)
+
+    def close(self) -> None:
+        if self._host is not None:
+            self._host.close()
+
+
+def main() -> None:
+    pipe, served = Connection(int(sys.argv[1])), _Served()
+    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        while (asked := pipe.recv()) is not None:
+            method, arguments = asked
+            try:
+                pipe.send((Outcome("completed", None), served.answer(method, arguments)))
+            except Exception as error:
+                pipe.send((outcome_of(error), None))
+    served.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The models of a round: networks read once for all modes, or what their engines exported."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+
+from effdet_bench import layout, records
+from effdet_bench.checkpoints.verify import check_file
+from effdet_bench.detector.ensemble import Model, describe_model, load_model
+from effdet_bench.errors import BenchError, UnavailableError
+from effdet_bench.timing.spec import JobSpec, ModelFiles
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Networks by the path of their checkpoint, or why one cannot be had; and how long it took.
+
+    Processes that are forked after this was made share the memory of the weights.
+    """
+
+    loaded: dict[str, Model | BenchError]
+    seconds: dict[str, float]
+
+    def model(self, files: ModelFiles) -> Model:
+        """The model of `files`: with its network, or with its export where it has one.
+
+        Raises:
+            UnavailableError: its engine could not export it.
+            BenchError: the checkpoint is not the verified one, or the export is not right.
+        """
+        if files.export is not None:
+            return _exported(files, files.export)
+        found = self.loaded[files.file]
+        if isinstance(found, BenchError):
+            raise found
+        return found
+
+
+def load_networks(specs: Iterable[JobSpec]) -> Networks:
+    """The networks that modes of `specs` run in PyTorch, each read and checked once."""
+    wanted = {files.file: files for spec in specs for files in spec.models if not files.export}
+    loaded: dict[str, Model | BenchError] = {}
+    seconds: dict[str, float] = {}
+    # one thread: a process that has had several must not be forked, as its children would hang
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for file, files in wanted.items():
+        begin = time.monotonic()
+        try:
+            data = check_file(file, files.record["sha256"])
+            loaded[file] = load_model(files.record, data, file)
+        except BenchError as error:
+            loaded[file] = error
+        seconds[file] = time.monotonic() - begin
+    torch.set_num_threads(threads)
+    return Networks(loaded, seconds)
+
+
+def _exported(files: ModelFiles, export: str) -> Model:
+    """The model of `files` without a network, once its `export` is known to be as it should be."""
+    for path, schema in ((export, "export"), (layout.export_check(export), "export_check")):
+        record = records.read_json(path, schema)
+        if record["outcome"] == "unavailable":
+            raise UnavailableError(record["reason"])
+        if record["outcome"] == "failed":
+            raise BenchError(record["reason"])
+        if record["sha256"] != files.record["sha256"]:
+            raise BenchError(f"{path} is of another checkpoint: delete it and run snakemake again.")
+    entry = files.record
+    model = describe_model(entry["architecture"], entry["classes"], entry["model"])
+    return replace(model, export=layout.export_folder(export))
