@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from effdet_bench.config import machine
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.postprocess import Outputs
@@ -32,6 +33,10 @@ class Eager(Engine):
             raise UnavailableError(f"CUDA graphs need an NVIDIA GPU; this is a mode on {device}.")
         if self.precision == "fp16" and device.type == "cpu":
             raise UnavailableError("PyTorch only emulates fp16 on a CPU: take bf16 there.")
+        if self.precision == "bf16" and device.type == "cpu" and not machine.computes_bf16():
+            raise UnavailableError(
+                "PyTorch only emulates bf16 on this processor, which lacks AVX-512."
+            )
         # TF32 convolutions are torch's default on NVIDIA GPUs, and they are not fp32
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False

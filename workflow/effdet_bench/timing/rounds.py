@@ -183,17 +183,20 @@ def _load_group(waiting: list[Timed], room: Room, number: int) -> list[Timed]:
 def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: str) -> int:
     """Has every mode serve in turns, which are numbered from `before` on; returns how many."""
     spec = loaded[0].spec
-    part = max([TURN_SECONDS, *(mode.seconds for mode in loaded if mode.alive)])
+    part = _part([mode.seconds for mode in loaded if mode.alive], spec.seconds)
     turns = max(spec.requests, math.ceil(spec.seconds / part))
     # rounds go on with the photos where the one before stopped
     photo = (spec.round - 1) * turns + before
+    served = dict.fromkeys(loaded, 0.0)
     begin = told = time.monotonic()
     for turn in range(1, turns + 1):
         alive = [mode for mode in loaded if mode.alive]
         if not alive:
             break
         for mode in order.sample(alive, len(alive)):
-            mode.turn("serve", before + turn, photo + turn - 1, part)
+            # one whose requests are longer than its part waits until the others have caught up
+            if turn <= spec.requests or served[mode] < turn * part:
+                served[mode] += mode.turn("serve", before + turn, photo + turn - 1, part) or 0.0
         now = time.monotonic()
         if now - told >= PROGRESS_SECONDS or turn == turns:
             told = now
@@ -201,3 +204,13 @@ def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: s
             text = f"{label}: {turn}/{turns} turns, about {left:.0f} s left"
             print(text, file=sys.stderr, flush=True)
     return turns
+
+
+def _part(latencies: list[float], seconds: float) -> float:
+    """How long a mode serves in a turn, of modes whose requests take `latencies` seconds.
+
+    One request of the slowest; but not of one that takes so long that there would be fewer than two
+    turns in `seconds`: few turns are few chances to meet the machine alike.
+    """
+    usual = [latency for latency in latencies if not seconds or latency <= seconds / 2]
+    return max([TURN_SECONDS, *(usual or [seconds])])
