@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effdet_bench.summary.comparison import Comparison, compare, margin, verdict
+from effdet_bench.summary.comparison import Comparison, compare
+from effdet_bench.summary.verdicts import margin, verdict
 
 latency = st.integers(min_value=1, max_value=10**12)
 turn = st.lists(latency, min_size=1, max_size=3)

@@ -1,4 +1,4 @@
-"""Box decoding and NMS, as effdet's `DetBenchPredict` does them after the network."""
+"""Box decoding and NMS: effdet's own, and one that looks only at what can become a detection."""
 
 import torch
 from effdet.anchors import clip_boxes_xyxy, decode_box_outputs

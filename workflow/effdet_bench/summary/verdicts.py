@@ -1,12 +1,46 @@
-"""The rows of a summary held against each other: verdicts, speed-ups, ablation and gaps."""
+"""Verdicts on modes; rows of a summary held against each other: speed-ups, ablation, gaps."""
 
 import itertools
 from collections.abc import Sequence
 
 from effdet_bench.config.names import BASELINE, TUNED
-from effdet_bench.summary.comparison import Comparison, compare, margin, verdict
+from effdet_bench.summary.comparison import Comparison, compare
 from effdet_bench.summary.jobs import LatenciesByRound
 from effdet_bench.summary.rows import Gap, Row, Step, Versus, latency_of, p50, place
+
+LEAST_EFFECT = 0.01  # smaller differences are of no interest, however sure
+WIDEST_SAME = 0.05  # no noise is so large that modes further apart may be called the same
+
+
+def margin(noise_floors: Sequence[float | None]) -> float | None:
+    """The least effect that counts, as a share: the largest noise floor, at least `LEAST_EFFECT`.
+
+    A noise floor is the half-width of baseline against its twin; `None`, where it is not known,
+    makes the margin unknown.
+    """
+    known = [floor for floor in noise_floors if floor is not None]
+    if len(known) < len(noise_floors):
+        return None
+    return max([LEAST_EFFECT, *known])
+
+
+def verdict(compared: Comparison, least: float | None) -> str:
+    """FASTER, SLOWER, SAME or AMBIGUOUS, where effects up to `least` do not count.
+
+    FASTER or SLOWER only where the interval excludes 1 and the effect exceeds `least`; SAME where
+    the whole interval lies within it, and within `WIDEST_SAME`; AMBIGUOUS otherwise, and where
+    interval or noise is unknown.
+    """
+    if compared.low is None or compared.high is None or least is None:
+        return "AMBIGUOUS"
+    if compared.low > 1 and compared.ratio > 1 + least:
+        return "FASTER"
+    if compared.high < 1 and compared.ratio < 1 / (1 + least):
+        return "SLOWER"
+    same = min(least, WIDEST_SAME)
+    if 1 / (1 + same) <= compared.low and compared.high <= 1 + same:
+        return "SAME"
+    return "AMBIGUOUS"
 
 
 def add_verdicts(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound) -> None:
