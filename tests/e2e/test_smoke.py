@@ -57,7 +57,7 @@ def test_threads_are_those_of_config_and_not_those_of_cores(smoke):
 
 def test_the_terminal_shows_progress_and_the_key_finding(smoke):
     said = (smoke.path / "terminal.txt").read_text()
-    assert "cpu round 1 of 2: 4/4 requests of each mode, about 0 s left" in said
+    assert "cpu round 1 of 2: 4/4 turns, about 0 s left" in said
     assert "cpu baseline: valid" in said
     assert "cpu invalid: invalid: tf_efficientdet_lite0: relative error of class logits" in said
     assert "With `baseline` on CPU, one request takes" in said
@@ -109,7 +109,7 @@ def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
     for mode in MODES[:2]:
         (model,) = judged[mode]["models"]
         assert judged[mode]["verdict"] == "valid"
-        assert model["requests"] == 8
+        assert model["requests"] >= 8
         assert len(model["photos"]) == 4
         worst = [model[k] for k in ("class_error", "box_error", "box_drift_px", "score_drift")]
         assert worst == [0, 0, 0, 0]

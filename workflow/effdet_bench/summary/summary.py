@@ -50,7 +50,7 @@ def summarise(
     steps, `ablation` modes that each add something to the one before.
 
     Raises:
-        BenchError: jobs disagree about machine, ensemble, or how long or how often to serve.
+        BenchError: jobs disagree about machine, ensemble, or how long to serve.
     """
     first = jobs[0].record
     _check_alike(jobs)
@@ -114,9 +114,7 @@ def to_table(summary: Summary) -> pd.DataFrame:
 
 def _check_alike(jobs: list[Job]) -> None:
     for job in jobs:
-        # archives of before ask for the same number of requests, present ones for the same time
-        alike = "seconds" if jobs[0].record["seconds"] else "requests"
-        for key in ("machine", "ensemble", alike):
+        for key in ("machine", "ensemble", "seconds"):
             if job.record[key] != jobs[0].record[key]:
                 raise BenchError(
                     f"jobs disagree about {key}: {job.label} and {jobs[0].label} were not measured "
