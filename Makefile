@@ -8,7 +8,7 @@ ENGINES ?= [engines]
 TORCH_INDEX ?=
 SNAKEMAKE := $(BIN)/snakemake --cores 1 --rerun-incomplete
 
-.PHONY: report smoke retry recover check test
+.PHONY: report smoke retry recover confirm check test
 
 report: $(VENV)/.installed
 	$(SNAKEMAKE)
@@ -26,6 +26,12 @@ retry: $(VENV)/.installed
 recover: $(VENV)/.installed
 	$(BIN)/snakemake --unlock
 	$(SNAKEMAKE)
+
+# Fails where a mode of AFTER is slower than in BEFORE, two runs of this machine: suspects are timed again first.
+confirm: $(VENV)/.installed
+	$(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --suspects .suspects.yaml || { \
+	  test -e .suspects.yaml && $(SNAKEMAKE) --configfile .suspects.yaml && \
+	  $(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --again $(AFTER)-again; }
 
 # Format, lint, types, and the tests that build no network.
 check: $(VENV)/.installed-test

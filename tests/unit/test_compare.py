@@ -5,6 +5,7 @@ import random
 import re
 
 import pytest
+import yaml
 
 from archive import summarise_archive, write_archive
 from effdet_bench import records
@@ -37,6 +38,11 @@ def archive(path, around_ms: float = 100, seed: int = 0, **more):
 
 def compare(*args: str) -> None:
     main(["compare", *map(str, args)])
+
+
+def given(before, after) -> tuple:
+    """Two runs as arguments; what is written lies beside the second."""
+    return "--before", before, "--after", after, "--results", after.parent
 
 
 def test_machines_stand_side_by_side_with_published_figures_apart(tmp_path):
@@ -80,15 +86,50 @@ def test_a_regression_fails_and_is_named(tmp_path, capsys):
     before = archive(tmp_path / "a" / "test", 100)
     after = archive(tmp_path / "b" / "test", 120, seed=1)
     with pytest.raises(SystemExit, match="2 of 2 modes regressed"):
-        compare("--before", before, "--after", after, "--threshold", "0.05")
+        compare(*given(before, after), "--threshold", "0.05")
     assert "REGRESSION: cpu baseline: " in capsys.readouterr().err
+
+
+def test_what_became_of_modes_is_written_for_machines_and_for_people(tmp_path, monkeypatch):
+    shown = tmp_path / "shown.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(shown))
+    before = archive(tmp_path / "a" / "test", 100)
+    after = archive(tmp_path / "b" / "test", 120, seed=1)
+    with pytest.raises(SystemExit, match="2 of 2 modes regressed"):
+        compare(*given(before, after))
+    record = records.read_json(after.parent / "changes.json", "changes")
+    assert [change["kind"] for change in record["changes"]] == ["slower", "slower"]
+    assert record["changes"][0]["compared"]["ratio"] == pytest.approx(100 / 120, rel=0.02)
+    text = (after.parent / "changes.md").read_text()
+    assert "| CPU `fused` | 49.91 ms | 60.12 ms | 0.83x" in text
+    assert text.count("**REGRESSION**") == 2
+    assert text in shown.read_text()
+
+
+def test_what_a_second_measurement_does_not_find_is_no_regression(tmp_path, capsys):
+    before = archive(tmp_path / "a" / "test", 100)
+    after = archive(tmp_path / "b" / "test", 120, seed=1)
+    settings = {"modes": [{"name": n, "engine": "eager", "options": {}} for n in ("fused", "x")]}
+    settings |= {"seconds": 1, "requests": 1, "warmup": 2, "rounds": 3, "threads": 4}
+    settings |= {"machine": "test", "smoke": False}
+    records.write_json(after / "settings.json", {"config": settings}, "settings")
+    with pytest.raises(SystemExit):
+        compare(*given(before, after), "--suspects", tmp_path / "suspects.yaml")
+    suspects = yaml.safe_load((tmp_path / "suspects.yaml").read_text())
+    assert suspects["modes"] == [{"name": "fused", "engine": "eager"}]
+    assert suspects["machine"] == "test-again"
+    capsys.readouterr()
+    compare(*given(before, after), "--again", archive(tmp_path / "c" / "test", 100, seed=2))
+    assert "REGRESSION" not in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2 of 2 modes regressed"):
+        compare(*given(before, after), "--again", archive(tmp_path / "d" / "test", 120, seed=3))
 
 
 def test_no_regression_passes_be_it_faster_small_or_unsure(tmp_path, capsys):
     before = archive(tmp_path / "a" / "test", 100)
     for around in (80, 100, 103):
         after = archive(tmp_path / str(around) / "test", around, seed=around)
-        compare("--before", before, "--after", after, "--threshold", "0.05")
+        compare(*given(before, after), "--threshold", "0.05")
         assert "REGRESSION" not in capsys.readouterr().err
 
 
@@ -99,7 +140,7 @@ def test_a_mode_that_is_no_longer_valid_is_a_regression(tmp_path, capsys):
     verdict.write_text(verdict.read_text().replace('"verdict": "valid"', '"verdict": "invalid"'))
     summarise_archive(after)
     with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
-        compare("--before", before, "--after", after)
+        compare(*given(before, after))
     assert "cpu fused: no longer valid" in capsys.readouterr().err
 
 

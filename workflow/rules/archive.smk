@@ -60,7 +60,9 @@ rule compare:
         layout.RESULTS / "logs/compare.log",
     params:
         runs=lambda wildcards: [
-            f"--{key}={CONFIG[key]}" for key in ("before", "after") if CONFIG[key] is not None
+            f"--{key}={CONFIG[key]}"
+            for key in ("before", "after", "again")
+            if CONFIG[key] is not None
         ],
         threshold=CONFIG["regression"],
     shell:

@@ -61,6 +61,7 @@ MODES = [mode["name"] for mode in CONFIG["modes"]]
 ROUNDS = range(1, CONFIG["rounds"] + 1)
 # The priority of what finds mistakes of the user: they are told before anything takes long.
 AT_ONCE = len(ROUNDS) + 1
+STAGE_REQUESTS = 4  # of each mode, in the separate pass of a round that has one
 ENSEMBLE = [
     {key: entry[key] for key in ("model", "architecture", "classes")}
     for entry in CONFIG["ensemble"]

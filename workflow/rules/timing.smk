@@ -1,6 +1,3 @@
-STAGE_REQUESTS = 4  # of each mode, in the separate pass of a round that has one
-
-
 # One timing job per device and round, round by round, each mode in a process of its own.
 localrules:
     timing,
@@ -59,7 +56,9 @@ rule time_round:
         seconds=CONFIG["seconds"],
         requests=CONFIG["requests"],
         warmup=CONFIG["warmup"],
-        stages=lambda wildcards: 0 if int(wildcards.round) > CONFIG["stage_rounds"] else STAGE_REQUESTS,
+        stages=lambda wildcards: (
+            0 if int(wildcards.round) > CONFIG["stage_rounds"] else STAGE_REQUESTS
+        ),
         threads=CONFIG["threads"],
         seed=CONFIG["seed"],
         photos=os.path.dirname(PHOTOS[0]),

@@ -1,30 +1,110 @@
 """Compares archives: all machines side by side, or one machine before and after a change."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
+
+import yaml
 
 from effdet_bench import records
 from effdet_bench.archive.machines import of_one_ensemble, read_machines, render_machines
-from effdet_bench.archive.regressions import compare_runs
+from effdet_bench.archive.regressions import SECOND_CONFIDENCE, Change, changes, confirmed, read_run
+from effdet_bench.archive.render import settings_of
+from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
 from effdet_bench.report.figures.machines import draw_machines
 from effdet_bench.report.page import to_html
+from effdet_bench.report.words import interval, milliseconds, times
+
+# Files that code hosts show beside a run of their CI, by the variable that names them.
+HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", default="results", help="folder of all machines' results")
     parser.add_argument("--before", help="an archive, .zip or folder, to compare with --after")
     parser.add_argument("--after", help="another one of the same machine")
+    parser.add_argument("--again", help="a third one, of modes that --after found slower")
     parser.add_argument("--threshold", type=float, default=0.05, help="a share")
+    parser.add_argument("--suspects", help="settings to measure what is slower again, to write")
 
 
 def run(args: argparse.Namespace) -> None:
     if args.before and args.after:
-        compare_runs(Path(args.before), Path(args.after), args.threshold)
+        compare_runs(args)
     elif args.before or args.after:
         raise BenchError("config: before and after belong together; give both.")
     else:
         _compare_machines(Path(args.results))
+
+
+def compare_runs(args: argparse.Namespace) -> None:
+    """Tells what became of every mode, in words, as results/changes.json and as changes.md.
+
+    Raises:
+        BenchError: a mode regressed, or the runs cannot be compared.
+    """
+    before = read_run(Path(args.before))
+    found = changes(before, read_run(Path(args.after)), args.threshold)
+    bad = [change for change in found if change.bad]
+    if args.again:
+        again = read_run(Path(args.again))
+        bad = confirmed(bad, changes(before, again, args.threshold, SECOND_CONFIDENCE))
+    print("\n".join(map(str, found)))
+    _write(Path(args.results), found, bad, args)
+    if args.suspects and bad:
+        _write_suspects(Path(args.suspects), Archive(Path(args.after)), bad)
+    if bad:
+        for change in bad:
+            print(f"REGRESSION: {change}", file=sys.stderr)
+        raise BenchError(f"{len(bad)} of {len(found)} modes regressed by more than the threshold.")
+
+
+def _write(folder: Path, found: list[Change], bad: list[Change], args: argparse.Namespace) -> None:
+    record = {
+        "threshold": args.threshold,
+        "confirmed": bool(args.again),
+        "changes": [
+            change._asdict()
+            | {"compared": change.compared and change.compared._asdict(), "bad": change in bad}
+            for change in found
+        ],
+    }
+    records.write_json(folder / "changes.json", record, "changes")
+    lines = ["| Mode | Before | After | Times as fast | |", "|---|--:|--:|--:|---|"]
+    lines += [_line(change, change in bad) for change in found]
+    text = "\n".join(lines) + "\n"
+    records.write_text(folder / "changes.md", text)
+    if summary := os.environ.get(HOSTS_SUMMARY):
+        with Path(summary).open("a") as out:
+            out.write(f"### effdet-bench: before and after\n\n{text}")
+
+
+def _line(change: Change, bad: bool) -> str:
+    after = "–" if change.after_ms is None else milliseconds(change.after_ms)
+    ratio = change.compared
+    shown = "–" if ratio is None else f"{times(ratio.ratio)} ({interval(ratio)})"
+    word = f"**REGRESSION**{f': {change.reason}' if change.reason else ''}" if bad else ""
+    name = f"{change.device.upper()} `{change.mode}`"
+    return f"| {name} | {milliseconds(change.before_ms)} | {after} | {shown} | {word} |"
+
+
+def _write_suspects(path: Path, after: Archive, bad: list[Change]) -> None:
+    """Settings of the run `after` with nothing but `baseline` and the modes of `bad`."""
+    config = settings_of(after)
+    wanted = {BASELINE, *(change.mode for change in bad)}
+    modes = [
+        {"name": mode["name"], "engine": mode["engine"], **mode["options"]}
+        | {key: mode[key] for key in ("env", "python") if mode.get(key)}
+        for mode in config["modes"]
+        if mode["name"] in wanted
+    ]
+    kept = {"devices": sorted({change.device for change in bad}), "modes": modes, "ablation": []}
+    kept |= {key: config[key] for key in ("seconds", "requests", "warmup", "rounds", "threads")}
+    kept |= {"machine": f"{config['machine']}-again", "smoke": config["smoke"]}
+    records.write_text(path, yaml.safe_dump(kept, sort_keys=False))
 
 
 def _compare_machines(folder: Path) -> None:

@@ -71,7 +71,7 @@ def defaults() -> dict[str, Any]:
 def archived(config: dict[str, Any]) -> dict[str, Any]:
     """What an archive keeps of a resolved `config`: all but paths and the mirror."""
     kept = copy.deepcopy(config)
-    for key in ("weights_folder", "mirror", "archive", "before", "after", "regression"):
+    for key in ("weights_folder", "mirror", "archive", "before", "after", "again", "regression"):
         del kept[key]
     if kept["photos"] == str(layout.SHIPPED_PHOTOS):
         kept["photos"] = "shipped"

@@ -75,7 +75,7 @@ def _over_rounds(logs: np.ndarray) -> Comparison | None:
     return Comparison(ratio, ratio / width, ratio * width, width - 1, len(logs))
 
 
-def unpaired(before: Rounds, after: Rounds) -> Comparison:
+def unpaired(before: Rounds, after: Rounds, confidence: float = CONFIDENCE) -> Comparison:
     """Compares two runs, whose rounds have nothing in common: above 1 where `after` is faster.
 
     The ratio of geometric means over the medians of rounds, with Welch's t-interval of the
@@ -96,5 +96,5 @@ def unpaired(before: Rounds, after: Rounds) -> Comparison:
     freedom = sum(errors) ** 2 / sum(
         error**2 / (len(one) - 1) for error, one in zip(errors, logs, strict=True)
     )
-    width = float(np.exp(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(sum(errors))))
+    width = float(np.exp(stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(sum(errors))))
     return Comparison(ratio, ratio / width, ratio * width, width - 1, rounds)
