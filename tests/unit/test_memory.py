@@ -47,3 +47,15 @@ def test_the_limit_of_a_group_counts_and_pages_of_files_do_not(tmp_path, monkeyp
     (group.parent / "memory.current").write_text(f"{GIB // 2}\n")
     (group.parent / "memory.stat").write_text(f"anon 1\ninactive_file {GIB // 4}\n")
     assert memory.available("cpu") == [3 * GIB // 4]
+
+
+def test_the_first_version_of_groups_has_limits_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "own")
+    group = tmp_path / "memory" / "mine"
+    group.mkdir(parents=True)
+    (tmp_path / "own").write_text("7:cpu:/elsewhere\n4:memory:/mine\n0::/\n")
+    (group / "memory.limit_in_bytes").write_text(f"{GIB}\n")
+    (group / "memory.usage_in_bytes").write_text(f"{GIB // 2}\n")
+    (group / "memory.stat").write_text(f"total_inactive_file {GIB // 4}\n")
+    assert memory.available("cpu") == [3 * GIB // 4]

@@ -2,11 +2,32 @@
 
 import contextlib
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+class _Version(NamedTuple):
+    """Where a version of cgroups keeps what; its `controller` as /proc/self/cgroup names it."""
+
+    controller: str
+    limit: str
+    used: str
+    given_back: tuple[str, ...]
+
+
+VERSIONS = (
+    _Version(
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_active_file", "total_inactive_file"),
+    ),
+    _Version("", "memory.max", "memory.current", ("active_file", "inactive_file")),
+)
 MARGIN = 1.25  # the next mode may take so many times what the largest one took
 RESERVE = 512 * 2**20  # bytes that stay free, of the machine and of a GPU
 
@@ -51,24 +72,32 @@ class Room:
 
 
 def _of_cgroups() -> list[int]:
-    """What is left of the limits of the groups that this process is in (Linux, version 2)."""
+    """What is left of the limits of the groups that this process is in (Linux)."""
+    try:
+        lines = OWN_CGROUP.read_text().splitlines()
+    except OSError:
+        return []
     left = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        own = OWN_CGROUP.read_text().strip().splitlines()[-1].split("::", 1)[1].lstrip("/")
-        for folder in [CGROUPS / own, *(CGROUPS / own).parents]:
-            limit = folder / "memory.max"
-            if CGROUPS in [folder, *folder.parents] and limit.exists():
-                left += _left(folder, limit.read_text().strip())
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        for version in VERSIONS:
+            if version.controller == controllers:
+                root = CGROUPS / controllers
+                own = root / path.lstrip("/")
+                groups = [own, *(group for group in own.parents if root in (group, *group.parents))]
+                left += [one for group in groups if (one := _left(group, version)) is not None]
     return left
 
 
-def _left(folder: Path, limit: str) -> list[int]:
-    if limit == "max":
-        return []
-    used = int((folder / "memory.current").read_text())
-    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    # pages of files are given back before anything is killed
-    return [int(limit) - used + int(stat.get("inactive_file", 0)) + int(stat.get("active_file", 0))]
+def _left(group: Path, version: _Version) -> int | None:
+    """Bytes until the limit of `group`; `None` where it has none."""
+    with contextlib.suppress(OSError, ValueError):
+        limit = int((group / version.limit).read_text())
+        used = int((group / version.used).read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # pages of files are given back before anything is killed
+        return limit - used + sum(int(stat.get(key, 0)) for key in version.given_back)
+    return None
 
 
 def _of_gpu() -> list[int]:
