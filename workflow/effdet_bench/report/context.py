@@ -11,6 +11,7 @@ from effdet_bench.records import Record
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
 from effdet_bench.report.words import interval, milliseconds, name, requests_per_second, times
+from effdet_bench.summary.comparison import Comparison
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import (
     Row,
@@ -23,6 +24,7 @@ from effdet_bench.summary.rows import (
     standing,
     unsplit,
 )
+from effdet_bench.summary.verdicts import margin, verdict
 
 MATRIX_PRODUCT = "a dense matrix product"  # all that version 0.1 measured
 
@@ -37,12 +39,16 @@ class GapLine(TypedDict):
 
 
 class AblationLine(TypedDict):
-    """A step of the ablation; `over_first` is how many times as fast as the first one it is."""
+    """A step of the ablation, and the verdict on it by the noise floor of its device.
+
+    `over_first` is how many times as fast as the first one it is.
+    """
 
     name: str
     p50_ms: float
     supported: bool
     step: dict[str, Any] | None
+    verdict: str
     over_first: float
 
 
@@ -271,6 +277,13 @@ def _gaps(summary: Summary) -> list[GapLine]:
     return lines
 
 
+def _margin(summary: Summary, device: str) -> float | None:
+    """The least effect that counts on `device`."""
+    controls = [row for row in summary["rows"] if row["twin"] and row["device"] == device]
+    noise = [row["comparison"] for row in controls]
+    return margin([versus["half_width"] for versus in noise if versus])
+
+
 def _ablation(summary: Summary) -> list[AblationLine]:
     rows = {(row["device"], row["mode"]): row for row in summary["rows"]}
     first: dict[str, float] = {}
@@ -283,6 +296,9 @@ def _ablation(summary: Summary) -> list[AblationLine]:
                 "p50_ms": step["p50_ms"],
                 "supported": latency_of(row)["percentiles"]["p50"]["supported"],
                 "step": step["step"],
+                "verdict": verdict(Comparison(**step["step"]), _margin(summary, step["device"]))
+                if step["step"]
+                else "–",
                 "over_first": first.setdefault(step["device"], step["p50_ms"]) / step["p50_ms"],
             }
         )
