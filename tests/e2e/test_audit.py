@@ -13,7 +13,7 @@ from effdet_bench.layout import Archive
 from helpers import EXAMPLES, Workspace
 
 DERIVED = ("report.md", "report.html", "summary.json", "summary.csv")
-RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/invalid/round-2/stages.csv")
+RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/invalid/round-1/stages.csv")
 RAW += ("timing/cpu/baseline/round-2/outputs.csv", "timing/cpu/baseline/round-1/detections.csv")
 RAW += ("timing/cpu/baseline/round-1/job.json", "validity/cpu/baseline.json", "roofline/cpu.json")
 RAW += ("environment.json", "photos.json", "reference/tf_efficientdet_lite0.csv")

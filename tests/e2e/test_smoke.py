@@ -110,7 +110,7 @@ def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
         (model,) = judged[mode]["models"]
         assert judged[mode]["verdict"] == "valid"
         assert model["requests"] >= 8
-        assert len(model["photos"]) == 4
+        assert len(model["photos"]) >= 4
         worst = [model[k] for k in ("class_error", "box_error", "box_drift_px", "score_drift")]
         assert worst == [0, 0, 0, 0]
     assert judged["invalid"]["verdict"] == "invalid"
