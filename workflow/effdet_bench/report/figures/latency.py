@@ -48,9 +48,10 @@ def distribution(summary: Summary, jobs: list[Job]) -> Figure:
 
 
 def course(summary: Summary, jobs: list[Job]) -> Figure:
-    """Latency over the number of a request in its round, warm-up included: one panel per device.
+    """Latency over the turns of a round, warm-up included: one panel per device.
 
-    A line is the median over rounds; its band reaches from the fastest to the slowest round.
+    In a turn it is the median of its requests, of which archives of before have one each. A line
+    is the median over rounds; its band reaches from the fastest to the slowest round.
     """
     devices = list(dict.fromkeys(row["device"] for row in summary["rows"] if row["latency"]))
     count = max(len(devices), 1)
@@ -59,17 +60,17 @@ def course(summary: Summary, jobs: list[Job]) -> Figure:
     )
     for panel, device in zip(panels[:, 0], devices, strict=False):
         rows = [row for row in summary["rows"] if row["device"] == device and row["latency"]]
-        _course_of(panel, rows, jobs, summary["warmup"])
+        _course_of(panel, rows, jobs, summary)
         panel.set_title(f"Latency over a round on {device.upper()}", loc="left")
     if not devices:
         nothing(panels[0, 0], "nothing was measured")
     return figure
 
 
-def _course_of(axes: Axes, rows: list[Row], jobs: list[Job], warmup: int) -> None:
+def _course_of(axes: Axes, rows: list[Row], jobs: list[Job], summary: Summary) -> None:
     image = sum(job.record["requests"] for row in rows for job in _of(jobs, row)) > VECTORS
     for number, row in enumerate(sorted(rows, key=p50, reverse=True)):
-        rounds = [job.requests["latency_ns"].to_numpy() / 1e6 for job in _of(jobs, row)]
+        rounds = [_turns(job) for job in _of(jobs, row)]
         shortest = min(map(len, rounds))
         table = np.stack([one[:shortest] for one in rounds])
         at = np.arange(shortest) + 1
@@ -79,18 +80,25 @@ def _course_of(axes: Axes, rows: list[Row], jobs: list[Job], warmup: int) -> Non
         axes.fill_between(at, table.min(0), table.max(0), color=colour, **band)
         line = {"linewidth": 1.4, "label": name(row), "rasterized": image}
         axes.plot(at, np.median(table, axis=0), style, color=colour, **line)
-    axes.axvspan(0.5, warmup + 0.5, color="0.94", zorder=0)
+    axes.axvspan(0.5, summary["warmup"] + 0.5, color="0.94", zorder=0)
     axes.set_xlim(0.5, None)
     axes.text(0.01, 0.96, "warm-up", transform=axes.transAxes)
     plain_log(axes, "y")
+    turn = "turn" if summary["seconds"] else "request"
     locator: Any = axes.xaxis.get_major_locator()
     locator.set_params(integer=True)
     axes.set(
-        xlabel="number of the request in its round, warm-up included",
+        xlabel=f"number of the {turn} in its round, warm-up included",
         ylabel="latency of a request, ms",
     )
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     axes.grid(axis="y", which="both")
+
+
+def _turns(job: Job) -> np.ndarray:
+    """Milliseconds of each warm-up request, and of the median request in each turn."""
+    warm = job.requests[job.requests["phase"] != "timed"]["latency_ns"].tolist()
+    return np.array([*warm, *(np.median(turn) for turn in job.turns.values())]) / 1e6
 
 
 def _of(jobs: list[Job], row: Row) -> list[Job]:
