@@ -110,6 +110,8 @@ def test_few_requests_are_no_trend():
 def test_outliers_are_those_of_tukey():
     assert tukey_outliers([10, 11, 12, 13, 14, 100]) == 1
     assert tukey_outliers([10, 11, 12, 13, 14]) == 0
+    usual = [1, 2, 3, 4, 5, 6, 7, 8]  # with one more that is high, quartiles are 3 and 7
+    assert (tukey_outliers([*usual, 12.9]), tukey_outliers([*usual, 13.1])) == (0, 1)
     assert tukey_outliers([5]) == tukey_outliers([5, 5, 5]) == 0
 
 
