@@ -8,10 +8,10 @@ from typing import Any, TypedDict
 
 from effdet_bench.config.names import BASELINE, TUNED
 from effdet_bench.records import Record
+from effdet_bench.report.ladder import AblationLine, GapLine, ablation_lines, gap_lines
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
-from effdet_bench.report.words import interval, milliseconds, name, requests_per_second, times
-from effdet_bench.summary.comparison import Comparison
+from effdet_bench.report.words import interval, milliseconds, requests_per_second, times
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import (
     Row,
@@ -24,32 +24,8 @@ from effdet_bench.summary.rows import (
     standing,
     unsplit,
 )
-from effdet_bench.summary.verdicts import margin, verdict
 
 MATRIX_PRODUCT = "a dense matrix product"  # all that version 0.1 measured
-
-
-class GapLine(TypedDict):
-    """A gap of the summary, and in words what lies between its two modes."""
-
-    slower: str
-    faster: str
-    ratio: float
-    between: str
-
-
-class AblationLine(TypedDict):
-    """A step of the ablation, and the verdict on it by the noise floor of its device.
-
-    `over_first` is how many times as fast as the first one it is.
-    """
-
-    name: str
-    p50_ms: float
-    supported: bool
-    step: dict[str, Any] | None
-    verdict: str
-    over_first: float
 
 
 class View(TypedDict):
@@ -146,8 +122,8 @@ def context(
         "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
         "unsupported": _unsupported(measured),
         "requests_for": lambda needs: f"requests={-(-needs // summary['rounds'])}",
-        "gaps": _gaps(summary),
-        "ablation": _ablation(summary),
+        "gaps": gap_lines(summary),
+        "ablation": ablation_lines(summary),
         "roadmap": roadmap(valid, {*devices, *(["accelerator"] if accelerated else [])}),
         "targets": {
             "latency": latency_targets(valid, config["report"]["latency_targets"]),
@@ -253,53 +229,3 @@ def _unsupported(measured: list[Row]) -> dict[str, int]:
         for name, percentile in latency_of(row)["percentiles"].items()
         if not percentile["supported"]
     }
-
-
-def _gaps(summary: Summary) -> list[GapLine]:
-    floors = [place(row) for row in summary["rows"] if row["floor"] and row["latency"]]
-    lines: list[GapLine] = []
-    for gap in summary["gaps"]:
-        slower, faster = gap["slower"], gap["faster"]
-        if faster in floors:
-            between = "the networks, and postprocessing other than upstream's"
-        elif slower["device"] == faster["device"]:
-            between = "the mode"
-        else:
-            between = "the device" + ("" if slower["mode"] == faster["mode"] else " and the mode")
-        lines.append(
-            {
-                "slower": name(slower),
-                "faster": name(faster) + (" (floor)" if faster in floors else ""),
-                "ratio": gap["ratio"],
-                "between": between,
-            }
-        )
-    return lines
-
-
-def _margin(summary: Summary, device: str) -> float | None:
-    """The least effect that counts on `device`."""
-    controls = [row for row in summary["rows"] if row["twin"] and row["device"] == device]
-    noise = [row["comparison"] for row in controls]
-    return margin([versus["half_width"] for versus in noise if versus])
-
-
-def _ablation(summary: Summary) -> list[AblationLine]:
-    rows = {(row["device"], row["mode"]): row for row in summary["rows"]}
-    first: dict[str, float] = {}
-    lines: list[AblationLine] = []
-    for step in summary["ablation"]:
-        row = rows[step["device"], step["mode"]]
-        lines.append(
-            {
-                "name": name(row),
-                "p50_ms": step["p50_ms"],
-                "supported": latency_of(row)["percentiles"]["p50"]["supported"],
-                "step": step["step"],
-                "verdict": verdict(Comparison(**step["step"]), _margin(summary, step["device"]))
-                if step["step"]
-                else "–",
-                "over_first": first.setdefault(step["device"], step["p50_ms"]) / step["p50_ms"],
-            }
-        )
-    return lines

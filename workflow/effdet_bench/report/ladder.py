@@ -1,0 +1,81 @@
+"""Rows of a report that hold modes against each other: gaps, and the steps of the ablation."""
+
+from typing import Any, TypedDict
+
+from effdet_bench.report.words import name
+from effdet_bench.summary.comparison import Comparison
+from effdet_bench.summary.rows import Summary, latency_of, place
+from effdet_bench.summary.verdicts import margin, verdict
+
+
+class GapLine(TypedDict):
+    """A gap of the summary, and in words what lies between its two modes."""
+
+    slower: str
+    faster: str
+    ratio: float
+    between: str
+
+
+class AblationLine(TypedDict):
+    """A step of the ablation, and the verdict on it by the noise floor of its device.
+
+    `over_first` is how many times as fast as the first one it is.
+    """
+
+    name: str
+    p50_ms: float
+    supported: bool
+    step: dict[str, Any] | None
+    verdict: str
+    over_first: float
+
+
+def gap_lines(summary: Summary) -> list[GapLine]:
+    floors = [place(row) for row in summary["rows"] if row["floor"] and row["latency"]]
+    lines: list[GapLine] = []
+    for gap in summary["gaps"]:
+        slower, faster = gap["slower"], gap["faster"]
+        if faster in floors:
+            between = "the networks, and postprocessing other than upstream's"
+        elif slower["device"] == faster["device"]:
+            between = "the mode"
+        else:
+            between = "the device" + ("" if slower["mode"] == faster["mode"] else " and the mode")
+        lines.append(
+            {
+                "slower": name(slower),
+                "faster": name(faster) + (" (floor)" if faster in floors else ""),
+                "ratio": gap["ratio"],
+                "between": between,
+            }
+        )
+    return lines
+
+
+def _margin(summary: Summary, device: str) -> float | None:
+    """The least effect that counts on `device`."""
+    controls = [row for row in summary["rows"] if row["twin"] and row["device"] == device]
+    noise = [row["comparison"] for row in controls]
+    return margin([versus["half_width"] for versus in noise if versus])
+
+
+def ablation_lines(summary: Summary) -> list[AblationLine]:
+    rows = {(row["device"], row["mode"]): row for row in summary["rows"]}
+    first: dict[str, float] = {}
+    lines: list[AblationLine] = []
+    for step in summary["ablation"]:
+        row = rows[step["device"], step["mode"]]
+        lines.append(
+            {
+                "name": name(row),
+                "p50_ms": step["p50_ms"],
+                "supported": latency_of(row)["percentiles"]["p50"]["supported"],
+                "step": step["step"],
+                "verdict": verdict(Comparison(**step["step"]), _margin(summary, step["device"]))
+                if step["step"]
+                else "–",
+                "over_first": first.setdefault(step["device"], step["p50_ms"]) / step["p50_ms"],
+            }
+        )
+    return lines
