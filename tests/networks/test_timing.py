@@ -261,13 +261,16 @@ def test_modes_that_do_not_fit_into_memory_take_turns_in_groups(job):
 
 
 def test_no_worker_outlives_the_process_that_gives_the_turns(job):
-    running = job("eager", "invalid")
+    running = job("eager", "invalid", {"name": "own", "engine": "invalid", "env": {"A": "b"}})
     waiting = job.folder("eager") / ".requests.csv"
     while not waiting.exists() or len(waiting.read_text().splitlines()) < 3:
         assert running.poll() is None
         time.sleep(0.05)
-    workers = psutil.Process(running.pid).children()
-    assert len(workers) == 3, "one for each mode, and one for what is around them"
+    while len(psutil.Process(running.pid).children(recursive=True)) < 5:
+        assert running.poll() is None
+        time.sleep(0.05)
+    workers = psutil.Process(running.pid).children(recursive=True)
+    assert len(workers) == 5, "one for each mode, one for what is around them, and a host"
     running.kill()
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []
