@@ -6,6 +6,6 @@ RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf 
 WORKDIR /bench
 COPY . .
 ARG TORCH_INDEX=
-RUN make TORCH_INDEX="$TORCH_INDEX" .venv/.installed && rm -rf /root/.cache
+RUN PIP_NO_CACHE_DIR=1 make TORCH_INDEX="$TORCH_INDEX" .venv/.installed
 ENTRYPOINT ["make"]
 CMD ["report"]

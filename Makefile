@@ -29,6 +29,7 @@ recover: $(VENV)/.installed
 
 # Fails where a mode of AFTER is slower than in BEFORE, two runs of this machine: suspects are timed again first.
 confirm: $(VENV)/.installed
+	rm -f .suspects.yaml
 	$(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --suspects .suspects.yaml || { \
 	  test -e .suspects.yaml && $(SNAKEMAKE) --configfile .suspects.yaml && \
 	  $(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --again $(AFTER)-again; }

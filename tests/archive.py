@@ -210,6 +210,7 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
         "versions": VERSIONS,
         "started": f"2026-01-02T03:04:{number:02}.000+00:00",
         "job_seconds": 12.5,
+        "groups": 1,
         "outcome": job.get("outcome", "completed"),
         "reason": job.get("reason"),
     }

@@ -1,5 +1,7 @@
 """Modes fit where what those before them took fits once more, with a margin."""
 
+from pathlib import Path
+
 import pytest
 
 from effdet_bench.timing import memory
@@ -35,12 +37,18 @@ def test_a_gpu_may_be_full_before_the_machine(free):
     assert not room.fits()
 
 
-def test_the_limit_of_a_group_counts_and_pages_of_files_do_not(tmp_path, monkeypatch):
+@pytest.fixture
+def cgroups(tmp_path, monkeypatch) -> Path:
+    """A folder in place of the system's, where `own` says which groups the process is in."""
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
     monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "own")
-    group = tmp_path / "a" / "b"
+    return tmp_path
+
+
+def test_the_limit_of_a_group_counts_and_pages_of_files_do_not(cgroups):
+    group = cgroups / "a" / "b"
     group.mkdir(parents=True)
-    (tmp_path / "own").write_text("0::/a/b\n")
+    (cgroups / "own").write_text("0::/a/b\n")
     (group / "memory.max").write_text("max\n")
     assert memory.available("cpu") == [pytest.approx(memory.available("cpu")[0], rel=0.1)]
     (group.parent / "memory.max").write_text(f"{GIB}\n")
@@ -49,12 +57,10 @@ def test_the_limit_of_a_group_counts_and_pages_of_files_do_not(tmp_path, monkeyp
     assert memory.available("cpu") == [3 * GIB // 4]
 
 
-def test_the_first_version_of_groups_has_limits_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "own")
-    group = tmp_path / "memory" / "mine"
+def test_the_first_version_of_groups_has_limits_elsewhere(cgroups):
+    group = cgroups / "memory" / "mine"
     group.mkdir(parents=True)
-    (tmp_path / "own").write_text("7:cpu:/elsewhere\n4:memory:/mine\n0::/\n")
+    (cgroups / "own").write_text("7:cpu:/elsewhere\n4:memory:/mine\n0::/\n")
     (group / "memory.limit_in_bytes").write_text(f"{GIB}\n")
     (group / "memory.usage_in_bytes").write_text(f"{GIB // 2}\n")
     (group / "memory.stat").write_text(f"total_inactive_file {GIB // 4}\n")

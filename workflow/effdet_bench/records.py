@@ -121,7 +121,7 @@ def _upgraded(record: Any) -> Any:
     # version 4 has modes with an environment, which serve for the same time
     own: Record = {"env": {}, "python": None}
     if record.get("schema") == "job":
-        record = {**own, "seconds": 0, **record}
+        record = {**own, "seconds": 0, "groups": 1, **record}
     if record.get("schema") == "summary":
         own |= {"groups": 1, "effort": None, "over_tuned": None}
         rows = [{**own, **row} for row in record.get("rows", [])]

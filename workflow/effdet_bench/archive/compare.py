@@ -16,7 +16,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.report.figures.machines import draw_machines
 from effdet_bench.report.page import to_html
-from effdet_bench.report.words import interval, milliseconds, times
+from effdet_bench.report.words import interval, milliseconds, name, times
 
 # Files that code hosts show beside a run of their CI, by the variable that names them.
 HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -87,8 +87,8 @@ def _line(change: Change, bad: bool) -> str:
     ratio = change.compared
     shown = "–" if ratio is None else f"{times(ratio.ratio)} ({interval(ratio)})"
     word = f"**REGRESSION**{f': {change.reason}' if change.reason else ''}" if bad else ""
-    name = f"{change.device.upper()} `{change.mode}`"
-    return f"| {name} | {milliseconds(change.before_ms)} | {after} | {shown} | {word} |"
+    mode = name({"device": change.device, "mode": change.mode})
+    return f"| {mode} | {milliseconds(change.before_ms)} | {after} | {shown} | {word} |"
 
 
 def _write_suspects(path: Path, after: Archive, bad: list[Change]) -> None:

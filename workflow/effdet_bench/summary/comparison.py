@@ -41,27 +41,27 @@ def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comp
     Returns:
         `None` without a common round.
     """
-    logs = [_round_ratio(ours[k], theirs[k]) for k in sorted(ours.keys() & theirs.keys())]
-    if through is not None:
-        logs = [
-            _through(ours[k], theirs[k], through.get(k, {})) if log is None else log
-            for k, log in zip(sorted(ours.keys() & theirs.keys()), logs, strict=True)
-        ]
+    logs = [
+        _round_ratio(ours[k], theirs[k], (through or {}).get(k, {}))
+        for k in sorted(ours.keys() & theirs.keys())
+    ]
     return _over_rounds(np.array([log for log in logs if log is not None]))
 
 
-def _round_ratio(ours: Turns, theirs: Turns) -> float | None:
-    """The logarithm of a round's ratio; `None` without a common turn."""
+def _round_ratio(ours: Turns, theirs: Turns, through: Turns) -> float | None:
+    """The logarithm of a round's ratio; `None` if neither they nor `through` share turns."""
+    if ours.keys() & theirs.keys():
+        return _turns_ratio(ours, theirs)
+    if ours.keys() & through.keys() and theirs.keys() & through.keys():
+        return _turns_ratio(ours, through) - _turns_ratio(theirs, through)
+    return None
+
+
+def _turns_ratio(ours: Turns, theirs: Turns) -> float:
+    """The same over the turns that both have, of which there is one."""
     common = sorted(ours.keys() & theirs.keys())
-    if not common:
-        return None
     ratios = [np.log(np.median(theirs[turn]) / np.median(ours[turn])) for turn in common]
     return float(np.median(ratios))
-
-
-def _through(ours: Turns, theirs: Turns, shared: Turns) -> float | None:
-    first, second = _round_ratio(ours, shared), _round_ratio(theirs, shared)
-    return None if first is None or second is None else first - second
 
 
 def _over_rounds(logs: np.ndarray) -> Comparison | None:

@@ -143,7 +143,7 @@ def _row(group: list[Job], judged: Record) -> Row:
         "options": record["options"],
         "env": record["env"],
         "python": record["python"],
-        "groups": max(job.record.get("groups", 1) for job in group),
+        "groups": max(job.record["groups"] for job in group),
         "effort": mean_effort(completed),
         "floor": floor,
         "twin": twin,
