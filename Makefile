@@ -6,12 +6,15 @@ BIN := $(VENV)/bin
 ENGINES ?= [engines]
 # an index of CPU builds of torch, which spare 4 GB of CUDA; empty for the default one
 TORCH_INDEX ?=
+# a YAML file of settings, read on top of config.yaml
+SETTINGS ?=
 SNAKEMAKE := $(BIN)/snakemake --cores 1 --rerun-incomplete
+OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
 
 .PHONY: report smoke retry recover confirm check test
 
 report: $(VENV)/.installed
-	$(SNAKEMAKE)
+	$(SNAKEMAKE) $(OF_SETTINGS)
 
 # The same code on a small network and few requests.
 smoke: $(VENV)/.installed
@@ -19,19 +22,19 @@ smoke: $(VENV)/.installed
 
 # Runs again what failed or was unavailable.
 retry: $(VENV)/.installed
-	$(SNAKEMAKE) retry
-	$(SNAKEMAKE)
+	$(SNAKEMAKE) $(OF_SETTINGS) retry
+	$(SNAKEMAKE) $(OF_SETTINGS)
 
 # Goes on after a kill or a power cut.
 recover: $(VENV)/.installed
-	$(BIN)/snakemake --unlock
-	$(SNAKEMAKE)
+	$(BIN)/snakemake $(OF_SETTINGS) --unlock
+	$(SNAKEMAKE) $(OF_SETTINGS)
 
 # Fails where a mode of AFTER is slower than in BEFORE, two runs of this machine: suspects are timed again first.
 confirm: $(VENV)/.installed
 	rm -f .suspects.yaml
 	$(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --suspects .suspects.yaml || { \
-	  test -e .suspects.yaml && $(SNAKEMAKE) --configfile .suspects.yaml && \
+	  test -e .suspects.yaml && $(SNAKEMAKE) --configfile $(SETTINGS) .suspects.yaml && \
 	  $(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --again $(AFTER)-again; }
 
 # Format, lint, types, and the tests that build no network.

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from effdet_bench import records
-from effdet_bench.config.photos import describe_photos, list_photos
+from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
 from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.timing.spec import JobSpec, ModelFiles
@@ -288,25 +288,3 @@ def test_two_rounds_in_two_terminals_wait_for_each_other(job):
         spans.append((begin, begin + timedelta(seconds=record["job_seconds"])))
     first, second = sorted(spans)
     assert second[0] >= first[1] - timedelta(milliseconds=2)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("a.jpg", b"", "broken or no JPEG"),
-        ("a.jpg", b"\x89PNG\r\n\x1a\n", "broken or no JPEG"),
-        ("a.txt", b"", "without any JPEG file"),
-    ],
-)
-def test_photos_that_cannot_be_used_are_named(tmp_path, name, content, words):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(BenchError, match=words) as caught:
-        describe_photos(list_photos(tmp_path))
-    assert str(tmp_path) in str(caught.value)
-
-
-def test_a_truncated_photo_is_named(tmp_path):
-    whole = next(SHIPPED.glob("*.jpg")).read_bytes()
-    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BenchError, match=r"cut\.jpg is broken"):
-        describe_photos(list_photos(tmp_path))

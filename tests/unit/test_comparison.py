@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effdet_bench.summary.comparison import Comparison, compare
+from effdet_bench.summary.comparison import Comparison, compare, first_of_turns
 from effdet_bench.summary.verdicts import margin, verdict
 
 latency = st.integers(min_value=1, max_value=10**12)
@@ -157,3 +157,12 @@ def test_a_slowdown_of_a_tenth_is_found_and_none_is_invented(noise):
     assert counts[1.1].count("SLOWER") >= 450
     assert counts[1.01].count("FASTER") <= 5  # intervals at 95 % err at times, the margin at few
     assert counts[1.0].count("SLOWER") + counts[1.0].count("FASTER") <= 25
+
+
+def test_the_first_request_of_a_turn_is_held_against_the_others_of_it():
+    """A first request that takes a tenth longer is seen; turns of one request say nothing."""
+    rounds = {k: {t: [110 + t, 100 + t, 100 + t] for t in range(4)} for k in range(3)}
+    found = first_of_turns(rounds)
+    assert found.low <= found.ratio <= found.high
+    assert found.ratio == pytest.approx(1.1, abs=0.01)
+    assert first_of_turns({1: {1: [100]}, 2: {1: [101]}}) is None

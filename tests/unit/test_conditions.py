@@ -1,10 +1,11 @@
 """What is told of the machine around timed requests."""
 
-import subprocess
+import os
 import sys
 import time
 import types
 
+import psutil
 import pytest
 import torch
 
@@ -20,31 +21,41 @@ def test_the_probe_takes_longer_when_it_does_more(monkeypatch):
     assert conditions.drift_probe(CPU) > 1.5 * once > 0
 
 
-def busy(seconds: float) -> str:
-    return f"import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
+@pytest.fixture
+def child():
+    """A process that never rests."""
+    running = psutil.Popen([sys.executable, "-c", "while True: pass"])
+    yield running
+    running.kill()
+    running.wait()
 
 
-def test_another_process_is_seen_and_our_own_work_is_not():
-    load = conditions.Load()
-    exec(busy(1.2))
-    own = conditions.shares([load.taken()])
-    load = conditions.Load()
-    other = subprocess.Popen([sys.executable, "-c", busy(3)])
-    time.sleep(1.2)
-    both = conditions.shares([load.taken()])
-    other.kill()
-    assert both["other"] > own["other"] + 0.5 / conditions.psutil.cpu_count()
+def seconds_of(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
-def test_work_of_our_children_is_ours():
-    child = subprocess.Popen([sys.executable, "-c", busy(3)])
-    seen, ours = conditions.Load(), conditions.Load([child.pid])
-    time.sleep(1.2)
-    assert (
-        conditions.shares([seen.taken()])["other"]
-        > conditions.shares([ours.taken()])["other"] + 0.5 / conditions.psutil.cpu_count()
+def test_the_machine_is_busy_with_every_process(child):
+    before = conditions.busy_and_steal()[0], seconds_of(child)
+    time.sleep(1)
+    used = seconds_of(child) - before[1]
+    assert conditions.busy_and_steal()[0] - before[0] > 0.8 * used > 0.1
+
+
+def test_work_of_others_is_told_from_ours_and_that_of_our_children(child, monkeypatch):
+    """On a machine with no process but these two, so that what else runs makes no difference."""
+    monkeypatch.setattr(
+        conditions, "busy_and_steal", lambda: (sum(os.times()[:4]) + seconds_of(child), 0.0)
     )
-    child.kill()
+    before = seconds_of(child)
+    seen, ours = conditions.Load(), conditions.Load([child.pid])
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        pass
+    used = seconds_of(child) - before
+    assert used > 0.1
+    assert seen.taken().other == pytest.approx(used, abs=0.1)
+    assert ours.taken().other < 0.1
 
 
 def test_a_short_span_tells_nothing():

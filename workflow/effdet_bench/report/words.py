@@ -48,8 +48,13 @@ def interval(versus: Versus | Comparison | dict[str, Any]) -> str:
 
 def span(versus: Versus | dict[str, Any]) -> str:
     """The ratio of a comparison with its interval: `**2.20x** (2.10x – 2.30x)`."""
-    ratio = f"**{times(versus['ratio'])}**"
-    low, high = versus["low"], versus["high"]
+    ratio = times(versus["ratio"])
+    return around(versus).replace(ratio, f"**{ratio}**", 1)
+
+
+def around(versus: Versus | dict[str, Any]) -> str:
+    """The same without emphasis."""
+    ratio, low, high = times(versus["ratio"]), versus["low"], versus["high"]
     return ratio if low is None or high is None else f"{ratio} ({times(low)} – {times(high)})"
 
 
@@ -202,6 +207,7 @@ FILTERS = {
     "percentile": percentile,
     "percentile_with_interval": percentile_with_interval,
     "doubt": doubt,
+    "around": around,
     "ceilings": ceilings,
     "raw": raw,
     "yaml": as_yaml,

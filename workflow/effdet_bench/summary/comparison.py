@@ -48,6 +48,24 @@ def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comp
     return _over_rounds(np.array([log for log in logs if log is not None]))
 
 
+def first_of_turns(rounds: Rounds) -> Comparison | None:
+    """How many times as long the first request of a turn takes as the others of that turn.
+
+    Far from 1, turns would favour modes that serve several requests in one. The median over turns
+    of a round, and then as in `compare`.
+
+    Returns:
+        `None` where no turn has several requests.
+    """
+    several = [[turn for turn in turns.values() if len(turn) > 1] for turns in rounds.values()]
+    logs = [
+        np.median([np.log(turn[0] / np.median(turn[1:])) for turn in turns])
+        for turns in several
+        if turns
+    ]
+    return _over_rounds(np.array(logs))
+
+
 def _round_ratio(ours: Turns, theirs: Turns, through: Turns) -> float | None:
     """The logarithm of a round's ratio; `None` if neither they nor `through` share turns."""
     if ours.keys() & theirs.keys():

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from effdet_bench.summary.comparison import first_of_turns
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import Effort
 
@@ -18,6 +19,7 @@ def mean_effort(completed: list[Job]) -> Effort | None:
     rows = pd.concat([job.timed_rows.assign(round=job.record["round"]) for job in completed])
     spread, explained = spread_explained(rows)
     steal = _values(rows, "steal_ns")
+    first = first_of_turns({job.record["round"]: job.turns for job in completed})
     return {
         "cpu_ms": float(_values(rows, "cpu_ns").mean()) / 1e6,
         "kernel_ms": float(_values(rows, "kernel_ns").mean()) / 1e6,
@@ -26,6 +28,7 @@ def mean_effort(completed: list[Job]) -> Effort | None:
         "preempted": float(_values(rows, "preempted").mean()),
         "other_ms": float(_values(rows, "other_ns").mean()) / 1e6,
         "steal_ms": None if np.isnan(steal).any() else float(steal.mean()) / 1e6,
+        "first_of_turn": first and first._asdict(),
         "spread": spread,
         "explained": explained,
     }

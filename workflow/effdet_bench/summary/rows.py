@@ -109,6 +109,8 @@ class Effort(TypedDict):
     """Means of one timed request: processor time, page faults, how often it was preempted, and what
     other processes and the host took of all cores while it ran; `None` where not told.
 
+    `first_of_turn` is a `comparison.Comparison`; see `comparison.first_of_turns`.
+
     `spread` is the standard deviation of latencies as a share of their mean, photos and rounds
     aside, and `explained` the share of its variance that goes with what the machine did.
     """
@@ -120,6 +122,7 @@ class Effort(TypedDict):
     preempted: float
     other_ms: float
     steal_ms: float | None
+    first_of_turn: dict[str, float | None] | None
     spread: float | None
     explained: float | None
 

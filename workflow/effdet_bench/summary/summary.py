@@ -107,6 +107,8 @@ def to_table(summary: Summary) -> pd.DataFrame:
         line |= {key: figures[key] for key in (*Start.__annotations__, "break_even_requests")}
         if row["effort"]:
             line |= {f"request_{key}": value for key, value in row["effort"].items()}
+            first = row["effort"]["first_of_turn"]
+            line["request_first_of_turn"] = first and first["ratio"]
         line["doubts"] = " ".join(doubt["kind"] for doubt in row["doubts"])
         lines.append(line)
     return pd.DataFrame(lines)

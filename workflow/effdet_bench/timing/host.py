@@ -66,11 +66,10 @@ class Host:
 
 
 class RemoteHost:
-    """A `Host` of `specs` in a process that is started with `environment`.
+    """A `Host` of `specs` in a process that is started with `environment`; it must be `ready`.
 
     Raises:
-        UnavailableError: what is set has no effect on this system.
-        BenchError: the process cannot be started, or runs other code than this one.
+        BenchError: the process cannot be started.
     """
 
     def __init__(self, environment: Environment, specs: Sequence[JobSpec]) -> None:
@@ -90,7 +89,16 @@ class RemoteHost:
             ) from None
         theirs.close()
         self._pipe = Connection(ours.detach())
-        self.import_seconds = self._ask("start", code_digest(), dict(environment.env), specs)
+        self._send("start", code_digest(), dict(environment.env), specs)
+
+    def ready(self) -> "RemoteHost | BenchError":
+        """This host, once it has imported and read what its modes need; or why it never will."""
+        try:
+            self.import_seconds: float = self._receive()
+        except BenchError as error:
+            self.close()
+            return error
+        return self
 
     def load(self, mode: str) -> tuple[Outcome, int]:
         loaded: tuple[Outcome, int] = self._ask("load", mode)
@@ -110,8 +118,16 @@ class RemoteHost:
         self._process.wait()
 
     def _ask(self, method: str, *arguments: object) -> Any:
-        try:
+        self._send(method, *arguments)
+        return self._receive()
+
+    def _send(self, method: str, *arguments: object) -> None:
+        # of a process that has died, `_receive` says what became of it
+        with contextlib.suppress(ConnectionError):
             self._pipe.send((method, arguments))
+
+    def _receive(self) -> Any:
+        try:
             outcome, result = self._pipe.recv()
         except (EOFError, ConnectionError):
             status = self._process.wait()

@@ -34,14 +34,21 @@ class Hosts:
 
     def __init__(self, specs: Sequence[JobSpec]) -> None:
         self._made: dict[Environment, Host | RemoteHost | BenchError] = {}
-        for environment in dict.fromkeys(spec.environment for spec in specs):
-            own = [spec for spec in specs if spec.environment == environment]
+        modes: dict[Environment, list[JobSpec]] = {}
+        for spec in specs:
+            modes.setdefault(spec.environment, []).append(spec)
+        here = modes.pop(Environment(), None)
+        # started before this process imports, so that all import side by side
+        for environment, own in modes.items():
             try:
-                default = environment == Environment()
-                made = Host(own) if default else RemoteHost(environment, own)
-                self._made[environment] = made
+                self._made[environment] = RemoteHost(environment, own)
             except BenchError as error:
                 self._made[environment] = error
+        if here is not None:
+            self._made[Environment()] = Host(here)
+        for environment, made in self._made.items():
+            if isinstance(made, RemoteHost):
+                self._made[environment] = made.ready()
 
     def of(self, spec: JobSpec) -> Host | RemoteHost:
         """The host of the mode of `spec`.
