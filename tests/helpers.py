@@ -105,8 +105,9 @@ def verified(model, folder: Path) -> tuple[Path, Path]:
 
     file, record = folder / f"{model.name}.pth", folder / f"{model.name}.verified.json"
     torch.save(model.network.state_dict(), file)
-    known = ["--model", model.name, "--weights", "file", "--why", "a test", "--file", str(file)]
-    main(["verify", *known, "--output", str(record)])
+    known = ["--model", model.name, "--architecture", model.config.name, "--weights", "file"]
+    known += ["--why", "a test", "--file", str(file), "--output", str(record)]
+    main(["verify", *known])
     return record, file
 
 

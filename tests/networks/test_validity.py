@@ -25,7 +25,7 @@ from effdet_bench.validity.gate import GATES, judge, read_answers, tolerance_of
 from helpers import SHIPPED, make_references, synthetic_model
 
 CPU = torch.device("cpu")
-MODEL, OTHER = "tf_efficientdet_d0", "efficientdet_d0"
+MODEL, OTHER = "tf_efficientdet_lite0", "other"
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 
 
@@ -121,9 +121,9 @@ BUGS = {
 
 
 @pytest.fixture(scope="module")
-def models(d0):
+def models(lite0):
     """Two networks whose outputs have equal shapes, so that no shape gives a swap away."""
-    return [d0, synthetic_model(OTHER)]
+    return [lite0, synthetic_model(OTHER, architecture=MODEL)]
 
 
 @pytest.fixture(scope="module")
@@ -261,9 +261,11 @@ def test_tolerances_cover_every_gate_and_loosen_with_precision():
             )
 
 
-def test_rounding_to_a_lower_precision_fails_the_higher_one(d0, references, tmp_path, monkeypatch):
+def test_rounding_to_a_lower_precision_fails_the_higher_one(
+    lite0, references, tmp_path, monkeypatch
+):
     monkeypatch.setattr(machine, "computes_bf16", lambda: True)  # emulated is as good here
-    engine = load_engine("eager", [d0], CPU, {"precision": "bf16"})
+    engine = load_engine("eager", [lite0], CPU, {"precision": "bf16"})
     found = answers(engine, references[:1], tmp_path, count=1)
     verdicts = {p: judged(found, references[:1], p)["verdict"] for p in ("fp32", "tf32", "bf16")}
     assert verdicts == {"fp32": "invalid", "tf32": "invalid", "bf16": "valid"}
