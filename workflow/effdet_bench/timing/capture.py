@@ -43,7 +43,9 @@ class Capture:
         record = reference.record
         if level_shapes(outputs) != record["shapes"] or table.shape != (record["rows"], 6):
             return ["shape", "", "", ""]
-        finite = all(bool(torch.isfinite(level).all()) for levels in outputs for level in levels)
+        # by their sum, which is not finite where one of them is not: a tenth of the time
+        sums = [level.sum(dtype=torch.float32) for levels in outputs for level in levels]
+        finite = bool(torch.isfinite(torch.stack(sums)).all())
         if not finite or not np.isfinite(table).all():
             return ["not finite", "", "", ""]
         errors = relative_errors(outputs, reference.of(photo), record["anchors_per_cell"])
