@@ -36,7 +36,9 @@ def test_an_archive_as_it_was_made_passes(results):
     assert list(audit(Archive(results))) == []
 
 
-@pytest.mark.parametrize("name", ["amd-epyc-2-core", "amd-epyc-2-core-three-d0"])
+@pytest.mark.parametrize(
+    "name", ["amd-epyc-2-core", "amd-epyc-2-core-three-d0", "amd-epyc-zen4-2-core"]
+)
 def test_archives_that_come_with_the_project_pass(name):
     """The second one's models are in an order of their own."""
     assert list(audit(Archive(EXAMPLES / name))) == []
