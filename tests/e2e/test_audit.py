@@ -71,7 +71,7 @@ def test_a_last_digit_that_the_noise_of_sums_decides_may_be_either(kept, found):
 
 
 def test_packed_brought_in_and_audited_by_the_workflow(finished, tmp_path):
-    finished.append("workflow/effdet_bench/timing/worker.py", "# an edit that times anew\n")
+    finished.append("workflow/effdet_bench/timing/requests.py", "# an edit that times anew\n")
     done = finished.snakemake("archive")
     assert done.returncode == 0, done.stdout
     assert "rule time_round" not in done.stdout

@@ -8,7 +8,7 @@ import torch
 from effdet.anchors import Anchors
 
 from effdet_bench.config.photos import list_photos
-from effdet_bench.detector.postprocess import detect, detect_sparingly
+from effdet_bench.detector.nms import detect, detect_sparingly
 from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.detector.rewrite import Flat, rewritten
 from effdet_bench.engines.base import load_engine

@@ -16,8 +16,8 @@ from effdet_bench import records
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
 from effdet_bench.records import RAW_COLUMNS
+from effdet_bench.timing.requests import Measurement
 from effdet_bench.timing.spec import JobSpec, ModelFiles
-from effdet_bench.timing.worker import Measurement
 from helpers import SHIPPED, copy_project, make_references
 
 CRASHES = {

@@ -91,7 +91,11 @@ def test_every_step_has_a_module_and_help():
 @pytest.mark.parametrize(
     ("step", "made_of", "not_made_of"),
     [
-        ("timing.job", {"timing/rounds", "timing/worker", "detector/request", "config/photos"}, {}),
+        (
+            "timing.job",
+            {"timing/rounds", "timing/requests", "detector/request", "config/photos"},
+            {},
+        ),
         ("export.export", {"detector/rewrite", "export/export"}, {"export/check"}),
     ],
 )
@@ -109,23 +113,23 @@ def test_judges_and_checks_are_no_part_of_what_they_judge(engine, step, made_of,
 # Of every step: modules whose edit concerns it, and modules whose edit must not.
 CLOSURES = {
     "checkpoints.verify": ({"detector/ensemble"}, {"engines/base", "checkpoints/download"}),
-    "checkpoints.synthetic": ({"detector/request"}, {"engines/base", "timing/worker"}),
+    "checkpoints.synthetic": ({"detector/request"}, {"engines/base", "timing/requests"}),
     "config.settings": ({"config/modes", "config/machine"}, {"checkpoints/catalogue"}),
     "config.photos": ({"records"}, {"detector/request"}),
     "reference.annotations": ({"records"}, {"detector/ensemble"}),
     "reference.reference": ({"reference/outputs"}, {"engines/base", "timing/capture", *JUDGES}),
     "export.check": ({"export/export", "engines/base", "reference/outputs"}, {*JUDGES}),
-    "timing.environment": ({"config/machine"}, {"timing/worker", "detector/ensemble"}),
+    "timing.environment": ({"config/machine"}, {"timing/requests", "detector/ensemble"}),
     "validity.gate": (JUDGES, {"timing/capture", "detector/ensemble", "reference/reference"}),
     "roofline.roofline": ({"roofline/ceilings", "roofline/bound"}, {"engines/base", *JUDGES}),
     "summary.summary": (
         {"summary/verdicts", "summary/latency", "summary/comparison", "summary/stability"},
-        {"report/words", "roofline/bound", "timing/worker", *JUDGES},
+        {"report/words", "roofline/bound", "timing/requests", *JUDGES},
     ),
     "report.figures.draw": ({"report/figures/breakdown"}, {"report/words", "report/page"}),
     "report.report": (
-        {"report/context", "report/words", "report/page", "report/targets", "summary/rows"},
-        {"report/figures/draw", "engines/base", "detector/request", "timing/worker", *JUDGES},
+        {"report/tables", "report/words", "report/page", "report/targets", "summary/rows"},
+        {"report/figures/draw", "engines/base", "detector/request", "timing/requests", *JUDGES},
     ),
     "archive.pack": ({"archive/manifest"}, {"archive/audit", "report/report"}),
 }

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.nms import Outputs
 
 Mark = Callable[[str, str], None]
 T = TypeVar("T")

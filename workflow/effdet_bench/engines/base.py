@@ -18,7 +18,7 @@ import torch
 from effdet_bench.config.declarations import FP32, declaration, engine_names
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.postprocess import Outputs, detect, detect_sparingly
+from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
 from effdet_bench.errors import BenchError, UnavailableError
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Engine(ABC):
     def postprocess(
         self, index: int, outputs: Outputs, scale: torch.Tensor, size: torch.Tensor
     ) -> torch.Tensor:
-        """Detections of network `index` as `postprocess.detect` defines them."""
+        """Detections of network `index` as `nms.detect` defines them."""
         model = self.models[index]
         sparingly = self.options.get("sparse_postprocess") and not model.config.soft_nms
         find = detect_sparingly if sparingly else detect

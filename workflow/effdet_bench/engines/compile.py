@@ -9,7 +9,7 @@ from torch._inductor import aoti_compile_and_package, aoti_load_package
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.rewrite import mean_by_rows
 from effdet_bench.engines.base import TYPES, Engine
 from effdet_bench.errors import UnavailableError

@@ -8,7 +8,7 @@ from torch import nn
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.rewrite import weigh_sums
 from effdet_bench.engines.joint import JointEngine, replace_sums
 

@@ -8,7 +8,7 @@ import torch
 from effdet_bench import __version__
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.nms import Outputs
 from effdet_bench.engines.base import Engine
 
 OPTIONS = {"channels_last": [False, True], "sparse_postprocess": [False, True]}

@@ -9,7 +9,7 @@ from torch import nn
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.rewrite import WeightedSum, rewritten
 from effdet_bench.engines.base import Engine
 from effdet_bench.errors import UnavailableError

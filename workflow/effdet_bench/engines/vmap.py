@@ -9,7 +9,7 @@ from torch.func import functional_call, stack_module_state
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.nms import Outputs
 from effdet_bench.engines.joint import JointEngine, replace_sums
 
 OPTIONS = {

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from effdet_bench import layout, records
-from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.nms import Outputs
 from effdet_bench.errors import BenchError
 
 ANCHORS_PER_LEVEL = 128  # of each feature level that outputs are compared at

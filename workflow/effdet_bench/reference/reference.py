@@ -19,7 +19,7 @@ from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.config.versions import versions
 from effdet_bench.detector.ensemble import Model, load_model
-from effdet_bench.detector.postprocess import Outputs
+from effdet_bench.detector.nms import Outputs
 from effdet_bench.records import Record
 from effdet_bench.reference.outputs import level_shapes, sample_outputs
 

@@ -11,8 +11,8 @@ import jinja2
 from effdet_bench import records
 from effdet_bench.layout import TEMPLATES, Archive
 from effdet_bench.records import Record
-from effdet_bench.report.context import View, context, heaviest, over_bound, worst
 from effdet_bench.report.page import to_html
+from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
 from effdet_bench.report.words import FILTERS, RAW_VALUES, milliseconds, times
 from effdet_bench.summary.jobs import Job, jobs_of
 from effdet_bench.summary.rows import Summary, p50, unsplit

@@ -19,7 +19,7 @@ import torch
 
 from effdet_bench.detector.devices import open_device, synchronize
 from effdet_bench.records import Record
-from effdet_bench.timing.meter import busy_and_steal
+from effdet_bench.timing.effort import busy_and_steal
 
 PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # of the matrices, and float32 values that are copied
 PROBE_RUNS, PROBE_WARMUP = 50, 40

@@ -35,7 +35,7 @@ class Host:
     def __init__(self, specs: Sequence[JobSpec]) -> None:
         begin = time.monotonic()
         from effdet_bench.timing.networks import load_networks
-        from effdet_bench.timing.worker import Measurement
+        from effdet_bench.timing.requests import Measurement
 
         self.import_seconds = time.monotonic() - begin
         self._make = Measurement

@@ -1,4 +1,4 @@
-"""A worker of a round: loads one mode, and serves its requests against the clock when told to.
+"""Timed requests: a worker of a round loads one mode, and serves against the clock when told to.
 
 It runs in a process of its own, and sleeps between its turns; `timing.rounds` tells it.
 """
@@ -23,7 +23,7 @@ from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.reference.outputs import Reference, check_reference, read_reference
 from effdet_bench.timing.capture import Capture
-from effdet_bench.timing.meter import Meter
+from effdet_bench.timing.effort import Meter
 from effdet_bench.timing.networks import Networks, load_networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 
