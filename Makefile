@@ -22,7 +22,7 @@ smoke: $(VENV)/.installed
 
 # Runs again what failed or was unavailable.
 retry: $(VENV)/.installed
-	$(SNAKEMAKE) $(OF_SETTINGS) retry
+	$(SNAKEMAKE) retry $(OF_SETTINGS)
 	$(SNAKEMAKE) $(OF_SETTINGS)
 
 # Goes on after a kill or a power cut.
