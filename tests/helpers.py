@@ -111,8 +111,8 @@ def verified(model, folder: Path) -> tuple[Path, Path]:
     return record, file
 
 
-def make_references(models: list, folder: Path) -> list[Path]:
-    """The records of the step `reference` for `models` and all shipped photos."""
+def make_references(models: list, folder: Path, first: int = 8) -> list[Path]:
+    """The records of the step `reference` for `models` and the `first` shipped photos."""
     import torch
 
     from effdet_bench.__main__ import main
@@ -122,6 +122,13 @@ def make_references(models: list, folder: Path) -> list[Path]:
     made = [verified(model, folder) for model in models]
     given = ["--records", *(str(record) for record, _ in made)]
     given += ["--checkpoints", *(str(file) for _, file in made), "--photos", photos]
-    given += ["--folder", str(SHIPPED), "--first", "8", "--threads", str(torch.get_num_threads())]
+    given += [
+        "--folder",
+        str(SHIPPED),
+        "--first",
+        str(first),
+        "--threads",
+        str(torch.get_num_threads()),
+    ]
     main(["reference", *given, "--output", str(folder)])
     return [folder / f"{model.name}.json" for model in models]

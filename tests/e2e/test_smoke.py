@@ -32,7 +32,8 @@ def test_everything_is_there(smoke):
     archive = {"environment.json", "photos.json", "summary.json", "summary.csv", "report.md"}
     archive |= {"settings.json", "report.html", "MANIFEST.sha256"}
     archive |= {f"validity/cpu/{mode}.json" for mode in MODES}
-    archive |= {f"reference/tf_efficientdet_lite0.{kind}" for kind in ("json", "csv", "npy")}
+    kinds = ("json", "csv", "npy", "inputs.npy", "rounding.json")
+    archive |= {f"reference/tf_efficientdet_lite0.{kind}" for kind in kinds}
     archive |= {f"figures/{figure.__name__}.svg" for figure in FIGURES} | {"roofline/cpu.json"}
     assert rounds | archive == {name for name in names if not name.startswith("logs/")}
 
@@ -57,9 +58,10 @@ def test_threads_are_those_of_config_and_not_those_of_cores(smoke):
 
 def test_the_terminal_shows_progress_and_the_key_finding(smoke):
     said = (smoke.path / "terminal.txt").read_text()
-    assert "cpu round 1 of 2: 4/4 turns, about 0 s left" in said
+    assert "cpu round 1 of 2: 5/5 turns, about 0 s left" in said
     assert "cpu baseline: valid" in said
-    assert "cpu invalid: invalid: tf_efficientdet_lite0: relative error of class logits" in said
+    stale = "tf_efficientdet_lite0: a photo is answered with the outputs of another one"
+    assert f"cpu invalid: invalid: {stale}" in said
     assert "With `baseline` on CPU, one request takes" in said
     ending = said.strip().splitlines()
     assert ending[-1] == "The report: results/smoke/report.md, and report.html"
@@ -113,8 +115,10 @@ def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
         assert len(model["photos"]) >= 4
         worst = [model[k] for k in ("class_error", "box_error", "box_drift_px", "score_drift")]
         assert worst == [0, 0, 0, 0]
+        assert [model[k] for k in ("class_levels", "box_levels", "classes", "wrong")] == [0] * 4
+        assert judged[mode]["unseen"]["requests"] == 2, "one in each round"
     assert judged["invalid"]["verdict"] == "invalid"
-    assert judged["invalid"]["failed"] == "class_error"
+    assert judged["invalid"]["failed"] == "stale"
 
 
 def test_figures_are_well_formed_and_the_same_again(smoke, tmp_path):

@@ -15,16 +15,18 @@ from effdet_bench.detector.request import serve
 from effdet_bench.engines.base import load_engine
 from effdet_bench.reference.outputs import read_reference
 from effdet_bench.timing.capture import Capture
+from effdet_bench.timing.checks import Checks
 record, photo, folder = map(pathlib.Path, sys.argv[1:])
 torch.set_num_threads(1)
 numpy.ones((512, 512)) @ numpy.ones((512, 512))  # its BLAS has threads from here on
-engine = load_engine("eager", [build_model("tf_efficientdet_lite0")], torch.device("cpu"))
-capture = Capture(folder, [read_reference(record)])
+model, cpu = build_model("tf_efficientdet_lite0"), torch.device("cpu")
+engine = load_engine("eager", [model], cpu)
+capture = Capture(folder, {model.name: Checks(model, [read_reference(record)], cpu)})
 with torch.inference_mode():
     answer = serve(engine, photo.read_bytes())
     spent = []
     for number in range(20):
-        capture(number, photo.name, answer)
+        capture(number, photo.name, photo.read_bytes(), answer)
         begin = time.process_time()
         time.sleep(0.02)
         spent.append(time.process_time() - begin)

@@ -12,6 +12,7 @@ from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.reference.annotations import select_annotations
 from effdet_bench.validity.accuracy import mean_average_precision
 from effdet_bench.validity.agreement import agreement, coco_ap, duplicates, iou, match, solid
+from effdet_bench.validity.figures import Answers
 from helpers import SHIPPED, UNSEEN
 
 ANNOTATIONS = UNSEEN / "instances.json"
@@ -155,12 +156,13 @@ def test_accuracy_is_of_trained_weights_alone(weights):
     known, by_id = annotated()
     names = {image["id"]: image["file_name"] for image in known["images"]}
     rows = pd.DataFrame(
-        [[i, names[image], "mine", "", 0.0, 0.0, i] for i, image in enumerate(by_id)],
+        [[i, names[image], "mine", "", 0.0, 0.0, 0, 0, i, i] for i, image in enumerate(by_id)],
         columns=RAW_COLUMNS["outputs.csv"],
     )
-    tables = dict(enumerate(by_id.values()))
+    unseen = rows[:1].assign(photo="another+unseen-1-2-3-4-90.jpg")  # which has no annotations
+    answers = Answers(pd.concat([unseen, rows]), dict(enumerate(by_id.values())), None, None)
     ensemble = [{"model": "mine", "architecture": "tf_efficientdet_d0", "weights": weights}]
-    found = mean_average_precision(rows, tables, ensemble, known)
+    found = mean_average_precision(answers, ensemble, known)
     if weights == "synthetic":
         assert found == []
     else:

@@ -145,6 +145,6 @@ def test_what_is_rendered_anew_is_in_the_manifest_and_raw_data_that_differ_still
 
 def test_a_newer_version_is_refused_in_one_sentence(results):
     path = results / "photos.json"
-    path.write_text(path.read_text().replace('"schema_version": 4', '"schema_version": 9'))
-    with pytest.raises(SystemExit, match=r"does not follow the photos schema, version 4"):
+    path.write_text(path.read_text().replace('"schema_version": 5', '"schema_version": 9'))
+    with pytest.raises(SystemExit, match=r"does not follow the photos schema, version 5"):
         main(["render", "--results", str(results)])

@@ -26,7 +26,7 @@ ORDER = [
     ("archive",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
-JUDGES = {"validity/gate", "validity/agreement", "validity/accuracy"}
+JUDGES = {f"validity/{name}" for name in ("gate", "figures", "agreement", "accuracy", "unseen")}
 
 
 def closure(*entries: str) -> set[str]:
@@ -117,8 +117,15 @@ CLOSURES = {
     "config.settings": ({"config/modes", "config/machine"}, {"checkpoints/catalogue"}),
     "config.photos": ({"records"}, {"detector/request"}),
     "reference.annotations": ({"records"}, {"detector/ensemble"}),
-    "reference.reference": ({"reference/outputs"}, {"engines/base", "timing/capture", *JUDGES}),
-    "export.check": ({"export/export", "engines/base", "reference/outputs"}, {*JUDGES}),
+    "reference.rounding": (
+        {"reference/errors", "reference/reference"},
+        {"engines/base", "timing/capture", *JUDGES},
+    ),
+    "reference.reference": (
+        {"reference/outputs"},
+        {"engines/base", "timing/capture", "reference/rounding", *JUDGES},
+    ),
+    "export.check": ({"export/export", "engines/base", "reference/errors"}, {*JUDGES}),
     "timing.environment": ({"config/machine"}, {"timing/requests", "detector/ensemble"}),
     "validity.gate": (JUDGES, {"timing/capture", "detector/ensemble", "reference/reference"}),
     "roofline.roofline": ({"roofline/ceilings", "roofline/bound"}, {"engines/base", *JUDGES}),

@@ -16,6 +16,7 @@ STEPS = {
     "photos": ("config.photos", "check the photos and record them"),
     "annotations": ("reference.annotations", "check and keep COCO annotations of the photos"),
     "reference": ("reference.reference", "compute what answers are judged against"),
+    "rounding": ("reference.rounding", "measure what rounding does to a reference"),
     "export": ("export.export", "export one model for an engine"),
     "check_export": ("export.check", "check that an export answers as PyTorch does"),
     "roofline": ("roofline.roofline", "measure a device's ceilings and bound the request"),

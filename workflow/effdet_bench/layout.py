@@ -14,6 +14,7 @@ SCHEMAS = PACKAGE / "schemas"
 TEMPLATES = PACKAGE / "templates"
 MODES = PACKAGE / "modes.yaml"
 TOLERANCES = SCHEMAS / "tolerances.yaml"
+OLD_TOLERANCES = SCHEMAS / "tolerances-4.yaml"  # of archives of schema versions 2 to 4
 SHIPPED_PHOTOS = PACKAGE / "resources" / "photos"
 CALIBRATION_PHOTOS = PACKAGE / "resources" / "calibration"
 PUBLISHED_LATENCIES = PACKAGE / "resources" / "published" / "latency.yaml"
@@ -26,10 +27,11 @@ PACKED = Path("archives")
 
 # files of a timing job
 JOB_RECORD = "job.json"
-REQUESTS, STAGES, OUTPUTS, DETECTIONS = (
+REQUESTS, STAGES, OUTPUTS, ERRORS, DETECTIONS = (
     "requests.csv",
     "stages.csv",
     "outputs.csv",
+    "errors.csv",
     "detections.csv",
 )
 
@@ -66,6 +68,16 @@ def reference_detections(record: str | Path) -> Path:
 def reference_outputs(record: str | Path) -> Path:
     """What upstream's network returns, beside the `record` of a reference."""
     return Path(record).with_suffix(".npy")
+
+
+def reference_inputs(record: str | Path) -> Path:
+    """What upstream's network is given, beside the `record` of a reference."""
+    return Path(record).with_suffix(".inputs.npy")
+
+
+def unseen_reference(folder: Path, model: str) -> Path:
+    """The record of a model's reference of the photo that is unseen in a round."""
+    return folder / f"{model}.json"
 
 
 def hidden(path: Path) -> Path:
@@ -124,6 +136,10 @@ class Archive:
 
     def reference(self, model: str) -> Path:
         return self.root / "reference" / f"{model}.json"
+
+    def rounding(self, model: str) -> Path:
+        """The yardstick of a model: what rounding does to upstream's own network."""
+        return self.root / "reference" / f"{model}.rounding.json"
 
     def validity(self, device: str, mode: str) -> Path:
         return self.root / "validity" / device / f"{mode}.json"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]  # what a JSON file of the archive holds; its schema says what that is
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # Significant digits of floats in records. Sums of another processor or NumPy differ in the 16th, so
 # that all of these hold anywhere, and not one can be edited unseen.
@@ -34,10 +34,16 @@ RAW_COLUMNS = {
         *("minor_faults", "major_faults", "preempted", "other_ns", "steal_ns", "clock_khz"),
     ],
     layout.STAGES: ["request", "photo", "stage", "model", "duration_ns"],
-    layout.OUTPUTS: ["request", "photo", "model", "fault", "class_error", "box_error", "table"],
+    layout.OUTPUTS: [
+        *("request", "photo", "model", "fault", "class_error", "box_error", "wrong", "ties"),
+        *("errors", "table"),
+    ],
+    layout.ERRORS: ["errors", "class_levels", "box_levels", "classes"],
     layout.DETECTIONS: ["table", *DETECTION],
 }
 OLD_REQUESTS = ["request", "phase", "photo", "latency_ns"]  # of schema versions 2 and 3
+# of schema versions 2 to 4
+OLD_OUTPUTS = ["request", "photo", "model", "fault", "class_error", "box_error", "table"]
 
 
 @functools.cache
@@ -92,7 +98,7 @@ def read_json(path: str | Path, schema: str) -> Record:
     Raises:
         BenchError: the file is missing, is not JSON, or does not follow `schema`.
 
-    Records of schema versions 2 and 3 are read as what they would be now.
+    Records of schema versions 2 to 4 are read as what they would be now.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -111,8 +117,8 @@ def read_json(path: str | Path, schema: str) -> Record:
 
 
 def _upgraded(record: Any) -> Any:
-    """`record` as the present schema version has it, where it is of version 2 or 3."""
-    if not isinstance(record, dict) or record.get("schema_version") not in (2, 3):
+    """`record` as the present schema version has it, where it is of versions 2 to 4."""
+    if not isinstance(record, dict) or record.get("schema_version") not in (2, 3, 4):
         return record
     # version 3 tells the models of an ensemble by names of their own
     named = [record, *record.get("ensemble", [])]
@@ -125,6 +131,9 @@ def _upgraded(record: Any) -> Any:
     if record.get("schema") == "summary":
         own |= {"groups": 1, "effort": None, "over_tuned": None}
         rows = [{**own, **row} for row in record.get("rows", [])]
+        # version 5 has photos that were never sent before
+        for row in rows:
+            row["validity"] = {"unseen": None, **row["validity"]}
         record = {"seconds": 0, **record, "rows": rows}
     return record | {"schema_version": SCHEMA_VERSION}
 
@@ -132,8 +141,8 @@ def _upgraded(record: Any) -> Any:
 def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
     """Reads a CSV file of raw data; latencies and durations become 64-bit integers.
 
-    Requests of schema versions 2 and 3 get the turn that they were: one for each request. What they
-    do not have stays away.
+    Requests of schema versions 2 and 3 get the turn that they were: one for each request. What
+    these, and outputs of versions 2 to 4, do not have stays away.
 
     Raises:
         BenchError: the file is missing or broken, or has other columns.
@@ -147,7 +156,8 @@ def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
         raise BenchError(f"{path} cannot be read ({error}): run this timing again.") from None
     if list(frame.columns) == OLD_REQUESTS and Path(path).name == layout.REQUESTS:
         return frame.assign(turn=frame["request"])
-    if list(frame.columns) != columns:
+    old = list(frame.columns) == OLD_OUTPUTS and Path(path).name == layout.OUTPUTS
+    if list(frame.columns) != columns and not old:
         raise BenchError(f"{path} has the columns {list(frame.columns)}, not {columns}.")
     return frame
 

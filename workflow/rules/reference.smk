@@ -41,6 +41,7 @@ rule reference:
     output:
         records=REFERENCES,
         detections=[layout.reference_detections(record) for record in REFERENCES],
+        inputs=[layout.reference_inputs(record) for record in REFERENCES],
         outputs=[layout.reference_outputs(record) for record in REFERENCES],
     log:
         ARCHIVE.logs / "reference.log",
@@ -58,4 +59,31 @@ rule reference:
             "--records {input.records:q} --checkpoints {input.checkpoints:q}",
             "--photos {input.photos:q} --folder {params.folder:q} --first {params.first}",
             "--threads {params.threads} --output {params.output:q}",
+        )
+
+
+# Apart from the reference, so that an edit of the yardstick judges again and times nothing.
+rule rounding:
+    input:
+        record=lambda wildcards: RECORDS[list(SOURCES).index(wildcards.model)],
+        checkpoint=lambda wildcards: source_of(wildcards).path,
+        reference=ARCHIVE.reference("{model}"),
+        code=step_code("reference.rounding"),
+    output:
+        ARCHIVE.rounding("{model}"),
+    log:
+        ARCHIVE.logs / "rounding/{model}.log",
+    resources:
+        timing=1,
+    params:
+        folder=os.path.dirname(PHOTOS[0]),
+        precisions=PRECISIONS,
+        threads=CONFIG["threads"],
+        versions=versions(),
+    shell:
+        step(
+            "rounding",
+            "--record {input.record:q} --checkpoint {input.checkpoint:q}",
+            "--reference {input.reference:q} --folder {params.folder:q}",
+            "--precisions {params.precisions} --threads {params.threads} --output {output:q}",
         )

@@ -11,9 +11,12 @@ rule validity:
 rule judge_mode:
     input:
         jobs=lambda wildcards: job_files(layout.JOB_RECORD, **wildcards),
+        requests=lambda wildcards: job_files(layout.REQUESTS, **wildcards),
         outputs=lambda wildcards: job_files(layout.OUTPUTS, **wildcards),
+        errors=lambda wildcards: job_files(layout.ERRORS, **wildcards),
         detections=lambda wildcards: job_files(layout.DETECTIONS, **wildcards),
         references=REFERENCES,
+        roundings=ROUNDINGS,
         annotations=rules.annotations.output if CONFIG["annotations"] else [],
         tolerances=os.path.relpath(layout.TOLERANCES),
         code=step_code("validity.gate"),
@@ -30,5 +33,6 @@ rule judge_mode:
         step(
             "validity",
             "--jobs {params.folders:q} --references {input.references:q}",
+            "--roundings {input.roundings:q}",
             "{params.annotations} {input.annotations:q} --output {output:q}",
         )

@@ -67,6 +67,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
 
 def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
     references = [archive.reference(entry["model"]) for entry in ensemble]
+    roundings = [archive.rounding(entry["model"]) for entry in ensemble]
     annotations = archive.annotations if archive.annotations.exists() else None
     for device, mode in archive.judged_modes():
         where = f"validity/{device}/{mode}.json"
@@ -74,7 +75,7 @@ def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
         if not folders:
             yield f"{where} judges a mode that was not timed"
             continue
-        fresh = judge_jobs(folders, references, annotations)
+        fresh = judge_jobs(folders, references, roundings, annotations)
         kept = records.read_json(archive.validity(device, mode), "validity")
         yield from differences(where, kept, fresh)
 

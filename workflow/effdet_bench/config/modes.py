@@ -76,6 +76,12 @@ def engine_versions(engine: str) -> dict[str, str]:
     return versions(declaration(engine).packages)
 
 
+def precision_of(mode: Mode) -> str:
+    """What the networks of `mode` compute in: what it asks for, or its engine's first choice."""
+    declared = declaration(mode["engine"]).options.get("precision", [FP32])
+    return str(mode["options"].get("precision", declared[0]))
+
+
 def export_of(mode: Mode, device: str) -> Export | None:
     """The export that `mode` runs on; `None` if on none.
 
@@ -84,8 +90,7 @@ def export_of(mode: Mode, device: str) -> Export | None:
     declared = declaration(mode["engine"])
     if declared.exports is None:
         return None
-    asked = mode["options"].get("precision", declared.options.get("precision", [FP32])[0])
-    precision = declared.exports[str(asked)]
+    precision = declared.exports[precision_of(mode)]
     rewritten = bool(mode["options"].get("rewritten"))
     name = f"{mode['engine']}-{device}-{precision}" + ("-rewritten" if rewritten else "")
     if mode["python"]:

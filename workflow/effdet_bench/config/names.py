@@ -6,3 +6,4 @@ TUNED = "baseline-malloc"  # baseline with an allocator that keeps what it has
 FLOOR_ENGINE = "invalid"  # runs no network
 JOINT_ENGINES = ("vmap", "grouped")  # run all networks of an ensemble as one
 COCO_CLASSES = 90  # ids that COCO's labels go up to, which the released networks tell apart
+UNSEEN_MARK = "+unseen"  # in the name of a photo that no mode was sent before

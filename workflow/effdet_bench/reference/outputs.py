@@ -1,5 +1,6 @@
-"""Network outputs at a fixed choice of anchors, the reference's too, and how far two lie apart."""
+"""The reference of a model as the step `reference` leaves it, read back: a sample of each photo."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,27 +9,45 @@ import torch
 
 from effdet_bench import layout, records
 from effdet_bench.detector.nms import Outputs
+from effdet_bench.detector.request import ModelInput
 from effdet_bench.errors import BenchError
+from effdet_bench.reference.errors import sampled_anchors
 
-ANCHORS_PER_LEVEL = 128  # of each feature level that outputs are compared at
+PIXELS = 4096  # values of a network's input that are compared
+INPUT_LIMIT = 1e-4  # of normalised pixels, where one step of a byte is 0.017
 
 
 @dataclass(frozen=True)
 class Reference:
     """The reference of one model.
 
-    `record` follows the reference schema; `outputs` is float32 [photos, anchors, classes + 4], read
-    from disk as needed.
+    `record` follows the reference schema. `outputs` is float32 [photos, anchors, classes + 4] and
+    `inputs` float32 [photos, 3 + pixels], see `sample_input`; both are read from disk as needed.
     """
 
     record: records.Record
     outputs: np.ndarray
+    inputs: np.ndarray
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """File names of its photos."""
+        return [known["file"] for known in self.record["photos"]]
+
+    @functools.cached_property
+    def counts(self) -> list[int]:
+        """How many anchors of each feature level are sampled."""
+        cells = [(high, wide) for _, high, wide in self.record["shapes"][0]]
+        return sampled_anchors(cells, self.record["anchors_per_cell"])
 
     def of(self, photo: str) -> np.ndarray:
         """Sampled outputs [anchors, classes + 4] for `photo`."""
-        names = [known["file"] for known in self.record["photos"]]
-        outputs: np.ndarray = self.outputs[names.index(photo)]
+        outputs: np.ndarray = self.outputs[self.names.index(photo)]
         return outputs
+
+    def input_of(self, photo: str) -> torch.Tensor:
+        """What `sample_input` makes of upstream's input for `photo`."""
+        return torch.from_numpy(np.array(self.inputs[self.names.index(photo)]))
 
 
 def read_reference(path: str | Path) -> Reference:
@@ -38,12 +57,15 @@ def read_reference(path: str | Path) -> Reference:
         BenchError: a file is missing or not what it should be.
     """
     record = records.read_json(path, "reference")
-    file = layout.reference_outputs(path)
-    try:
-        outputs = np.load(file, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{file} cannot be read ({error}): delete {path} and run again.") from None
-    return Reference(record, outputs)
+    arrays = []
+    for file in (layout.reference_outputs(path), layout.reference_inputs(path)):
+        try:
+            arrays.append(np.load(file, mmap_mode="r"))
+        except (OSError, ValueError) as error:
+            raise BenchError(
+                f"{file} cannot be read ({error}): delete {path} and run again."
+            ) from None
+    return Reference(record, *arrays)
 
 
 def check_reference(reference: Reference, sha256: str, photos: dict[str, str]) -> None:
@@ -65,46 +87,19 @@ def level_shapes(outputs: Outputs) -> list[list[list[int]]]:
     return [[list(level.shape[1:]) for level in levels] for levels in outputs]
 
 
-def sample_outputs(outputs: Outputs, anchors_per_cell: int) -> torch.Tensor:
-    """Class logits and box regressions of a fixed choice of anchors, on the host.
-
-    Up to `ANCHORS_PER_LEVEL` of every feature level, so that each level counts although most
-    anchors are of the finest, and so that comparing takes milliseconds.
+def sample_input(given: ModelInput) -> torch.Tensor:
+    """Scale, width and height of a photo, then a fixed choice of the pixels that a network gets.
 
     Returns:
-        float32 [anchors, classes + 4].
+        float32 [3 + pixels], on the host.
     """
-    parts = []
-    for levels in outputs:
-        generator = np.random.default_rng(0)
-        chosen = []
-        for level in levels:
-            # [cells' anchors, values, cells] without a copy, in either memory format
-            split = level[0].unflatten(0, (anchors_per_cell, -1)).flatten(2)
-            anchors = anchors_per_cell * split.shape[2]
-            count = min(anchors, ANCHORS_PER_LEVEL)
-            sorted_choice = np.sort(generator.choice(anchors, count, replace=False))
-            picked = torch.from_numpy(sorted_choice).to(level.device)
-            chosen.append(split[picked % anchors_per_cell, :, picked // anchors_per_cell])
-        parts.append(torch.cat(chosen).float().cpu())
-    return torch.cat(parts, dim=1)
+    pixels = given.pixels.flatten()
+    chosen = np.random.default_rng(0).choice(len(pixels), PIXELS, replace=False)
+    picked = pixels[torch.from_numpy(np.sort(chosen)).to(pixels.device)]
+    return torch.cat([given.scale, given.size.flatten(), picked]).float().cpu()
 
 
-def relative_errors(
-    outputs: Outputs, expected: np.ndarray, anchors_per_cell: int
-) -> tuple[float, float]:
-    """‖out − ref‖ / ‖ref − mean(ref)‖ of class logits and of box regressions, at sampled anchors.
-
-    `expected` is float32 [anchors, classes + 4], as `sample_outputs` gives it.
-
-    Against the spread of the reference and not its size: class logits have a large common offset,
-    beside which outputs of another photo would seem 25 % off.
-    """
-    # torch and not numpy, whose BLAS has threads of its own that spin on into the next request
-    sampled = sample_outputs(outputs, anchors_per_cell).double()
-    reference = torch.from_numpy(np.array(expected)).double()
-    errors = []
-    for part in (np.s_[:, :-4], np.s_[:, -4:]):
-        spread = (reference[part] - reference[part].mean()).square().sum().sqrt()
-        errors.append(float((sampled[part] - reference[part]).square().sum().sqrt() / spread))
-    return errors[0], errors[1]
+def same_input(sampled: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether two of `sample_input` are the same but for rounding in fp32."""
+    near = (sampled - expected).abs() <= INPUT_LIMIT
+    return bool(near.all())

@@ -20,16 +20,14 @@ from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.config.versions import versions
 from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.detector.nms import Outputs
+from effdet_bench.detector.request import ModelInput
 from effdet_bench.records import Record
-from effdet_bench.reference.outputs import level_shapes, sample_outputs
+from effdet_bench.reference.errors import sample_outputs
+from effdet_bench.reference.outputs import level_shapes, sample_input
 
 
-def upstream_input(model: Model, encoded: bytes) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """effdet's evaluation transform and the normalisation of its PrefetchLoader.
-
-    Returns:
-        float32 [1, 3, height, width], and `img_scale` [1] and `img_size` [1, 2] of the photo.
-    """
+def upstream_input(model: Model, encoded: bytes) -> ModelInput:
+    """effdet's evaluation transform and the normalisation of its PrefetchLoader."""
     transform = transforms_coco_eval(
         model.image_size, use_prefetcher=True, mean=model.mean, std=model.std
     )
@@ -41,17 +39,18 @@ def upstream_input(model: Model, encoded: bytes) -> tuple[torch.Tensor, dict[str
     )
     pixels = torch.from_numpy(array)[None].float().sub_(mean).div_(std)
     size = torch.tensor([image.size], dtype=torch.float32)
-    return pixels, {"img_scale": torch.tensor([target["img_scale"]]), "img_size": size}
+    return ModelInput(pixels, torch.tensor([target["img_scale"]]), size)
 
 
-def upstream_answer(model: Model, encoded: bytes) -> tuple[np.ndarray, Outputs]:
+def upstream_answer(model: Model, given: ModelInput) -> tuple[np.ndarray, Outputs]:
     """Detections [detections, 6] of `DetBenchPredict`, and what its network returned on the way."""
     bench = DetBenchPredict(model.network).eval()
     kept: list[Outputs] = []
     hook = bench.model.register_forward_hook(lambda _, __, outputs: kept.append(outputs))
     try:
         with torch.inference_mode():
-            table = bench(*upstream_input(model, encoded))[0].numpy()
+            photo = {"img_scale": given.scale, "img_size": given.size}
+            table = bench(given.pixels, photo)[0].numpy()
     finally:
         hook.remove()
     return table, kept[0]
@@ -62,18 +61,19 @@ def write_reference(
 ) -> None:
     """Computes the reference of `model` for `photos` (file, sha256) in `folder`.
 
-    Writes the record `path`, a .csv of detections and an .npy of outputs beside it.
+    Writes the record `path`, a .csv of detections, and samples of inputs and outputs beside it.
     """
-    samples, frames = [], []
+    inputs, samples, frames = [], [], []
     for photo in photos:
-        table, outputs = upstream_answer(model, (folder / photo["file"]).read_bytes())
+        given = upstream_input(model, (folder / photo["file"]).read_bytes())
+        inputs.append(sample_input(given).numpy())
+        table, outputs = upstream_answer(model, given)
         samples.append(sample_outputs(outputs, model.anchors_per_cell).numpy())
         frame = pd.DataFrame(table[table[:, 4] > 0], columns=records.DETECTION)
         frames.append(frame.assign(photo=photo["file"]))
-    buffer = io.BytesIO()
-    np.save(buffer, np.stack(samples))
+    _write_array(layout.reference_inputs(path), inputs)
+    _write_array(layout.reference_outputs(path), samples)
     rows = pd.concat(frames)[["photo", *records.DETECTION]]
-    records.write_bytes(layout.reference_outputs(path), buffer.getvalue())
     records.write_text(layout.reference_detections(path), rows.to_csv(index=False))
     record = {
         "model": model.name,
@@ -87,6 +87,12 @@ def write_reference(
         "versions": versions(),
     }
     records.write_json(path, record, "reference")
+
+
+def _write_array(path: Path, rows: list[np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack(rows))
+    records.write_bytes(path, buffer.getvalue())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,18 @@ from effdet_bench.summary.rows import (
 
 MATRIX_PRODUCT = "a dense matrix product"  # all that version 0.1 measured
 
+LEAST = ("count", "matched", "agreement")  # of which less is worse
+WORST = (
+    "class_error",
+    "box_error",
+    "class_levels",
+    "box_levels",
+    "classes",
+    "wrong",
+    "ties",
+    *LEAST,
+)
+
 
 class View(TypedDict):
     """What templates see of an archive.
@@ -192,17 +204,20 @@ def heaviest(row: Row) -> dict[str, Any] | None:
     return dict(max(stages_of(row)["models"], key=lambda model: model["total_ms"]))
 
 
-def worst(row: Row) -> dict[str, float] | None:
-    """The worst of the main figures of the gate over all models; `None` if there is none."""
+def worst(row: Row) -> dict[str, float | None] | None:
+    """The worst figures of the gate over all models; `None` if there is none.
+
+    Archives of schema versions 2 to 4 do not have all of them.
+    """
     models = [model for model in row["validity"]["models"] if not model["fault"]]
     if not models:
         return None
-    return {
-        "class_error": max(model["class_error"] for model in models),
-        "box_error": max(model["box_error"] for model in models),
-        "matched": min(model["matched"] for model in models),
-        "agreement": min(model["agreement"] for model in models),
-    }
+    figures: dict[str, float | None] = {}
+    for name in WORST:
+        values = [model.get(name) for model in models]
+        known = [value for value in values if value is not None]
+        figures[name] = (min if name in LEAST else max)(known) if known else None
+    return figures
 
 
 def _stands_out(row: Row) -> bool:

@@ -119,6 +119,18 @@ def answers(row: Row) -> str:
     return f"**INVALID**: {judged['failed']}".replace("_", " ")
 
 
+def error_of(figures: dict[str, Any], part: str) -> str:
+    """The error of `class` or `box` outputs; beside it, in multiples of what rounding does."""
+    multiple = figures.get(f"{part}_levels")
+    return error(figures[f"{part}_error"]) + ("" if multiple is None else f" ({multiple:.2f}x)")
+
+
+def limits(row: Row) -> str:
+    """What the gate tolerated of a mode."""
+    tolerated = row["validity"]["tolerance"].items()
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in tolerated)
+
+
 def percentile(row: Row, name: str) -> str:
     """A percentile of `row`, marked where too few requests support it."""
     figure = latency_of(row)["percentiles"][name]
@@ -197,6 +209,8 @@ FILTERS = {
     "rps": requests_per_second,
     "percent": percent,
     "error": error,
+    "error_of": error_of,
+    "limits": limits,
     "interval": interval,
     "span": span,
     "answers": answers,

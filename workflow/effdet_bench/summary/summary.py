@@ -36,7 +36,7 @@ from effdet_bench.summary.stability import Round, find_doubts, tukey_outliers
 from effdet_bench.summary.verdicts import ablation_steps, add_verdicts, gaps_between
 
 INTERVALS = {"p50": 50, "p90": 90}
-JUDGED = ("verdict", "failed", "reason", "tolerance", "models", "accuracy")
+JUDGED = ("verdict", "failed", "reason", "tolerance", "models", "unseen", "accuracy")
 
 
 def summarise(

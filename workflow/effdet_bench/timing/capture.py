@@ -2,67 +2,67 @@
 
 import csv
 from pathlib import Path
-from typing import IO
 
 import numpy as np
-import torch
 
 from effdet_bench import layout
 from effdet_bench.detector.request import Answer
 from effdet_bench.records import DETECTION
-from effdet_bench.reference.outputs import Reference, level_shapes, relative_errors
+from effdet_bench.reference.errors import Errors
+from effdet_bench.timing.checks import Checks, Compared
 
 
 class Capture:
-    """Writes a row per request and model to `outputs.csv`, each new table to `detections.csv`.
+    """Writes a row per request and model to `outputs.csv`, and what is new to the files beside it.
 
-    Every timed request is compared, not one per photo, so that an answer that goes stale or wrong
-    later on is seen. A table that was returned before is written once.
+    Errors by level and class go to `errors.csv`, tables to `detections.csv`: those that came before
+    are written once. `checks` are of the models of the ensemble, by name.
     """
 
-    def __init__(self, folder: Path, references: list[Reference]) -> None:
+    def __init__(self, folder: Path, checks: dict[str, Checks]) -> None:
         self._folder = folder
-        self._references = references
-        self._known: dict[tuple[str, bytes], int] = {}
+        self._checks = checks
+        self._tables: dict[tuple[str, bytes], int] = {}
+        self._errors: dict[Errors, int] = {}
 
-    def __call__(self, request: int, photo: str, answer: Answer) -> None:
-        """Compares the `answer` to `photo`, a file name, with the reference."""
-        with (layout.hidden(self._folder / layout.OUTPUTS)).open("a", newline="") as out:
-            rows = csv.writer(out, lineterminator="\n")
-            for index, reference in enumerate(self._references):
-                row = self._compare(reference, photo, answer, index)
-                rows.writerow([request, photo, reference.record["model"], *row])
+    def __call__(self, request: int, photo: str, encoded: bytes, answer: Answer) -> None:
+        """Compares the `answer` to `photo`, a file name whose content is `encoded`."""
+        given = min(len(answer.tables), len(answer.outputs))
+        for index, (model, checks) in enumerate(self._checks.items()):
+            if index >= given:
+                compared, table = Compared("no answer"), None
+            else:
+                table = answer.tables[index]
+                compared = checks.compare(photo, encoded, answer.outputs[index], table)
+            row = [request, photo, model, *self._row(compared, model, table)]
+            self._append(layout.OUTPUTS, [row])
 
-    def _compare(
-        self, reference: Reference, photo: str, answer: Answer, index: int
-    ) -> list[object]:
-        """`fault`, `class_error`, `box_error` and `table` of one model's answer."""
-        if index >= min(len(answer.tables), len(answer.outputs)):
-            return ["no answer", "", "", ""]
-        outputs, table = answer.outputs[index], answer.tables[index]
-        record = reference.record
-        if level_shapes(outputs) != record["shapes"] or table.shape != (record["rows"], 6):
-            return ["shape", "", "", ""]
-        # by their sum, which is not finite where one of them is not: a tenth of the time
-        sums = [level.sum(dtype=torch.float32) for levels in outputs for level in levels]
-        finite = bool(torch.isfinite(torch.stack(sums)).all())
-        if not finite or not np.isfinite(table).all():
-            return ["not finite", "", "", ""]
-        errors = relative_errors(outputs, reference.of(photo), record["anchors_per_cell"])
-        return ["", *map(repr, errors), self._table(record["model"], table)]
+    def _row(self, compared: Compared, model: str, table: np.ndarray | None) -> list[object]:
+        """From `fault` on, the row of one model's answer."""
+        if compared.errors is None or table is None:
+            return [compared.fault, "", "", "", "", "", ""]
+        pooled = map(repr, compared.errors[:2])
+        written = self._number_errors(compared.errors), self._number_table(model, table)
+        return ["", *pooled, *(compared.logic or ("", "")), *written]
 
-    def _table(self, model: str, table: np.ndarray) -> int:
+    def _number_errors(self, errors: Errors) -> int:
+        """The number of `errors`, which are written where they are new."""
+        if errors not in self._errors:
+            self._errors[errors] = len(self._errors)
+            parts = [" ".join(f"{value:.4g}" for value in part) for part in errors[2:]]
+            self._append(layout.ERRORS, [[self._errors[errors], *parts]])
+        return self._errors[errors]
+
+    def _number_table(self, model: str, table: np.ndarray) -> int:
         """The number of `table`, which is written where it is new."""
         key = model, table.tobytes()
-        if key not in self._known:
-            self._known[key] = len(self._known)
-            with (layout.hidden(self._folder / layout.DETECTIONS)).open("a", newline="") as out:
-                write_table(out, self._known[key], table)
-        return self._known[key]
+        if key not in self._tables:
+            number = self._tables[key] = len(self._tables)
+            # in the fewest digits that give the same float32
+            found = table[table[:, DETECTION.index("score")] > 0]
+            self._append(layout.DETECTIONS, [[number, *map(str, row)] for row in found])
+        return self._tables[key]
 
-
-def write_table(out: IO[str], number: int, table: np.ndarray) -> None:
-    """Rows of `table` that hold a detection, in the fewest digits that give the same float32."""
-    rows = csv.writer(out, lineterminator="\n")
-    for row in table[table[:, DETECTION.index("score")] > 0]:
-        rows.writerow([number, *map(str, row)])
+    def _append(self, file: str, rows: list[list[object]]) -> None:
+        with (layout.hidden(self._folder / file)).open("a", newline="") as out:
+            csv.writer(out, lineterminator="\n").writerows(rows)

@@ -29,7 +29,7 @@ MAPS = Path("/proc/self/maps")
 class Host:
     """The parent of the workers of `specs`, in this process.
 
-    `import_seconds` is what importing torch and effdet took it.
+    `import_seconds` is what importing torch and effdet took it; `networks` are those of its modes.
     """
 
     def __init__(self, specs: Sequence[JobSpec]) -> None:
@@ -43,12 +43,12 @@ class Host:
         self._specs = {spec.mode: spec for spec in specs}
         # where children are not forked they would get networks through a pipe: they read their own
         forked = self._context.get_start_method() == "fork"
-        self._networks = load_networks(specs) if forked else None
+        self.networks = load_networks(specs) if forked else None
         self._workers: dict[str, Worker] = {}
 
     def load(self, mode: str) -> tuple[Outcome, int]:
         """Starts the worker of `mode`; what became of it, and its process."""
-        self._workers[mode] = Worker(self._context, self._make, self._specs[mode], self._networks)
+        self._workers[mode] = Worker(self._context, self._make, self._specs[mode], self.networks)
         return self._workers[mode].outcome, self._workers[mode].pid
 
     def call(self, mode: str, method: str, *arguments: object) -> tuple[Outcome, Any]:

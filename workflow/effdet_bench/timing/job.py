@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -52,7 +53,9 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
         begin = time.monotonic()
         from effdet_bench.timing.rounds import run_round  # and torch
 
-        results = run_round(specs, seed, label)
+        with tempfile.TemporaryDirectory(prefix="effdet-bench-unseen-") as folder:
+            specs = [replace(spec, unseen=Path(folder)) for spec in specs]
+            results = run_round(specs, seed, label)
         seconds = time.monotonic() - begin
     for spec in specs:
         for name in records.RAW_COLUMNS:

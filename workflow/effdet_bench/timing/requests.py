@@ -17,12 +17,14 @@ import torch
 
 from effdet_bench import layout, records
 from effdet_bench.config.modes import engine_versions
+from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.devices import open_device, peak_memory, synchronize
 from effdet_bench.detector.request import Answer, serve, serve_in_stages
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.reference.outputs import Reference, check_reference, read_reference
 from effdet_bench.timing.capture import Capture
+from effdet_bench.timing.checks import Checks
 from effdet_bench.timing.effort import Meter
 from effdet_bench.timing.networks import Networks, load_networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
@@ -59,8 +61,13 @@ class Measurement:
         self._engine = load_engine(spec.engine, models, self._device, spec.options)
         read = sum(networks.seconds[f.file] for f in spec.models if not f.export)
         self._load_seconds = round(time.monotonic() - begin + read, 3)
-        self._photos = [(Path(path).name, Path(path).read_bytes()) for path in spec.photos]
-        self._capture = Capture(spec.folder, _references(spec.models, self._photos))
+        self._photos = _read([Path(path) for path in spec.photos])
+        self._unseen = _read(list_photos(spec.unseen)) if spec.unseen else []
+        checks = {
+            model.name: Checks(model, _references(spec, files), self._device)
+            for files, model in zip(spec.models, models, strict=True)
+        }
+        self._capture = Capture(spec.folder, checks)
         self._served = 0
         self._timed = 0
         gc.collect()
@@ -70,27 +77,29 @@ class Measurement:
         """Serves the warm-up requests."""
         seconds = 0.0
         for number in range(self._spec.warmup):
-            seconds = self._serve("warmup", 0, number)
+            seconds = self._serve("warmup", 0, *self._photos[number % len(self._photos)])
         return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
     @torch.inference_mode()
-    def serve(self, turn: int, photo: int, seconds: float) -> float:
+    def serve(self, turn: int, photo: int, seconds: float, unseen: bool = False) -> float:
         """Serves as many timed requests as fit into `seconds`, at least one, from `photo` on.
 
-        What a request answered is captured after its clock has stopped.
+        With `unseen`, the first carries the photo that no mode has been sent before. What a request
+        answered is captured after its clock has stopped.
 
         Returns:
             Seconds that they took.
         """
         spent, count = 0.0, 0
+        first = self._unseen if unseen else []
         while count == 0 or spent + spent / count <= seconds:
-            spent += self._serve("timed", turn, photo + count)
+            following = self._photos[(photo + count - len(first)) % len(self._photos)]
+            spent += self._serve("timed", turn, *(first[count:] or [following])[0])
             count += 1
         return spent
 
-    def _serve(self, phase: str, turn: int, photo: int) -> float:
+    def _serve(self, phase: str, turn: int, name: str, encoded: bytes) -> float:
         """Serves one request, synchronised at both ends; returns the seconds that it took."""
-        name, encoded = self._photos[photo % len(self._photos)]
         meter = Meter()
         latency, answer = self._time_request(encoded)
         effort = meter.read()
@@ -99,7 +108,7 @@ class Measurement:
             csv.writer(out, lineterminator="\n").writerow(row)
         if phase == "timed":
             self._timed += 1
-            self._capture(self._served, name, answer)
+            self._capture(self._served, name, encoded, answer)
         self._served += 1
         return latency / 1e9
 
@@ -162,15 +171,26 @@ def _export_seconds(models: tuple[ModelFiles, ...]) -> float | None:
     return round(sum(taken), 3) if taken else None
 
 
-def _references(
-    models: tuple[ModelFiles, ...], encoded: list[tuple[str, bytes]]
-) -> list[Reference]:
-    """The reference of each model, once it is known to be of its checkpoint and of these photos."""
-    photos = {name: hashlib.sha256(data).hexdigest() for name, data in encoded}
-    references = [read_reference(files.reference) for files in models]
-    for files, reference in zip(models, references, strict=True):
-        check_reference(reference, files.record["sha256"], photos)
+def _read(paths: list[Path]) -> list[tuple[str, bytes]]:
+    return [(path.name, path.read_bytes()) for path in paths]
+
+
+def _references(spec: JobSpec, files: ModelFiles) -> list[Reference]:
+    """What answers of a model are compared with, once known to be of its checkpoint and photos."""
+    carried = {Path(path).name: _sha256(Path(path)) for path in spec.photos}
+    sources = [(Path(files.reference), carried)]
+    if spec.unseen:
+        unseen = {path.name: _sha256(path) for path in list_photos(spec.unseen)}
+        sources.append((layout.unseen_reference(spec.unseen, files.record["model"]), unseen))
+    references = []
+    for record, photos in sources:
+        references.append(read_reference(record))
+        check_reference(references[-1], files.record["sha256"], photos)
     return references
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _peak_rss() -> int:

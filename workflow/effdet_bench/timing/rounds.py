@@ -61,6 +61,16 @@ class Hosts:
             raise made
         return made
 
+    def make_unseen(self, spec: JobSpec, seed: str) -> Outcome:
+        """Makes the photo that is unseen in this round, in a process that shares the networks."""
+        from effdet_bench.timing.unseen import make_unseen  # and torch: hosts are begun before
+
+        here = self._made.get(Environment())
+        networks = here.networks if isinstance(here, Host) else None
+        maker = Worker(process_context(), make_unseen, spec, seed, networks)
+        maker.end()
+        return maker.outcome
+
     def close(self) -> None:
         for made in self._made.values():
             if not isinstance(made, BenchError):
@@ -137,6 +147,9 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
     shared = specs[0]
     hosts = Hosts(specs)
     modes = [Timed(spec, hosts) for spec in order.sample(list(specs), len(specs))]
+    if not (unseen := hosts.make_unseen(shared, seed)).completed:
+        hosts.close()
+        return {spec.mode: {**unseen._asdict(), "groups": 1, "group": None} for spec in specs}
     surroundings = Worker(process_context(), Surroundings, shared.device, shared.threads)
     before = surroundings.call("now") or UNKNOWN
     room = Room(shared.device)
@@ -191,9 +204,11 @@ def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: s
     """Has every mode serve in turns, which are numbered from `before` on; returns how many."""
     spec = loaded[0].spec
     part = _part([mode.seconds for mode in loaded if mode.alive], spec.seconds)
-    turns = max(spec.requests, math.ceil(spec.seconds / part))
+    # one more than asked for, as one of them begins with the photo that no mode was sent before
+    turns = max(spec.requests + 1, math.ceil(spec.seconds / part))
+    unseen = order.randint(2, turns)  # the first one may be slow for other reasons
     # rounds go on with the photos where the one before stopped
-    photo = (spec.round - 1) * turns + before
+    photo = (spec.round - 1) * (turns - 1) + before
     served = dict.fromkeys(loaded, 0.0)
     begin = told = time.monotonic()
     for turn in range(1, turns + 1):
@@ -202,8 +217,10 @@ def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: s
             break
         for mode in order.sample(alive, len(alive)):
             # one whose requests are longer than its part waits until the others have caught up
-            if turn <= spec.requests or served[mode] < turn * part:
-                served[mode] += mode.turn("serve", before + turn, photo + turn - 1, part) or 0.0
+            due = turn <= spec.requests + (turn > unseen) or turn == unseen
+            if due or served[mode] < turn * part:
+                given = (before + turn, photo + turn - 1 - (turn > unseen), part, turn == unseen)
+                served[mode] += mode.turn("serve", *given) or 0.0
         now = time.monotonic()
         if now - told >= PROGRESS_SECONDS or turn == turns:
             told = now

@@ -39,7 +39,8 @@ class JobSpec:
 
     It serves for at least `seconds`, and at least `requests`, after `warmup` requests; they carry
     the files `photos` in turn. Of `stages` requests, stages are timed in a separate pass. `threads`
-    is what an engine may use of the CPU. Raw data go to `folder`.
+    is what an engine may use of the CPU. Raw data go to `folder`. `unseen` is a folder for the
+    photo of the round that no mode is sent before, see `timing.unseen`.
     """
 
     device: str
@@ -55,4 +56,5 @@ class JobSpec:
     stages: int
     threads: int
     folder: Path
+    unseen: Path | None = None
     environment: Environment = field(default_factory=Environment)

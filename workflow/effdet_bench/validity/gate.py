@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from effdet_bench import layout, records
 from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
 from effdet_bench.validity.accuracy import mean_average_precision
-from effdet_bench.validity.agreement import agreement, duplicates, match
-
-EMPTY = np.zeros((0, len(records.DETECTION)), np.float32)
+from effdet_bench.validity.figures import Answers, model_figures
+from effdet_bench.validity.unseen import Unseen, compare_unseen
 
 
 class Gate(NamedTuple):
@@ -29,8 +27,14 @@ class Gate(NamedTuple):
     text: str
 
 
-# in this order: the first one that fails is the one that is reported
+ROUNDING = "over what rounding does to upstream's own network,"
+# in this order: the first one that fails is the one that is reported; a precision's row of
+# tolerances.yaml says which of them count
 GATES = (
+    Gate("class_levels", True, f"error of class logits at a feature level, {ROUNDING}"),
+    Gate("box_levels", True, f"error of box regressions at a feature level, {ROUNDING}"),
+    Gate("classes", True, f"error of the logits of one class, {ROUNDING}"),
+    Gate("wrong", True, "detections that do not follow from the network's own outputs:"),
     Gate("class_error", True, "relative error of class logits"),
     Gate("box_error", True, "relative error of box regressions"),
     Gate("count", False, "number of detections, as a share of the reference's,"),
@@ -44,91 +48,60 @@ FAULTS = {
     "no answer": "there is no answer",
     "shape": "outputs or detections have another shape than the reference's",
     "not finite": "outputs or detections are not finite",
+    "input": "the network does not get the photo as upstream's does: preprocessing differs",
+    "stale": "a photo is answered with the outputs of another one",
 }
 
 
-class Answers(NamedTuple):
-    """What the timed requests of one round answered: rows of `outputs.csv`, tables by number."""
-
-    rows: pd.DataFrame
-    tables: dict[int, np.ndarray]
-
-
-def tolerance_of(precision: str) -> dict[str, float]:
-    """The row of tolerances.yaml for answers computed in `precision`."""
+def tolerance_of(precision: str, old: bool = False) -> dict[str, float]:
+    """The limits for answers computed in `precision`; `old` are archives of versions 2 to 4."""
+    table = yaml.safe_load((layout.OLD_TOLERANCES if old else layout.TOLERANCES).read_text())
     row = "16-bit" if precision in ("bf16", "fp16") else precision
-    tolerance: dict[str, float] = yaml.safe_load(layout.TOLERANCES.read_text())[row]
+    tolerance: dict[str, float] = table.get("every", {}) | table[row]
     return tolerance
 
 
 def judge(
-    rounds: list[Answers], references: dict[str, dict[str, np.ndarray]], tolerance: Record
+    rounds: list[Answers],
+    references: dict[str, dict[str, np.ndarray]],
+    tolerance: Record,
+    yardsticks: dict[str, Record],
 ) -> Record:
-    """Judges all `rounds` of a mode by `tolerance`, a row of tolerances.yaml.
+    """Judges all `rounds` of a mode by `tolerance`, the limits of its precision.
 
-    `references` maps a model's name to its reference tables [n, 6] by photo.
+    `references` maps a model's name to its reference tables [n, 6] by photo, `yardsticks` to the
+    errors that rounding makes.
 
     Returns:
         `verdict` (`valid` or `invalid`), `failed` (the first gate that failed, or `None`), `reason`
-        in words, and for each model its worst figures and those of each photo.
+        in words, for each model its worst figures and those of each photo, and `unseen`.
     """
-    models = [_model(name, rounds, references[name]) for name in references]
-    found = next(_failures(models, tolerance), None)
+    models = [
+        model_figures(name, rounds, tables, yardsticks.get(name))
+        for name, tables in references.items()
+    ]
+    old = any(answers.errors is None for answers in rounds)
+    unseen = None if old else compare_unseen([answers.requests for answers in rounds])
+    found = next(_failures(models, unseen, tolerance), None)
     return {
         "verdict": "invalid" if found else "valid",
         "failed": found[0] if found else None,
         "reason": found[1] if found else None,
         "models": models,
+        "unseen": unseen and unseen._asdict(),
     }
 
 
-def _model(name: str, rounds: list[Answers], reference: dict[str, np.ndarray]) -> Record:
-    rows = [answers.rows[answers.rows["model"] == name] for answers in rounds]
-    requests = pd.concat(rows)
-    faults = [fault for fault in requests["fault"] if fault]
-    result = {"model": name, "requests": len(requests), "fault": faults[0] if faults else None}
-    if faults or requests.empty:
-        return result | {gate.name: None for gate in GATES} | {"photos": []}
-    # by photo and content, so that an answer which comes back for another photo is judged there
-    distinct = {}
-    for answers, part in zip(rounds, rows, strict=True):
-        for photo, number in dict.fromkeys(zip(part["photo"], part["table"], strict=True)):
-            table = answers.tables.get(int(number), EMPTY)
-            distinct[photo, table.tobytes()] = reference.get(photo, EMPTY), table
-    photos = [
-        _photo(str(photo), part, [pair for (of, _), pair in distinct.items() if of == photo])
-        for photo, part in requests.groupby("photo")
-    ]
-    worst = {
-        gate.name: (max if gate.at_most else min)(photo[gate.name] for photo in photos)
-        for gate in GATES[:-1]
-    }
-    return result | worst | {"agreement": agreement(list(distinct.values())), "photos": photos}
-
-
-def _photo(name: str, rows: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Record:
-    """The worst figures of one photo, over its requests and the distinct answers to it."""
-    matches = [match(expected, found) for expected, found in pairs]
-    return {
-        "photo": name,
-        "class_error": float(pd.to_numeric(rows["class_error"]).max()),
-        "box_error": float(pd.to_numeric(rows["box_error"]).max()),
-        "count": min(matched.size for matched in matches),
-        "duplicates": max(duplicates(found) for _, found in pairs),
-        "matched": min(matched.share for matched in matches),
-        "box_drift_px": max(matched.box_drift_px for matched in matches),
-        "score_drift": max(matched.score_drift for matched in matches),
-    }
-
-
-def _failures(models: list[Record], tolerance: Record) -> Iterator[tuple[str, str]]:
+def _failures(
+    models: list[Record], unseen: Unseen | None, tolerance: Record
+) -> Iterator[tuple[str, str]]:
     """Name and words of every gate that fails, in the order of the gates."""
     for model in models:
         if model["requests"] == 0:
             yield "answers", f"{model['model']}: no answer of a timed request was kept"
         elif model["fault"]:
             yield model["fault"], f"{model['model']}: {FAULTS[model['fault']]}"
-    for gate in GATES:
+    for gate in (gate for gate in GATES if gate.name in tolerance):
         for model in models:
             value, limit = model[gate.name], tolerance[gate.name]
             if value is not None and not (value <= limit if gate.at_most else value >= limit):
@@ -137,6 +110,12 @@ def _failures(models: list[Record], tolerance: Record) -> Iterator[tuple[str, st
                     gate.name,
                     f"{model['model']}: {gate.text} {value:.3g}, but {word} {limit:g} is valid",
                 )
+    if unseen and unseen.at_least is not None and unseen.at_least > tolerance["unseen"]:
+        yield (
+            "unseen",
+            f"photos that were never sent before took {unseen.times:.3g} times as long as others, "
+            "so answers are kept from one request to the next",
+        )
 
 
 def read_answers(folder: Path, record: Record) -> Answers:
@@ -145,19 +124,31 @@ def read_answers(folder: Path, record: Record) -> Answers:
     Raises:
         BenchError: a file is missing or broken, or a timed request has no row.
     """
-    columns = records.RAW_COLUMNS[layout.OUTPUTS]
-    rows = records.read_table(folder / layout.OUTPUTS, columns)
+    columns = records.RAW_COLUMNS
+    rows = records.read_table(folder / layout.OUTPUTS, columns[layout.OUTPUTS])
     expected = record["requests"] * len(record["ensemble"])
     if len(rows) != expected:
         raise BenchError(
             f"{folder / 'outputs.csv'} has {len(rows)} rows, but {record['requests']} timed "
             f"requests of {len(record['ensemble'])} models make {expected}: run this timing again."
         )
-    return Answers(rows, records.read_detections(folder / layout.DETECTIONS, "table"))
+    errors = None
+    if "errors" in rows:
+        errors = records.read_table(folder / layout.ERRORS, columns[layout.ERRORS])
+    tables = records.read_detections(folder / layout.DETECTIONS, "table")
+    requests = records.read_table(folder / layout.REQUESTS, columns[layout.REQUESTS])
+    return Answers(rows, tables, errors, requests)
 
 
-def judge_jobs(folders: list[Path], references: list[Path], annotations: Path | None) -> Record:
-    """The record of one mode's timing jobs in `folders`, judged by the records `references`.
+def judge_jobs(
+    folders: list[Path],
+    references: list[Path],
+    roundings: list[Path],
+    annotations: Path | None,
+) -> Record:
+    """The record of one mode's timing jobs in `folders`, judged by what other steps recorded.
+
+    `references` and `roundings` are the records of these steps, one for each model.
 
     Raises:
         BenchError: a file is missing or broken.
@@ -170,8 +161,11 @@ def judge_jobs(folders: list[Path], references: list[Path], annotations: Path | 
         reason = "no round completed"
         return result | {"verdict": "not judged", "failed": None, "reason": reason, "models": []}
     record = completed[0][1]
-    tolerance = tolerance_of(record["precision"])
     rounds = [read_answers(folder, record) for folder, record in completed]
+    tolerance = tolerance_of(record["precision"], old=rounds[0].errors is None)
+    yardsticks = {}
+    if "classes" in tolerance:
+        yardsticks = dict(_yardstick(path, record) for path in roundings)
     expected = {
         records.read_json(path, "reference")["model"]: records.read_detections(
             layout.reference_detections(path), "photo"
@@ -179,10 +173,24 @@ def judge_jobs(folders: list[Path], references: list[Path], annotations: Path | 
         for path in references
     }
     result |= {"precision": record["precision"], "tolerance": tolerance}
-    result |= judge(rounds, expected, tolerance)
+    shown = [{"model": name} | one for name, one in yardsticks.items()]
+    result |= {"yardsticks": shown or None}
+    result |= judge(rounds, expected, tolerance, yardsticks)
     known = annotations and records.read_json(annotations, "annotations")
-    accuracy = known and mean_average_precision(*rounds[0], record["ensemble"], known)
+    accuracy = known and mean_average_precision(rounds[0], record["ensemble"], known)
     return result | {"accuracy": accuracy}
+
+
+def _yardstick(path: Path, job: Record) -> tuple[str, Record]:
+    """The model of the record `path`, and the errors that rounding to a job's precision makes."""
+    record = records.read_json(path, "rounding")
+    precision = job["precision"]
+    if precision not in record["precisions"]:
+        raise BenchError(
+            f"{path} has no yardstick for {precision}, in which engines/{job['engine']}.py says it "
+            "computes: its OPTIONS must name that precision, as the first one or as an option."
+        )
+    return record["model"], record["precisions"][precision]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -190,12 +198,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--references", type=Path, nargs="+", required=True, help="records of `reference`"
     )
+    parser.add_argument(
+        "--roundings", type=Path, nargs="+", required=True, help="records of `rounding`"
+    )
     parser.add_argument("--annotations", type=Path, help="record of `annotations`")
     parser.add_argument("--output", required=True, help="the record to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    result = judge_jobs(args.jobs, args.references, args.annotations)
+    result = judge_jobs(args.jobs, args.references, args.roundings, args.annotations)
     records.write_json(args.output, result, "validity")
     words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
     print(f"{result['device']} {result['mode']}: {words}")

@@ -1,0 +1,138 @@
+"""Planted bugs, each with the gate that must find it, and a measurement to plant them in.
+
+Networks are run once: engines here return recorded outputs, of fp32 or as bfloat16 rounds them.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from effdet_bench import layout, records
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector import request
+from effdet_bench.engines.base import Engine
+from effdet_bench.reference.rounding import EMULATED, Emulated
+from effdet_bench.timing import requests as timed
+from effdet_bench.timing.networks import Networks
+from effdet_bench.timing.spec import JobSpec, ModelFiles
+from effdet_bench.timing.unseen import make_unseen
+from effdet_bench.validity.figures import Answers
+from effdet_bench.validity.gate import judge, read_answers, tolerance_of
+from helpers import SHIPPED, make_references
+
+PHOTOS = 2
+QUICK = {"sparse_postprocess": True}
+
+
+def run(network, pixels: torch.Tensor, precision: str):
+    """Outputs of `network` in `precision`, which is emulated where it is not fp32."""
+    with torch.no_grad():
+        if precision == "fp32":
+            return network(pixels)
+        with Emulated(*EMULATED[precision]):
+            return network(pixels)
+
+
+class Recorded(Engine):
+    """Returns what networks gave for the pixels of a photo before, after `seconds`."""
+
+    version = "recorded"
+    seconds = 0.0
+
+    def __init__(self, bench: "Bench", precision: str) -> None:
+        super().__init__(bench.models, torch.device("cpu"), {"precision": precision, **QUICK})
+        self.outputs = bench.outputs[precision]
+
+    def forward(self, index, pixels):
+        time.sleep(self.seconds)
+        known = self.outputs[index]
+        # of pixels that a bug has changed, anything
+        return known.get(key_of(pixels), next(iter(known.values())))
+
+
+def key_of(pixels: torch.Tensor) -> float:
+    return float(pixels.double().square().sum())
+
+
+@dataclass
+class Bench:
+    """Models with their references, yardsticks, an unseen photo, and recorded outputs."""
+
+    spec: JobSpec
+    models: list
+    networks: Networks
+    references: dict
+    yardsticks: dict
+    outputs: dict
+
+    def judged(self, engine: Engine, folder: Path, monkeypatch, turns: int = 3) -> dict:
+        """The judgement of a mode that serves by `engine`, the unseen photo in the second turn."""
+        monkeypatch.setattr(timed, "load_engine", lambda *_: engine)
+        monkeypatch.setattr(timed.gc, "collect", lambda: 0)  # a quarter of a test's time
+        for name, columns in records.RAW_COLUMNS.items():
+            (folder / f".{name}").write_text(",".join(columns) + "\n")
+        worker = timed.Measurement(replace(self.spec, folder=folder), self.networks)
+        worker.warm_up()
+        for turn in range(1, turns + 1):
+            worker.serve(turn, turn, 0, unseen=turn == 2)
+        done = worker.finish()
+        for name in records.RAW_COLUMNS:
+            layout.hidden(folder / name).rename(folder / name)
+        answers: Answers = read_answers(folder, {**done, "ensemble": self.models})
+        precision = engine.precision
+        yardsticks = {name: one[precision] for name, one in self.yardsticks.items()}
+        return judge([answers], self.references, tolerance_of(precision), yardsticks)
+
+
+def make_bench(models: list, folder: Path) -> Bench:
+    """A bench in `folder`, of `PHOTOS` shipped photos."""
+    from effdet_bench.__main__ import main
+
+    paths = make_references(models, folder, PHOTOS)
+    files, loaded = [], {}
+    for model, path in zip(models, paths, strict=True):
+        verified, weights = folder / f"{model.name}.verified.json", folder / f"{model.name}.pth"
+        given = ["--record", str(verified), "--checkpoint", str(weights), "--reference", str(path)]
+        given += ["--folder", str(SHIPPED), "--threads", str(torch.get_num_threads())]
+        output = path.with_suffix(".rounding.json")
+        main(["rounding", *given, "--precisions", "fp32", "bf16", "--output", str(output)])
+        record = records.read_json(verified, "checkpoint")
+        files.append(ModelFiles(record, str(weights), str(path)))
+        loaded[str(weights)] = model
+    networks = Networks(loaded, dict.fromkeys(loaded, 0.0))
+    unseen = folder / "unseen"
+    unseen.mkdir()
+    photos = list_photos(SHIPPED)[:PHOTOS]
+    spec = JobSpec(
+        device="cpu", mode="planted", round=1, engine="eager", options={}, models=tuple(files),
+        photos=tuple(map(str, photos)), seconds=0, requests=1, warmup=1, stages=0,
+        threads=torch.get_num_threads(), folder=folder, unseen=unseen,
+    )  # fmt: skip
+    make_unseen(spec, "a test", networks)
+    outputs = {
+        precision: [
+            {
+                key_of(pixels): run(model.network, pixels, precision)
+                for path in [*photos, *list_photos(unseen)]
+                for pixels in [request.preprocess(_image(path), model, torch.device("cpu")).pixels]
+            }
+            for model in models
+        ]
+        for precision in ("fp32", "bf16")
+    }
+    references = {
+        model.name: records.read_detections(layout.reference_detections(path), "photo")
+        for model, path in zip(models, paths, strict=True)
+    }
+    yardsticks = {
+        model.name: records.read_json(path.with_suffix(".rounding.json"), "rounding")["precisions"]
+        for model, path in zip(models, paths, strict=True)
+    }
+    return Bench(spec, models, networks, references, yardsticks, outputs)
+
+
+def _image(path: Path) -> Image.Image:
+    return request.decode(path.read_bytes())

@@ -1,0 +1,88 @@
+"""What is wrong with the answers of one model: its input, its outputs and its table apart."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from effdet_bench.detector import request
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.nms import Outputs
+from effdet_bench.reference.errors import Errors, relative_errors, sample_outputs
+from effdet_bench.reference.logic import Logic, check_table
+from effdet_bench.reference.outputs import Reference, level_shapes, same_input, sample_input
+
+SETTLE_SECONDS = 0.02  # until threads that helped with a check have stopped waiting for more work
+
+
+class Compared(NamedTuple):
+    """One answer of one model beside the reference.
+
+    Where there is a `fault`, see `validity.gate.FAULTS`, nothing else could be compared. `logic` is
+    `None` where this table was checked before.
+    """
+
+    fault: str
+    errors: Errors | None = None
+    logic: Logic | None = None
+
+
+class Checks:
+    """Compares every answer of `model`, whose photos one of its `references` knows.
+
+    Outputs are compared each time, so that an answer that goes stale or wrong later on is seen.
+    What takes longer is done once per photo: whether the network gets upstream's input on `device`,
+    and whether the table is upstream's of these outputs; the latter for each table of such outputs.
+    """
+
+    def __init__(self, model: Model, references: list[Reference], device: torch.device) -> None:
+        self._model = model
+        self._device = device
+        self._references = {photo: one for one in references for photo in one.names}
+        self._inputs: dict[str, bool] = {}
+        self._answered: dict[int, str] = {}  # photo by a hash of outputs
+        self._checked: set[str | tuple[int, bytes]] = set()
+
+    def compare(self, photo: str, encoded: bytes, outputs: Outputs, table: np.ndarray) -> Compared:
+        """What is to say of an answer to `photo`, a file name whose content is `encoded`."""
+        reference = self._references[photo]
+        record = reference.record
+        if level_shapes(outputs) != record["shapes"] or table.shape != (record["rows"], 6):
+            return Compared("shape")
+        # by their sum, which is not finite where one of them is not: a tenth of the time
+        sums = [level.sum(dtype=torch.float32) for levels in outputs for level in levels]
+        finite = bool(torch.isfinite(torch.stack(sums)).all())
+        if not finite or not np.isfinite(table).all():
+            return Compared("not finite")
+        if not self._input_is_right(photo, encoded):
+            return Compared("input")
+        sampled = sample_outputs(outputs, record["anchors_per_cell"])
+        expected, answered = reference.of(photo), hash(sampled.numpy().tobytes())
+        known = answered in self._answered
+        other = self._answered.setdefault(answered, photo)
+        if not np.array_equal(self._references[other].of(other), expected):
+            return Compared("stale")
+        errors = relative_errors(sampled, expected, reference.counts)
+        return Compared("", errors, self._check(photo, answered if known else None, outputs, table))
+
+    def _input_is_right(self, photo: str, encoded: bytes) -> bool:
+        if photo not in self._inputs:
+            # by their names in the module, as a request calls them
+            image = request.decode(encoded)
+            given = sample_input(request.preprocess(image, self._model, self._device))
+            self._inputs[photo] = same_input(given, self._references[photo].input_of(photo))
+        return self._inputs[photo]
+
+    def _check(
+        self, photo: str, known: int | None, outputs: Outputs, table: np.ndarray
+    ) -> Logic | None:
+        """Checks the `table` of a photo that comes for the first time, or of `known` outputs."""
+        key = photo if known is None else (known, table.tobytes())
+        if key in self._checked:
+            return None
+        self._checked |= {photo, key}
+        scale, *size = self._references[photo].input_of(photo)[:3]
+        found = check_table(self._model, outputs, table, scale[None], torch.stack(size)[None])
+        time.sleep(SETTLE_SECONDS)
+        return found

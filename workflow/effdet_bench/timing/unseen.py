@@ -1,0 +1,60 @@
+"""A photo that no mode has been sent before: a variant of a known one, made as a round starts.
+
+An engine must not know its photos. All modes of a round serve the same variant, in the same turn;
+whoever keeps answers takes longer for it than for the others (after MLPerf's compliance tests).
+"""
+
+import hashlib
+import io
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+
+from effdet_bench import layout
+from effdet_bench.config.names import UNSEEN_MARK
+from effdet_bench.reference.reference import write_reference
+from effdet_bench.timing.networks import Networks, load_networks
+from effdet_bench.timing.spec import JobSpec
+
+MOST_CROPPED = 0.04  # of a side: so much that no pixel is where it was, and the photo is as large
+QUALITIES = range(85, 96)
+
+
+def vary(name: str, encoded: bytes, order: random.Random) -> tuple[str, bytes]:
+    """Another JPEG file of the photo `encoded`: mirrored, cropped, and compressed anew.
+
+    Returns:
+        Its name, with that of the photo, the corners of the crop and the quality, and its content.
+    """
+    image = Image.open(io.BytesIO(encoded)).convert("RGB")
+    left, top, right, bottom = (
+        order.randint(1, max(1, int(side * MOST_CROPPED))) for side in (*image.size, *image.size)
+    )
+    box = (left, top, image.width - right, image.height - bottom)
+    quality = order.choice(QUALITIES)
+    out = io.BytesIO()
+    ImageOps.mirror(image.crop(box)).save(out, "JPEG", quality=quality)
+    corners = "-".join(map(str, box))
+    return f"{Path(name).stem}{UNSEEN_MARK}-{corners}-{quality}.jpg", out.getvalue()
+
+
+def make_unseen(spec: JobSpec, seed: str, networks: Networks | None) -> None:
+    """Writes a variant of a photo to the folder `spec.unseen`, and a reference of it by model."""
+    folder = spec.unseen
+    assert folder is not None, "the step `timing` makes one"
+    torch.set_num_threads(spec.threads)
+    order = random.Random(f"{seed} unseen")
+    path = Path(order.choice(spec.photos))
+    name, encoded = vary(path.name, path.read_bytes(), order)
+    (folder / name).write_bytes(encoded)
+    photos = [{"file": name, "sha256": hashlib.sha256(encoded).hexdigest()}]
+    models = [replace(files, export=None) for files in spec.models]
+    if networks is None or any(files.file not in networks.loaded for files in models):
+        networks = load_networks([replace(spec, models=tuple(models))])
+    for files in models:
+        model = networks.model(files)
+        record = layout.unseen_reference(folder, model.name)
+        write_reference(model, files.record["sha256"], photos, folder, record)

@@ -1,0 +1,113 @@
+"""The figures that an answer is judged by: of each model, and of each photo."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from effdet_bench import records
+from effdet_bench.records import Record
+from effdet_bench.validity.agreement import agreement, duplicates, match
+
+EMPTY = np.zeros((0, len(records.DETECTION)), np.float32)
+# figures of a single photo, and whether the largest or the smallest of all photos is the worst
+OF_PHOTOS = {
+    "class_error": max,
+    "box_error": max,
+    "count": min,
+    "duplicates": max,
+    "matched": min,
+    "box_drift_px": max,
+    "score_drift": max,
+}
+PARTS = ("class_levels", "box_levels", "classes")  # of which errors have a yardstick
+
+
+class Answers(NamedTuple):
+    """What one round answered, by what its timing job left.
+
+    `rows` of `outputs.csv`, one per request and model; `tables` and `errors` by their number there;
+    `requests` of `requests.csv`. Archives of schema versions 2 to 4 have no `errors`.
+    """
+
+    rows: pd.DataFrame
+    tables: dict[int, np.ndarray]
+    errors: pd.DataFrame | None
+    requests: pd.DataFrame
+
+
+def model_figures(
+    name: str, rounds: list[Answers], reference: dict[str, np.ndarray], yardstick: Record | None
+) -> Record:
+    """The worst figures of the model `name` in `rounds`, and those of each photo.
+
+    `reference` has upstream's tables [n, 6] by photo, for all but unseen ones; `yardstick` the
+    errors that rounding makes, see `reference.rounding`, where this precision has one.
+    """
+    rows = [answers.rows[answers.rows["model"] == name] for answers in rounds]
+    requests = pd.concat(rows)
+    faults = [fault for fault in requests["fault"] if fault]
+    result = {"model": name, "requests": len(requests), "fault": faults[0] if faults else None}
+    if faults or requests.empty:
+        nothing = dict.fromkeys((*OF_PHOTOS, "agreement", *PARTS, "wrong", "ties"))
+        return result | nothing | {"photos": []}
+    # by photo and content, so that an answer which comes back for another photo is judged there
+    distinct = {}
+    for answers, part in zip(rounds, rows, strict=True):
+        for photo, number in dict.fromkeys(zip(part["photo"], part["table"], strict=True)):
+            if photo in reference or answers.errors is None:
+                table = answers.tables.get(int(number), EMPTY)
+                distinct[photo, table.tobytes()] = reference.get(photo, EMPTY), table
+    photos = [
+        _photo(str(photo), part, [pair for (of, _), pair in distinct.items() if of == photo])
+        for photo, part in requests.groupby("photo")
+    ]
+    for figure, worst in OF_PHOTOS.items():
+        result[figure] = worst(p[figure] for p in photos if p[figure] is not None)
+    result["agreement"] = agreement(list(distinct.values()))
+    return result | _multiples(rounds, rows, yardstick) | _logic(requests) | {"photos": photos}
+
+
+def _photo(name: str, rows: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Record:
+    """The worst figures of one photo, over its requests and the distinct answers to it."""
+    result = {
+        "photo": name,
+        "class_error": float(pd.to_numeric(rows["class_error"]).max()),
+        "box_error": float(pd.to_numeric(rows["box_error"]).max()),
+    }
+    if not pairs:  # one that was unseen: its detections were judged when it was served
+        return dict.fromkeys(("photo", *OF_PHOTOS)) | result
+    matches = [match(expected, found) for expected, found in pairs]
+    return result | {
+        "count": min(matched.size for matched in matches),
+        "duplicates": max(duplicates(found) for _, found in pairs),
+        "matched": min(matched.share for matched in matches),
+        "box_drift_px": max(matched.box_drift_px for matched in matches),
+        "score_drift": max(matched.score_drift for matched in matches),
+    }
+
+
+def _multiples(
+    rounds: list[Answers], rows: list[pd.DataFrame], yardstick: Record | None
+) -> dict[str, float | None]:
+    """By part, the largest error as a multiple of the yardstick's, of any level or class."""
+    if yardstick is None:
+        return dict.fromkeys(PARTS)
+    found = [
+        answers.errors[answers.errors["errors"].isin(own["errors"].astype(int))]
+        for answers, own in zip(rounds, rows, strict=True)
+        if answers.errors is not None
+    ]
+    result: dict[str, float | None] = {}
+    for part in PARTS:
+        errors = [np.array(text.split(), float) for own in found for text in own[part]]
+        result[part] = float((np.max(errors, axis=0) / yardstick[part]).max())
+    return result
+
+
+def _logic(requests: pd.DataFrame) -> dict[str, int | None]:
+    """Detections of all checked tables that upstream does not make of the same outputs."""
+    if "wrong" not in requests:
+        return {"wrong": None, "ties": None}
+    checked = requests[requests["wrong"] != ""]
+    return {key: int(checked[key].astype(int).sum()) for key in ("wrong", "ties")}

@@ -1,0 +1,50 @@
+"""Whether photos that were never sent before take longer: what a mode that keeps answers shows."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from effdet_bench.config.names import UNSEEN_MARK
+
+CERTAINTY = 0.999  # one-sided
+
+
+class Unseen(NamedTuple):
+    """Latency of unseen photos as a multiple of those that were sent before.
+
+    `requests` is how many carried an unseen photo; `times` a geometric mean over rounds, and
+    `at_least` its lower limit. Both are `None` where no photo was sent twice, or none was unseen.
+    """
+
+    requests: int
+    times: float | None
+    at_least: float | None
+
+
+def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
+    """Compares timed requests of unseen photos with those of photos that came before in the round.
+
+    `rounds` have rows of `requests.csv`. A two-sample t-test of logarithms, blocked by rounds, with
+    the spread of requests within rounds (Montgomery, "Design and Analysis of Experiments", ch. 4).
+    """
+    count, effects, squares, degrees, variance = 0, [], 0.0, 0, 0.0
+    for rows in rounds:
+        first = ~rows["photo"].duplicated()
+        timed = rows["phase"] == "timed"
+        unseen = timed & first & rows["photo"].str.contains(UNSEEN_MARK, regex=False)
+        count += int(unseen.sum())
+        new, known = (np.log(rows["latency_ns"][one]) for one in (unseen, timed & ~first))
+        if len(new) and len(known):
+            effects.append(float(new.mean() - known.mean()))
+            variance += 1 / len(new) + 1 / len(known)
+            squares += float(((known - known.mean()) ** 2).sum() + ((new - new.mean()) ** 2).sum())
+            degrees += len(new) + len(known) - 2
+    if not effects:
+        return Unseen(count, None, None)
+    times = float(np.exp(np.mean(effects)))
+    if degrees < 1:
+        return Unseen(count, times, None)
+    error = np.sqrt(squares / degrees * variance) / len(effects)
+    return Unseen(count, times, float(times * np.exp(-stdtrit(degrees, CERTAINTY) * error)))
