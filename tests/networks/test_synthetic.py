@@ -6,8 +6,10 @@ import torch
 
 from effdet_bench.checkpoints.synthetic import synthesise
 from effdet_bench.config.photos import list_photos
-from effdet_bench.detector.request import serve
+from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.engines.base import load_engine
+from effdet_bench.reference.errors import relative_errors, sample_outputs, sampled_anchors
+from effdet_bench.reference.rounding import EMULATED, Emulated
 from helpers import SHIPPED, UNSEEN, synthetic_model
 
 CPU = torch.device("cpu")
@@ -69,6 +71,22 @@ def test_on_other_photos_scores_spread_and_activations_are_healthy(model):
         hook.remove()
     assert unhealthy == []
     assert_spread(tables)
+
+
+def test_bf16_does_to_them_what_it_does_to_trained_weights(model):
+    """Trained D0 and D2: 0.017 and 0.018 of class logits at the median photo, 0.023 and 0.028 at
+    worst; of box regressions 0.015 and 0.016 at the median."""
+    counts = sampled_anchors(model.cells, model.anchors_per_cell)
+    for path in list_photos(SHIPPED)[::4] + list_photos(UNSEEN)[:1]:
+        pixels = preprocess(decode(path.read_bytes()), model, CPU).pixels
+        with torch.no_grad():
+            exact = sample_outputs(model.network(pixels), model.anchors_per_cell)
+            with Emulated(*EMULATED["bf16"]):
+                outputs = model.network(pixels)
+            rounded = sample_outputs(outputs, model.anchors_per_cell)
+        errors = relative_errors(rounded, exact.numpy(), counts)
+        assert 0.005 < errors.class_error < 0.03
+        assert 0.003 < errors.box_error < 0.03
 
 
 def test_the_same_seed_gives_the_same_weights_whatever_the_threads(lite0):
