@@ -33,7 +33,10 @@ def run(network, pixels: torch.Tensor, precision: str):
         if precision == "fp32":
             return network(pixels)
         with Emulated(*EMULATED[precision]):
-            return network(pixels)
+            outputs = network(pixels)
+    # of the type that a network in 16 bits returns, which holds the emulated values exactly
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    return tuple([level.to(kind) for level in levels] for levels in outputs)
 
 
 class Recorded(Engine):

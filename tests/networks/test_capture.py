@@ -26,6 +26,7 @@ with torch.inference_mode():
     answer = serve(engine, photo.read_bytes())
     spent = []
     for number in range(20):
+        answer.tables[0][99, 4] += 1e-7  # another table, which is checked against upstream's
         capture(number, photo.name, photo.read_bytes(), answer)
         begin = time.process_time()
         time.sleep(0.02)

@@ -37,10 +37,11 @@ def detect(
     classes, boxes, indices, labels = _post_process(
         *outputs, config.num_levels, config.num_classes, config.max_detection_points
     )
+    # scores and boxes in fp32, whatever the network computed in
     tables: torch.Tensor = _batch_detection(
         1,
-        classes,
-        boxes,
+        classes.float(),
+        boxes.float(),
         anchors,
         indices,
         labels,
@@ -81,7 +82,7 @@ def detect_sparingly(
             _rows(boxes, chosen, 4).float(), anchors[chosen], output_xyxy=True
         )
         decoded = clip_boxes_xyxy(decoded, size[0] / scale[0])
-        scores = scores.sigmoid().float()
+        scores = scores.float().sigmoid()
         kept = _suppress(decoded, scores, labels)[: config.max_det_per_image]
         if len(kept) == config.max_det_per_image or count == most:
             break
