@@ -132,3 +132,22 @@ def make_references(models: list, folder: Path, first: int = 8) -> list[Path]:
     ]
     main(["reference", *given, "--output", str(folder)])
     return [folder / f"{model.name}.json" for model in models]
+
+
+def annotated() -> tuple[dict, dict]:
+    """The shipped photos' annotations, and detections [n, 6] by image id that are exactly those."""
+    import numpy as np
+
+    from effdet_bench.reference.annotations import select_annotations
+
+    photos = sorted(path.name for path in SHIPPED.glob("*.jpg"))
+    known = select_annotations(UNSEEN / "instances.json", photos)
+    tables = {image["id"]: [] for image in known["images"]}
+    for truth in known["annotations"]:
+        if not truth["iscrowd"]:
+            x, y, width, height = truth["bbox"]
+            row = [x, y, x + width, y + height, 0.9, truth["category_id"]]
+            tables[truth["image_id"]].append(row)
+    return known, {
+        image: np.array(rows, np.float32).reshape(-1, 6) for image, rows in tables.items()
+    }

@@ -95,16 +95,17 @@ def make_bench(models: list, folder: Path) -> Bench:
     from effdet_bench.__main__ import main
 
     paths = make_references(models, folder, PHOTOS)
-    files, loaded = [], {}
-    for model, path in zip(models, paths, strict=True):
-        verified, weights = folder / f"{model.name}.verified.json", folder / f"{model.name}.pth"
-        given = ["--record", str(verified), "--checkpoint", str(weights), "--reference", str(path)]
-        given += ["--folder", str(SHIPPED), "--threads", str(torch.get_num_threads())]
-        output = path.with_suffix(".rounding.json")
-        main(["rounding", *given, "--precisions", "fp32", "bf16", "--output", str(output)])
-        record = records.read_json(verified, "checkpoint")
-        files.append(ModelFiles(record, str(weights), str(path)))
-        loaded[str(weights)] = model
+    verified = [folder / f"{model.name}.verified.json" for model in models]
+    weights = [folder / f"{model.name}.pth" for model in models]
+    given = ["--references", *map(str, paths), "--records", *map(str, verified)]
+    given += ["--checkpoints", *map(str, weights), "--folder", str(SHIPPED)]
+    given += ["--precisions", "fp32", "bf16", "--threads", str(torch.get_num_threads())]
+    main(["rounding", *given])
+    files = [
+        ModelFiles(records.read_json(record, "checkpoint"), str(file), str(path))
+        for record, file, path in zip(verified, weights, paths, strict=True)
+    ]
+    loaded = {str(file): model for file, model in zip(weights, models, strict=True)}
     networks = Networks(loaded, dict.fromkeys(loaded, 0.0))
     unseen = folder / "unseen"
     unseen.mkdir()
@@ -131,7 +132,7 @@ def make_bench(models: list, folder: Path) -> Bench:
         for model, path in zip(models, paths, strict=True)
     }
     yardsticks = {
-        model.name: records.read_json(path.with_suffix(".rounding.json"), "rounding")["precisions"]
+        model.name: records.read_json(layout.reference_rounding(path), "rounding")["precisions"]
         for model, path in zip(models, paths, strict=True)
     }
     return Bench(spec, models, networks, references, yardsticks, outputs)

@@ -77,7 +77,7 @@ def test_bf16_does_to_them_what_it_does_to_trained_weights(model):
     """Trained D0 and D2: 0.017 and 0.018 of class logits at the median photo, 0.023 and 0.028 at
     worst; of box regressions 0.015 and 0.016 at the median."""
     counts = sampled_anchors(model.cells, model.anchors_per_cell)
-    for path in list_photos(SHIPPED)[::4] + list_photos(UNSEEN)[:1]:
+    for path in list_photos(SHIPPED)[:1] + list_photos(UNSEEN)[:1]:
         pixels = preprocess(decode(path.read_bytes()), model, CPU).pixels
         with torch.no_grad():
             exact = sample_outputs(model.network(pixels), model.anchors_per_cell)

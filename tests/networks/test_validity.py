@@ -132,7 +132,7 @@ def test_limits_are_of_known_figures_for_every_precision_and_before():
     for old, path in ((False, layout.TOLERANCES), (True, layout.OLD_TOLERANCES)):
         table = yaml.safe_load(path.read_text())
         assert set(table) - {"every"} == {"fp32", "tf32", "16-bit", "int8"}
-        known = {gate.name for gate in GATES} | {"unseen"}
+        known = {gate.name for gate in GATES} | {"unseen", "accuracy", "decided"}
         for precision in PRECISIONS:
             limits = tolerance_of(precision, old)
             assert limits

@@ -13,7 +13,7 @@ from effdet_bench.reference.annotations import select_annotations
 from effdet_bench.validity.accuracy import mean_average_precision
 from effdet_bench.validity.agreement import agreement, coco_ap, duplicates, iou, match, solid
 from effdet_bench.validity.figures import Answers
-from helpers import SHIPPED, UNSEEN
+from helpers import SHIPPED, UNSEEN, annotated
 
 ANNOTATIONS = UNSEEN / "instances.json"
 
@@ -127,21 +127,6 @@ def test_overlap_of_known_boxes():
     np.testing.assert_allclose(iou(boxes, boxes), expected)
 
 
-def annotated() -> tuple[dict, dict[int, np.ndarray]]:
-    """The shipped photos' annotations, and detections that are exactly those."""
-    photos = sorted(path.name for path in SHIPPED.glob("*.jpg"))
-    known = select_annotations(ANNOTATIONS, photos)
-    tables = {image["id"]: [] for image in known["images"]}
-    for truth in known["annotations"]:
-        if not truth["iscrowd"]:
-            x, y, width, height = truth["bbox"]
-            row = [x, y, x + width, y + height, 0.9, truth["category_id"]]
-            tables[truth["image_id"]].append(row)
-    return known, {
-        image: np.array(rows, np.float32).reshape(-1, 6) for image, rows in tables.items()
-    }
-
-
 def test_annotations_found_again_have_an_average_precision_of_one():
     known, tables = annotated()
     assert coco_ap(known, tables) == pytest.approx(1)
@@ -161,14 +146,16 @@ def test_accuracy_is_of_trained_weights_alone(weights):
     )
     unseen = rows[:1].assign(photo="another+unseen-1-2-3-4-90.jpg")  # which has no annotations
     answers = Answers(pd.concat([unseen, rows]), dict(enumerate(by_id.values())), None, None)
+    upstream = {names[image]: table for image, table in by_id.items()}
     ensemble = [{"model": "mine", "architecture": "tf_efficientdet_d0", "weights": weights}]
-    found = mean_average_precision(answers, ensemble, known)
+    found = mean_average_precision([answers], ensemble, known, {"mine": upstream})
     if weights == "synthetic":
         assert found == []
     else:
         (one,) = found
         assert one["ap"] == pytest.approx(100)
         assert one["photos"] == 8
+        assert one["share"] == one["low"] == one["high"] == 1
         assert one["published"] is None, "8 photos are not val2017"
 
 

@@ -75,6 +75,11 @@ def reference_inputs(record: str | Path) -> Path:
     return Path(record).with_suffix(".inputs.npy")
 
 
+def reference_rounding(record: str | Path) -> Path:
+    """The yardstick, what rounding does to upstream's network, beside a reference's `record`."""
+    return Path(record).with_suffix(".rounding.json")
+
+
 def unseen_reference(folder: Path, model: str) -> Path:
     """The record of a model's reference of the photo that is unseen in a round."""
     return folder / f"{model}.json"
@@ -136,10 +141,6 @@ class Archive:
 
     def reference(self, model: str) -> Path:
         return self.root / "reference" / f"{model}.json"
-
-    def rounding(self, model: str) -> Path:
-        """The yardstick of a model: what rounding does to upstream's own network."""
-        return self.root / "reference" / f"{model}.rounding.json"
 
     def validity(self, device: str, mode: str) -> Path:
         return self.root / "validity" / device / f"{mode}.json"

@@ -70,7 +70,7 @@ RECORDS = [
     str(layout.checkpoint_record(source.model, source.weights)) for source in SOURCES.values()
 ]
 REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
-ROUNDINGS = [str(ARCHIVE.rounding(model)) for model in SOURCES]
+ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 # int8 is no rounding of the same network, and has no yardstick
 PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"int8"})
 FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]

@@ -65,14 +65,14 @@ rule reference:
 # Apart from the reference, so that an edit of the yardstick judges again and times nothing.
 rule rounding:
     input:
-        record=lambda wildcards: RECORDS[list(SOURCES).index(wildcards.model)],
-        checkpoint=lambda wildcards: source_of(wildcards).path,
-        reference=ARCHIVE.reference("{model}"),
+        references=REFERENCES,
+        records=RECORDS,
+        checkpoints=[source.path for source in SOURCES.values()],
         code=step_code("reference.rounding"),
     output:
-        ARCHIVE.rounding("{model}"),
+        ROUNDINGS,
     log:
-        ARCHIVE.logs / "rounding/{model}.log",
+        ARCHIVE.logs / "rounding.log",
     resources:
         timing=1,
     params:
@@ -83,7 +83,7 @@ rule rounding:
     shell:
         step(
             "rounding",
-            "--record {input.record:q} --checkpoint {input.checkpoint:q}",
-            "--reference {input.reference:q} --folder {params.folder:q}",
-            "--precisions {params.precisions} --threads {params.threads} --output {output:q}",
+            "--references {input.references:q} --records {input.records:q}",
+            "--checkpoints {input.checkpoints:q} --folder {params.folder:q}",
+            "--precisions {params.precisions} --threads {params.threads}",
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from effdet_bench import records
+from effdet_bench import layout, records
 from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import settings_of, summary_of
 from effdet_bench.errors import BenchError
@@ -67,7 +67,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
 
 def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
     references = [archive.reference(entry["model"]) for entry in ensemble]
-    roundings = [archive.rounding(entry["model"]) for entry in ensemble]
+    roundings = [layout.reference_rounding(path) for path in references]
     annotations = archive.annotations if archive.annotations.exists() else None
     for device, mode in archive.judged_modes():
         where = f"validity/{device}/{mode}.json"

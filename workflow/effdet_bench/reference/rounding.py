@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from effdet_bench import records
+from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.records import Record
@@ -22,7 +22,7 @@ from effdet_bench.reference.errors import Errors, relative_errors, sample_output
 from effdet_bench.reference.outputs import Reference, read_reference
 from effdet_bench.reference.reference import upstream_input
 
-MOST_PHOTOS = 4  # the largest errors of so many are the yardstick
+MOST_PHOTOS = 8  # the largest errors of so many are the yardstick
 ATEN = torch.ops.aten
 # what one is called, which depends on whether gradients may be asked for
 CONVOLUTIONS = {ATEN.convolution.default, ATEN.conv2d.default, ATEN.conv2d.padding}
@@ -103,24 +103,26 @@ def _columns(found: list[Errors]) -> dict[str, list[Any]]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--record", required=True, help="record of `verify`")
-    parser.add_argument("--checkpoint", required=True, help="its file")
-    parser.add_argument("--reference", required=True, help="record of `reference`")
-    parser.add_argument("--folder", required=True, help="folder of its photos")
+    parser.add_argument("--references", type=Path, nargs="+", required=True, help="their records")
+    parser.add_argument("--records", nargs="+", required=True, help="of `verify`, in that order")
+    parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the photos")
     parser.add_argument("--precisions", nargs="+", required=True, choices=["fp32", *EMULATED])
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--output", required=True, help="the record to write")
 
 
 def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
-    verified = records.read_json(args.record, "checkpoint")
-    model = load_model(verified, check_file(args.checkpoint, verified["sha256"]), args.checkpoint)
-    reference = read_reference(args.reference)
-    names = [photo["file"] for photo in reference.record["photos"]][:MOST_PHOTOS]
-    photos = {name: (Path(args.folder) / name).read_bytes() for name in names}
-    # fp32 last: it leaves the weights in another memory format
-    order = sorted(args.precisions, key=lambda precision: precision == "fp32")
-    found = {one: rounding_errors(model, reference, photos, one) for one in order}
-    record = {"model": model.name, "sha256": verified["sha256"], "photos": names}
-    records.write_json(args.output, record | {"precisions": found}, "rounding")
+    files = zip(args.references, args.records, args.checkpoints, strict=True)
+    for path, record, checkpoint in files:
+        verified = records.read_json(record, "checkpoint")
+        data = check_file(checkpoint, verified["sha256"])
+        model, reference = load_model(verified, data, checkpoint), read_reference(path)
+        names = reference.names[:MOST_PHOTOS]
+        photos = {name: (args.folder / name).read_bytes() for name in names}
+        # fp32 last: it leaves the weights in another memory format
+        order = sorted(args.precisions, key=lambda precision: precision == "fp32")
+        found = {one: rounding_errors(model, reference, photos, one) for one in order}
+        result = {"model": model.name, "sha256": verified["sha256"], "photos": names}
+        output = layout.reference_rounding(path)
+        records.write_json(output, result | {"precisions": found}, "rounding")

@@ -102,7 +102,7 @@ def verdict(row: Row, baseline: Row | None) -> str:
     """The verdict of a mode's comparison, or why it has none."""
     if row["floor"]:
         return "not ranked: no network ran"
-    if row["validity"]["verdict"] == "invalid":
+    if row["validity"]["verdict"] in ("invalid", "not decided"):
         return "not ranked"
     if row is baseline:
         return "baseline"

@@ -1,38 +1,42 @@
 """COCO mean average precision of a mode's detections, where the photos have annotations."""
 
+import numpy as np
+
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.records import Record
 from effdet_bench.validity.agreement import coco_ap
 from effdet_bench.validity.figures import EMPTY, Answers
+from effdet_bench.validity.usefulness import kept_accuracy
 
 VAL2017 = 5000  # photos of COCO's val2017, whose AP effdet publishes
 
 
 def mean_average_precision(
-    answers: Answers, ensemble: list[Record], annotations: Record
+    rounds: list[Answers],
+    ensemble: list[Record],
+    annotations: Record,
+    references: dict[str, dict[str, np.ndarray]],
 ) -> list[Record]:
     """COCO AP in percent of each model with trained weights, over the photos that have annotations.
 
-    `answers` are of one round, `ensemble` as in job.json, and `annotations` what the step of that
-    name keeps.
+    Of `rounds`, the first answer to each photo counts. `ensemble` is as in job.json, `annotations`
+    what the step of that name keeps, and `references` are as in `gate.judge`.
 
     Returns:
         `model`, `photos`, `ap`, and `published`: effdet's own figure, where these are its release
-        weights and the photos are the whole of val2017; else `None`. With synthetic weights AP
-        means nothing, and the model is left out.
+        weights and the photos are the whole of val2017; else `None`. Beside them what is kept of
+        the reference's AP on these photos, see `usefulness.Kept`. With synthetic weights AP means
+        nothing, and the model is left out.
     """
     ids = {image["file_name"]: image["id"] for image in annotations["images"]}
     found = []
     for entry in ensemble:
-        part = answers.rows[answers.rows["photo"].isin(list(ids))]
-        part = part[(part["model"] == entry["model"]) & (part["fault"] == "")]
-        if entry["weights"] == "synthetic" or part.empty:
+        tables = _first_answers(rounds, entry["model"], ids)
+        if entry["weights"] == "synthetic" or not tables:
             continue
-        first = part.drop_duplicates("photo")
-        tables = {
-            ids[photo]: answers.tables.get(int(number), EMPTY)
-            for photo, number in zip(first["photo"], first["table"], strict=True)
-        }
+        known = {ids[photo]: table for photo, table in references.get(entry["model"], {}).items()}
+        theirs = {image: known.get(image, EMPTY) for image in tables}
+        kept = kept_accuracy(annotations, theirs, tables)
         whole = len(tables) == len(annotations["images"]) == VAL2017
         release = (
             RELEASE[entry["architecture"]] if whole and entry["weights"] == "release" else None
@@ -43,6 +47,18 @@ def mean_average_precision(
                 "photos": len(tables),
                 "ap": 100 * coco_ap(annotations, tables),
                 "published": release.val2017_ap if release else None,
+                **(kept._asdict() if kept else {}),
             }
         )
     return found
+
+
+def _first_answers(rounds: list[Answers], model: str, ids: dict[str, int]) -> dict[int, np.ndarray]:
+    """The first table of `model` for each photo that has an image id, by that id."""
+    tables: dict[int, np.ndarray] = {}
+    for answers in rounds:
+        rows = answers.rows[(answers.rows["model"] == model) & (answers.rows["fault"] == "")]
+        for photo, number in zip(rows["photo"], rows["table"], strict=True):
+            if photo in ids:
+                tables.setdefault(ids[photo], answers.tables.get(int(number), EMPTY))
+    return tables

@@ -145,26 +145,56 @@ def coco_ap(annotations: Record, tables: dict[int, np.ndarray]) -> float:
 
     `annotations` are in COCO's instances format; only the images of `tables` count.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    return EvaluatedPhotos(annotations, tables).average_precision(np.arange(len(tables)))
 
-    rows = [
-        {"image_id": image, "category_id": int(row[5]), "bbox": _xywh(row), "score": float(row[4])}
-        for image, table in tables.items()
-        for row in table[table[:, 4] > 0]
-    ]
-    if not rows:
-        return 0.0
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = {"info": {}, **annotations}
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-        evaluation.params.imgIds = sorted(tables)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return float(evaluation.stats[0])
+
+class EvaluatedPhotos:
+    """The detections of `tables` by image id, each matched with `annotations` by pycocotools."""
+
+    def __init__(self, annotations: Record, tables: dict[int, np.ndarray]) -> None:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        rows = [
+            {
+                "image_id": image,
+                "category_id": int(row[5]),
+                "bbox": _xywh(row),
+                "score": float(row[4]),
+            }
+            for image, table in tables.items()
+            for row in table[table[:, 4] > 0]
+        ]
+        self._matched: np.ndarray | None = None
+        if not rows:
+            return
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO()
+            truth.dataset = {"info": {}, **annotations}
+            truth.createIndex()
+            self._evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+            given = self._evaluation.params
+            given.imgIds = sorted(tables)
+            # AP is of all sizes of boxes and of up to 100 detections: the first and the last
+            given.areaRng, given.areaRngLbl, given.maxDets = given.areaRng[:1], ["all"], [MOST]
+            self._evaluation.evaluate()
+        matched = np.empty(len(self._evaluation.evalImgs), object)
+        matched[:] = self._evaluation.evalImgs
+        self._matched = matched.reshape(-1, len(tables))
+
+    def average_precision(self, photos: np.ndarray) -> float:
+        """AP over `photos`, places in the order of image ids, of which one may come repeatedly."""
+        if self._matched is None:
+            return 0.0
+        evaluation = self._evaluation
+        evaluation.evalImgs = list(self._matched[:, photos].ravel())
+        for given in (evaluation.params, evaluation._paramsEval):
+            given.imgIds = list(range(len(photos)))
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+        precision = evaluation.eval["precision"]
+        known = precision[precision > -1]
+        return float(known.mean()) if len(known) else -1.0
 
 
 def _xywh(row: np.ndarray) -> list[float]:

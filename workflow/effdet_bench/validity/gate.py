@@ -17,6 +17,7 @@ from effdet_bench.records import Record
 from effdet_bench.validity.accuracy import mean_average_precision
 from effdet_bench.validity.figures import Answers, model_figures
 from effdet_bench.validity.unseen import Unseen, compare_unseen
+from effdet_bench.validity.usefulness import judge_usefulness
 
 
 class Gate(NamedTuple):
@@ -177,7 +178,12 @@ def judge_jobs(
     result |= {"yardsticks": shown or None}
     result |= judge(rounds, expected, tolerance, yardsticks)
     known = annotations and records.read_json(annotations, "annotations")
-    accuracy = known and mean_average_precision(rounds[0], record["ensemble"], known)
+    if "accuracy" not in tolerance:  # of before: AP of the first round, and nothing beside it
+        rounds, expected = rounds[:1], {}
+    accuracy = known and mean_average_precision(rounds, record["ensemble"], known, expected)
+    if result["verdict"] == "valid" and "accuracy" in tolerance:
+        found = judge_usefulness(result["models"], accuracy or [], tolerance)
+        result |= dict(zip(("verdict", "failed", "reason"), found, strict=True)) if found else {}
     return result | {"accuracy": accuracy}
 
 

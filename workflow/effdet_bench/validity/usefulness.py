@@ -1,0 +1,75 @@
+"""Whether a mode keeps the reference's accuracy: MLPerf's rule, and what few photos leave open."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from effdet_bench.records import Record
+from effdet_bench.validity.agreement import EvaluatedPhotos
+
+RESAMPLES = 200
+
+
+class Kept(NamedTuple):
+    """Average precision of a mode as a share of the reference's, with a 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+def kept_accuracy(
+    annotations: Record, reference: dict[int, np.ndarray], found: dict[int, np.ndarray]
+) -> Kept | None:
+    """What tables `found` by image id keep of the AP of `reference`, on the same photos.
+
+    The interval is by bootstrap: photos are drawn with replacement, the same for both (Efron and
+    Tibshirani, "An Introduction to the Bootstrap", 1993). `None` where the reference finds nothing.
+    """
+    theirs = EvaluatedPhotos(annotations, reference)
+    ours = EvaluatedPhotos(annotations, found)
+    everything = np.arange(len(found))
+    whole = theirs.average_precision(everything)
+    if not whole > 0:
+        return None
+    order = np.random.default_rng(0)
+    shares = []
+    for _ in range(RESAMPLES):
+        drawn = order.choice(everything, len(everything))
+        least = theirs.average_precision(drawn)
+        if least > 0:
+            shares.append(ours.average_precision(drawn) / least)
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return Kept(ours.average_precision(everything) / whole, float(low), float(high))
+
+
+def judge_usefulness(
+    models: list[Record], accuracy: list[Record], tolerance: Record
+) -> tuple[str, str, str] | None:
+    """Verdict, figure and reason where the accuracy of a mode is too low, or not known to suffice.
+
+    `models` are figures of the gate, and `accuracy` those of models that have annotations. What
+    follows from the reference's arithmetic and rules is as accurate as it; so only a precision that
+    has a limit `decided` for agreement, which no yardstick judges, has to show that it is.
+    """
+    known = {entry["model"]: entry for entry in accuracy if entry.get("share") is not None}
+    least = tolerance["accuracy"]
+    for name, entry in known.items():
+        words = f"{name}: {entry['share']:.1%} of the reference's average precision is kept"
+        words += f" ({entry['low']:.1%} to {entry['high']:.1%})"
+        if entry["high"] < least:
+            return "invalid", "accuracy", f"{words}, but at least {least:.0%} is valid"
+        if "decided" in tolerance and entry["low"] < least:
+            more = f"{entry['photos']} photos do not decide whether that is {least:.0%}"
+            return "not decided", "accuracy", f"{words}: {more}, take more of them"
+    for model in models if "decided" in tolerance else []:
+        limit = tolerance["decided"]
+        if model["model"] not in known and model["agreement"] < limit:
+            return (
+                "not decided",
+                "agreement",
+                f"{model['model']}: COCO AP against the reference's detections "
+                f"{model['agreement']:.3g} is below {limit:g}, where trained weights kept their "
+                "accuracy or lost it: give photos with `annotations`, and trained weights",
+            )
+    return None
