@@ -67,7 +67,7 @@ def report(made: Workspace) -> str:
 
 
 def test_wrong_answers_are_reported_as_invalid_and_never_ranked(report):
-    assert re.search(r"CPU `stale`\*\* .*not ranked \| \*\*INVALID\*\*: class error", report)
+    assert re.search(r"CPU `stale`\*\* .*not ranked \| \*\*INVALID\*\*: stale", report)
     assert "Key finding: `stale`" not in report
     assert "CPU `stale` is INVALID and counts for nothing" in report
 

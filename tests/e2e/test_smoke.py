@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from effdet_bench.archive.render import summary_of
+from effdet_bench.config.photos import PICTURED, list_photos
 from effdet_bench.layout import Archive
 from effdet_bench.records import RAW_COLUMNS, rounded
+from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.draw import FIGURES, draw
-from helpers import ROOT, Workspace
+from helpers import ROOT, SHIPPED, Workspace
 
 MODES = ("baseline", "baseline-twin", "invalid")
 
@@ -35,6 +37,8 @@ def test_everything_is_there(smoke):
     kinds = ("json", "csv", "npy", "inputs.npy", "rounding.json")
     archive |= {f"reference/tf_efficientdet_lite0.{kind}" for kind in kinds}
     archive |= {f"figures/{figure.__name__}.svg" for figure in FIGURES} | {"roofline/cpu.json"}
+    archive |= {"figures/detections-tf_efficientdet_lite0.svg"}
+    archive |= {f"photos/{path.name}" for path in list_photos(SHIPPED)[:PICTURED]}
     assert rounds | archive == {name for name in names if not name.startswith("logs/")}
 
 
@@ -124,6 +128,7 @@ def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
 def test_figures_are_well_formed_and_the_same_again(smoke, tmp_path):
     summary, jobs = summary_of(Archive(smoke.results))
     draw(rounded(summary), jobs, tmp_path)
+    draw_detections(Archive(smoke.results), rounded(summary), tmp_path)
     for path in (smoke.results / "figures").iterdir():
         ElementTree.parse(path)
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()

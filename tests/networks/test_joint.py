@@ -7,7 +7,7 @@ from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import UnavailableError
-from effdet_bench.reference.outputs import sample_outputs
+from effdet_bench.reference.errors import sample_outputs
 from effdet_bench.validity.agreement import match
 from helpers import SHIPPED, synthetic_model
 

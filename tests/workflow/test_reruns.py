@@ -14,6 +14,7 @@ SETTINGS = ["settings results/smoke/settings.json"]
 FIGURES = ["figures results/smoke/figures/speedup.svg", *REPORT]
 LATER = [*FIGURES, "summary results/smoke/summary.json"]
 REFERENCE = ["reference results/smoke/reference/tf_efficientdet_lite0.json"]
+ROUNDING = ["rounding results/smoke/reference/tf_efficientdet_lite0.rounding.json"]
 ROOFLINE = ["bound_device results/smoke/roofline/cpu.json"]
 MODES = ("baseline", "baseline-twin", "invalid")
 PACKAGE = "workflow/effdet_bench"
@@ -84,15 +85,17 @@ def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
     for file, rules in (
         ("export/check.py", {"check_export"}),
         ("validity/agreement.py", {"judge_mode", "summary", "figures", "report", "manifest"}),
-        ("reference/outputs.py", {"check_export", "reference", "time_round"}),
+        ("reference/rounding.py", {"rounding", "judge_mode", "summary", "report", "manifest"}),
+        ("reference/errors.py", {"check_export", "reference", "time_round"}),
         ("export/export.py", {"export_model", "check_export", "time_round"}),
     ):
         before = (finished.package / file).read_text()
         finished.append(f"{PACKAGE}/{file}", "# edited\n")
-        target = [] if file.startswith("validity") else ["timing"]
+        judges = file.startswith("validity") or file == "reference/rounding.py"
+        target = [] if judges else ["timing"]
         planned = {job.split()[0] for job in finished.planned(*target)}
         (finished.package / file).write_text(before)
-        if file.startswith("validity"):  # what the change of modes left to do is done again too
+        if judges:  # what the change of modes left to do is done again too
             assert not planned & {"export_model", "check_export", "time_round", "reference"}
             assert rules <= planned
         else:
@@ -106,7 +109,7 @@ def test_other_requests_rerun_from_timing_onwards(finished):
 
 def test_other_threads_rerun_from_timing_onwards(finished):
     set_config(finished, "threads: 1", "threads: 2")
-    assert finished.planned() == sorted(REFERENCE + ROOFLINE + EVERYTHING + SETTINGS)
+    assert finished.planned() == sorted(REFERENCE + ROUNDING + ROOFLINE + EVERYTHING + SETTINGS)
 
 
 def test_one_more_round_runs_that_round(finished):
@@ -153,7 +156,7 @@ def test_a_changed_checkpoint_reruns_everything_behind_it(finished):
     path = finished.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
     path.write_bytes(path.read_bytes())
     verify = ["verify_checkpoint checkpoints/verified/tf_efficientdet_lite0.synthetic.json"]
-    assert finished.planned() == sorted(verify + REFERENCE + EVERYTHING)
+    assert finished.planned() == sorted(verify + REFERENCE + ROUNDING + EVERYTHING)
 
 
 def test_a_changed_photo_reruns_from_the_photos_onwards(finished):

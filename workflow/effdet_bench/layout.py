@@ -17,6 +17,9 @@ TOLERANCES = SCHEMAS / "tolerances.yaml"
 OLD_TOLERANCES = SCHEMAS / "tolerances-4.yaml"  # of archives of schema versions 2 to 4
 SHIPPED_PHOTOS = PACKAGE / "resources" / "photos"
 CALIBRATION_PHOTOS = PACKAGE / "resources" / "calibration"
+COCO_NAMES = (
+    PACKAGE / "resources" / "coco_classes.txt"
+)  # by class id from 1, "-" where there is none
 PUBLISHED_LATENCIES = PACKAGE / "resources" / "published" / "latency.yaml"
 
 # where a run writes, relative to its folder
@@ -105,6 +108,11 @@ class Archive:
         return self.root / "photos.json"
 
     @property
+    def thumbnails(self) -> Path:
+        """Folder of small copies of the first photos."""
+        return self.root / "photos"
+
+    @property
     def annotations(self) -> Path:
         return self.root / "annotations.json"
 
@@ -168,6 +176,10 @@ class Archive:
     @property
     def figures(self) -> Path:
         return self.root / "figures"
+
+    def pictured(self, model: str) -> Path:
+        """The figure of a model's detections on photos."""
+        return self.figures / f"detections-{model}.svg"
 
     @property
     def report(self) -> Path:

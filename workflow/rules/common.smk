@@ -15,7 +15,7 @@ try:
     from effdet_bench.checkpoints.catalogue import RELEASE
     from effdet_bench.config import machine, modes, settings
     from effdet_bench.config.code import module_files
-    from effdet_bench.config.photos import carried, list_photos
+    from effdet_bench.config.photos import PICTURED, carried, list_photos
     from effdet_bench.config.versions import versions
     from effdet_bench.errors import BenchError
     from effdet_bench.records import RAW_COLUMNS
@@ -70,6 +70,7 @@ RECORDS = [
     str(layout.checkpoint_record(source.model, source.weights)) for source in SOURCES.values()
 ]
 REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
+THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PICTURED]]
 ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 # int8 is no rounding of the same network, and has no yardstick
 PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"int8"})

@@ -4,7 +4,8 @@ rule photos:
         photos=PHOTOS,
         code=step_code("config.photos"),
     output:
-        ARCHIVE.photos,
+        record=ARCHIVE.photos,
+        thumbnails=THUMBNAILS,
     log:
         ARCHIVE.logs / "photos.log",
     priority: AT_ONCE
@@ -12,14 +13,19 @@ rule photos:
         timing=1,
     params:
         folder=lambda wildcards, input: os.path.dirname(input.photos[0]),
+        thumbnails=ARCHIVE.thumbnails,
     shell:
-        step("photos", "--folder {params.folder:q} --output {output:q}")
+        step(
+            "photos",
+            "--folder {params.folder:q} --output {output.record:q}",
+            "--thumbnails {params.thumbnails:q}",
+        )
 
 
 rule annotations:
     input:
         file=CONFIG["annotations"] or [],
-        photos=rules.photos.output,
+        photos=rules.photos.output.record,
         code=step_code("reference.annotations"),
     output:
         ARCHIVE.annotations,
@@ -36,7 +42,7 @@ rule reference:
     input:
         records=RECORDS,
         checkpoints=[source.path for source in SOURCES.values()],
-        photos=rules.photos.output,
+        photos=rules.photos.output.record,
         code=step_code("reference.reference"),
     output:
         records=REFERENCES,

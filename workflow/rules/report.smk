@@ -23,6 +23,11 @@ rule figures:
         summary=rules.summary.output.json,
         requests=job_files(layout.REQUESTS),
         stages=job_files(layout.STAGES),
+        outputs=job_files(layout.OUTPUTS),
+        detections=job_files(layout.DETECTIONS),
+        references=rules.reference.output.detections,
+        photos=rules.photos.output,
+        template=layout.TEMPLATES / "detections.svg.j2",
         code=step_code("report.figures.draw"),
     output:
         [
@@ -32,6 +37,14 @@ rule figures:
                 category="Figures",
             )
             for name in FIGURES
+        ],
+        [
+            report(
+                ARCHIVE.pictured(model),
+                caption="../report/detections.rst",
+                category="Figures",
+            )
+            for model in SOURCES
         ],
     log:
         ARCHIVE.logs / "figures.log",
@@ -48,7 +61,7 @@ rule report:
         summary=rules.summary.output.json,
         figures=rules.figures.output,
         environment=rules.environment.output,
-        photos=rules.photos.output,
+        photos=rules.photos.output.record,
         settings=rules.settings.output,
         requests=job_files(layout.REQUESTS),
         code=step_code("report.report"),

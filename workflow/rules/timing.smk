@@ -31,7 +31,7 @@ rule time_round:
     input:
         records=RECORDS,
         checkpoints=[source.path for source in SOURCES.values()],
-        photos=rules.photos.output,
+        photos=rules.photos.output.record,
         references=REFERENCES,
         exports=lambda wildcards: export_records(wildcards.device),
         checks=lambda wildcards: [

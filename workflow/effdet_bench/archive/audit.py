@@ -16,6 +16,7 @@ from effdet_bench.archive.render import settings_of, summary_of
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
+from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.draw import draw
 from effdet_bench.report.page import to_html
 from effdet_bench.report.report import render, view_of
@@ -58,6 +59,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
         yield "report.html is not report.md with its figures"
     with tempfile.TemporaryDirectory() as folder:
         draw(kept, jobs, Path(folder))
+        draw_detections(archive, kept, Path(folder))
         for drawn in sorted(Path(folder).iterdir()):
             figure = archive.figures / drawn.name
             alike = _drawn_by(figure) == _drawn_by(drawn)

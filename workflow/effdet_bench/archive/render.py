@@ -11,6 +11,7 @@ from effdet_bench.archive.manifest import renew_manifest
 from effdet_bench.config.settings import defaults
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
+from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.draw import draw
 from effdet_bench.report.report import view_of, write_report
 from effdet_bench.summary.jobs import Job, read_jobs
@@ -65,6 +66,7 @@ def render_archive(archive: Archive) -> None:
     write_summary(summary, archive)
     summary = read_summary(archive)
     draw(summary, jobs, archive.figures)
+    draw_detections(archive, summary, archive.figures)
     write_report(archive, view_of(archive, summary, jobs, settings_of(archive)))
     renew_manifest(archive)
 

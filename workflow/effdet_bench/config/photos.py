@@ -12,6 +12,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
 
 SUFFIXES = {".jpg", ".jpeg"}
+PICTURED, THUMBNAIL = 4, 320  # how many are shown, and their longer side in pixels
 CARRIED = 32  # photos of a large folder that requests carry, where no more are asked for
 
 
@@ -70,11 +71,25 @@ def _describe(path: Path) -> Record:
     }
 
 
+def write_thumbnails(paths: list[Path], folder: Path) -> None:
+    """Small copies of the first `PICTURED` photos, for the report to show detections on."""
+    for path in paths[:PICTURED]:
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        out = io.BytesIO()
+        small.save(out, "JPEG", quality=70)
+        records.write_bytes(folder / path.name, out.getvalue())
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", required=True, help="folder of JPEG files")
     parser.add_argument("--output", required=True, help="the record to write")
+    parser.add_argument("--thumbnails", type=Path, help="folder for small copies of the first ones")
 
 
 def run(args: argparse.Namespace) -> None:
-    photos = describe_photos(list_photos(args.folder))
-    records.write_json(args.output, {"photos": photos}, "photos")
+    paths = list_photos(args.folder)
+    records.write_json(args.output, {"photos": describe_photos(paths)}, "photos")
+    if args.thumbnails:
+        write_thumbnails(paths, args.thumbnails)

@@ -43,7 +43,9 @@ def view_of(archive: Archive, summary: Summary, jobs: list[Job], config: Record)
     """The view of `archive`, of which `jobs` are those that completed."""
     environment = records.read_json(archive.environment, "environment")
     photos = records.read_json(archive.photos, "photos")["photos"]
-    return context(summary, environment, photos, jobs, config)
+    models = [entry["model"] for entry in summary["ensemble"]]
+    pictured = [model for model in models if archive.pictured(model).exists()]
+    return context(summary, environment, photos, jobs, config, pictured)
 
 
 def write_report(archive: Archive, view: View) -> None:

@@ -61,6 +61,7 @@ class View(TypedDict):
     other_devices: list[Row]
     floors: list[Row]
     twins: list[Row]
+    pictured: list[str]
     judged: list[Row]
     accurate: list[Row]
     doubted: list[Row]
@@ -88,9 +89,17 @@ class View(TypedDict):
 
 
 def context(
-    summary: Summary, environment: Record, photos: list[Record], jobs: list[Job], config: Record
+    summary: Summary,
+    environment: Record,
+    photos: list[Record],
+    jobs: list[Job],
+    config: Record,
+    pictured: list[str],
 ) -> View:
-    """What the templates see. `config` are the settings of the archive."""
+    """What the templates see.
+
+    `config` are the settings of the archive, `pictured` models with a figure of their detections.
+    """
     rows = summary["rows"]
     measured = sorted((row for row in rows if row["latency"]), key=standing)
     valid = [row for row in measured if row["ranked"]]
@@ -116,6 +125,7 @@ def context(
         "floors": [row for row in measured if row["floor"]],
         "twins": [row for row in measured if row["twin"]],
         "judged": judged,
+        "pictured": pictured,
         "accurate": [r for r in judged if r["validity"]["accuracy"] is not None and not r["floor"]],
         "doubted": [row for row in measured if row["doubts"]],
         "missing": [row for row in rows if row["outcome"] != "completed"],

@@ -30,9 +30,8 @@ def vary(name: str, encoded: bytes, order: random.Random) -> tuple[str, bytes]:
         Its name, with that of the photo, the corners of the crop and the quality, and its content.
     """
     image = Image.open(io.BytesIO(encoded)).convert("RGB")
-    left, top, right, bottom = (
-        order.randint(1, max(1, int(side * MOST_CROPPED))) for side in (*image.size, *image.size)
-    )
+    most = [int(side * MOST_CROPPED) for side in image.size]
+    left, top, right, bottom = (order.randint(min(1, side), side) for side in (*most, *most))
     box = (left, top, image.width - right, image.height - bottom)
     quality = order.choice(QUALITIES)
     out = io.BytesIO()

@@ -62,10 +62,10 @@ def match(reference: np.ndarray, found: np.ndarray) -> Matches:
     if larger == 0:
         return Matches(1.0, 1.0, 0.0, 0.0)
     count = min(len(reference), len(found)) / larger
-    pairs = _pairs(reference, found)
-    if not pairs:
+    paired = pairs(reference, found)
+    if not paired:
         return Matches(count, 0.0, 0.0, 0.0)
-    rows, columns = (list(side) for side in zip(*pairs, strict=True))
+    rows, columns = (list(side) for side in zip(*paired, strict=True))
     if full:
         larger = max(
             len(reference) - _at_cut(np.delete(reference, rows, axis=0), last[1]),
@@ -73,22 +73,23 @@ def match(reference: np.ndarray, found: np.ndarray) -> Matches:
         )
     drift = np.abs(reference[rows, :5].astype(float) - found[columns, :5].astype(float))
     drifts = float(drift[:, :4].max()), float(drift[:, 4].max())
-    return Matches(count, len(pairs) / larger, *drifts)
+    return Matches(count, len(paired) / larger, *drifts)
 
 
-def _pairs(reference: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
+def pairs(reference: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
+    """Places (in `reference`, in `found`) of detections that match, as in `match`; slivers too."""
     overlap = iou(reference, found)
     overlap[reference[:, 5, None] != found[None, :, 5]] = 0
-    pairs: list[tuple[int, int]] = []
+    paired: list[tuple[int, int]] = []
     # equal overlaps go to the closest scores, so that identical sets match themselves
     closeness = np.abs(reference[:, 4, None] - found[None, :, 4])
     for place in np.lexsort((closeness.ravel(), -overlap.ravel())):
         row, column = divmod(int(place), max(len(found), 1))
         if overlap[row, column] < MATCH_IOU:
             break
-        if all(row != a and column != b for a, b in pairs):
-            pairs.append((row, column))
-    return pairs
+        if all(row != a and column != b for a, b in paired):
+            paired.append((row, column))
+    return paired
 
 
 def _at_cut(unmatched: np.ndarray, last: float) -> int:

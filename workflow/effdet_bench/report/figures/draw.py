@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 
 from effdet_bench.layout import Archive
 from effdet_bench.report.figures.breakdown import ablation, speedup, stages
+from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.latency import course, distribution
 from effdet_bench.report.figures.roofline import roofline
 from effdet_bench.report.figures.style import STYLE, save
@@ -33,3 +34,4 @@ def run(args: argparse.Namespace) -> None:
     archive = Archive(Path(args.results))
     summary = read_summary(archive)
     draw(summary, jobs_of(summary, archive), archive.figures, args.kind)
+    draw_detections(archive, summary, archive.figures)
