@@ -27,7 +27,7 @@ rule figures:
         detections=job_files(layout.DETECTIONS),
         references=rules.reference.output.detections,
         photos=rules.photos.output,
-        template=layout.TEMPLATES / "detections.svg.j2",
+        template=package_files(layout.TEMPLATES, "detections.svg.j2"),
         code=step_code("report.figures.draw"),
     output:
         [

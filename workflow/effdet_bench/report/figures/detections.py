@@ -15,7 +15,7 @@ from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 from effdet_bench.report.figures.style import COLOURS
 from effdet_bench.summary.rows import Row, Summary, standing
-from effdet_bench.validity.agreement import pairs
+from effdet_bench.validity.agreement import pairs, solid
 
 LEAST_SCORE = 0.3
 GAP = 8  # pixels between photos
@@ -107,8 +107,8 @@ def _boxes(
     reference: np.ndarray | None, found: np.ndarray | None, scale: float, names: list[str]
 ) -> list[dict[str, Any]]:
     """Boxes to draw, the loud ones last; where a mode served no such photo, the reference's."""
-    reference = NOTHING if reference is None else reference
-    found = reference if found is None else found
+    reference = solid(NOTHING if reference is None else reference)
+    found = reference if found is None else solid(found)
     matched = pairs(reference, found)
     agreed = {row for row, _ in matched}, {column for _, column in matched}
     drawn = [(BOTH, reference[row]) for row in sorted(agreed[0])]
