@@ -18,12 +18,13 @@ from effdet_bench.summary.rows import Row, Summary, standing
 from effdet_bench.validity.agreement import pairs, solid
 
 LEAST_SCORE = 0.3
+MOST_QUIET = 20  # of a photo, the best of those that both found
 GAP = 8  # pixels between photos
 NOTHING = np.zeros((0, 6), np.float32)
 REFERENCE, MODE, BOTH = "reference", "mode", "both"
 TINTS = {REFERENCE: COLOURS[1], MODE: COLOURS[0]}
 STROKES = {
-    BOTH: 'stroke="#ffffff" stroke-opacity="0.8" stroke-width="1"',
+    BOTH: 'stroke="#ffffff" stroke-opacity="0.6" stroke-width="1"',
     REFERENCE: f'stroke="{TINTS[REFERENCE]}" stroke-width="2" stroke-dasharray="5 3"',
     MODE: f'stroke="{TINTS[MODE]}" stroke-width="2.5"',
 }
@@ -111,7 +112,7 @@ def _boxes(
     found = reference if found is None else solid(found)
     matched = pairs(reference, found)
     agreed = {row for row, _ in matched}, {column for _, column in matched}
-    drawn = [(BOTH, reference[row]) for row in sorted(agreed[0])]
+    drawn = [(BOTH, reference[row]) for row in sorted(agreed[0])[:MOST_QUIET]]
     drawn += [(REFERENCE, one) for k, one in enumerate(reference) if k not in agreed[0]]
     drawn += [(MODE, one) for k, one in enumerate(found) if k not in agreed[1]]
     return [_box(kind, one, scale, names) for kind, one in drawn if one[4] >= LEAST_SCORE]
