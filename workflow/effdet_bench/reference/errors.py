@@ -1,5 +1,6 @@
 """How far a network's outputs lie from the reference's: pooled, by feature level, by class."""
 
+import functools
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -39,18 +40,28 @@ def sample_outputs(outputs: Outputs, anchors_per_cell: int) -> torch.Tensor:
     """
     parts = []
     for levels in outputs:
-        generator = np.random.default_rng(0)
-        chosen = []
-        for level in levels:
-            # [cells' anchors, values, cells] without a copy, in either memory format
-            split = level[0].unflatten(0, (anchors_per_cell, -1)).flatten(2)
-            anchors = anchors_per_cell * split.shape[2]
-            count = min(anchors, ANCHORS_PER_LEVEL)
-            sorted_choice = np.sort(generator.choice(anchors, count, replace=False))
-            picked = torch.from_numpy(sorted_choice).to(level.device)
-            chosen.append(split[picked % anchors_per_cell, :, picked // anchors_per_cell])
+        # [cells' anchors, values, cells] without a copy, in either memory format
+        split = [level[0].unflatten(0, (anchors_per_cell, -1)).flatten(2) for level in levels]
+        counts = tuple(anchors_per_cell * one.shape[2] for one in split)
+        chosen = [
+            one[picked % anchors_per_cell, :, picked // anchors_per_cell]
+            for one, choice in zip(split, _choices(counts), strict=True)
+            for picked in [choice.to(one.device)]
+        ]
         parts.append(torch.cat(chosen).float().cpu())
     return torch.cat(parts, dim=1)
+
+
+@functools.cache
+def _choices(counts: tuple[int, ...]) -> list[torch.Tensor]:
+    """For each feature level of so many anchors, which of them are sampled."""
+    generator = np.random.default_rng(0)
+    return [
+        torch.from_numpy(
+            np.sort(generator.choice(count, min(count, ANCHORS_PER_LEVEL), replace=False))
+        )
+        for count in counts
+    ]
 
 
 def sampled_anchors(cells: Iterable[tuple[int, int]], anchors_per_cell: int) -> list[int]:

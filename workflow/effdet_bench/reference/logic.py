@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from effdet.anchors import clip_boxes_xyxy, decode_box_outputs
-from effdet.bench import _post_process
 from torchvision.ops import box_iou
 
 from effdet_bench.detector.ensemble import Model
@@ -23,8 +22,8 @@ BOX, SCORE, OVERLAP = 0.01, 1e-5, 1e-4
 class Logic(NamedTuple):
     """In how many detections a table is not upstream's of the same outputs.
 
-    `wrong` are those that its rules do not allow, or demand. `ties` differ by which of two equals
-    came first, or by an overlap within rounding of the threshold.
+    `wrong` are those that its rules do not allow, or demand. `ties` are right or wrong by a tie
+    alone: which of two equals came first, or an overlap within rounding of the threshold.
     """
 
     wrong: int
@@ -44,35 +43,64 @@ def check_table(
 ) -> Logic:
     """Holds `table` [detections, 6] against what upstream makes of `outputs` in fp32 on the CPU.
 
-    `scale` [1] and `size` [1, 2] are what upstream's own transform says of the photo. A table that
-    differs is judged by what NMS means: each row is a candidate, none overlaps with a better one of
-    its class, and each candidate that is missing overlaps with a better one, or comes after the
-    last.
+    `scale` [1] and `size` [1, 2] are what upstream's own transform says of the photo. Judged is by
+    what its NMS means, in a tenth of the time that it takes: each row is a candidate, none overlaps
+    with a better one of its class, and each candidate that is missing overlaps with a better one,
+    or comes after the last.
     """
     classes, boxes = ([level.float().cpu() for level in levels] for levels in outputs)
-    expected = detect(model, (classes, boxes), model.anchors, scale, size)
+    given = classes, boxes
     rows = torch.from_numpy(table[table[:, 4] > 0])
-    expected = expected[expected[:, 4] > 0]
-    if rows.shape == expected.shape and bool(_alike(rows, expected, paired=True).all()):
-        return Logic(0, 0)
-    same = _alike(rows, expected)
-    apart = max(len(rows), len(expected)) - int(min(same.any(0).sum(), same.any(1).sum()))
     if model.config.soft_nms:
-        return Logic(max(apart, 1), 0)
-    wrong = _against_rules(rows, _candidates(model, (classes, boxes), scale, size), len(table))
-    return Logic(wrong, max(0, apart - wrong))
+        return _against_table(rows, detect(model, given, model.anchors, scale, size))
+    full = len(rows) == len(table)
+    candidates = _candidates(model, given, scale, size, rows[:, 4] if full else None)
+    return _against_rules(rows, candidates, full)
+
+
+def _against_table(rows: torch.Tensor, expected: torch.Tensor) -> Logic:
+    """Of soft NMS, which decays scores: row by row."""
+    expected = expected[expected[:, 4] > 0]
+    shared = min(len(rows), len(expected))
+    same = _alike(rows[:shared], expected[:shared], paired=True)
+    return Logic(max(len(rows), len(expected)) - int(same.sum()), 0)
 
 
 def _candidates(
-    model: Model, outputs: Outputs, scale: torch.Tensor, size: torch.Tensor
+    model: Model,
+    outputs: Outputs,
+    scale: torch.Tensor,
+    size: torch.Tensor,
+    scores: torch.Tensor | None,
 ) -> Candidates:
-    config = model.config
-    classes, boxes, indices, labels = _post_process(
-        *outputs, config.num_levels, config.num_classes, config.max_detection_points
-    )
-    decoded = decode_box_outputs(boxes[0], model.anchors[indices[0]], output_xyxy=True)
+    """Upstream's candidates; only those that may be among a full table's `scores`, where given."""
+    most = model.config.max_detection_points
+    # no candidate that scores less than the last row can be missing from a full table
+    least = -torch.inf if scores is None else float((scores.min() - SCORE).logit(eps=1e-12))
+    logits, boxes, anchors, labels = _above(model, outputs, least)
+    if scores is None or len(logits) > most:
+        logits, best = logits.topk(min(most, len(logits)))
+        boxes, anchors, labels = boxes[best], anchors[best], labels[best]
+    decoded = decode_box_outputs(boxes, model.anchors[anchors], output_xyxy=True)
     clipped = clip_boxes_xyxy(decoded, size[0] / scale) * scale
-    return Candidates(clipped, classes[0, :, 0].sigmoid(), labels[0] + 1)
+    return Candidates(clipped, logits.sigmoid(), labels + 1)
+
+
+def _above(
+    model: Model, outputs: Outputs, least: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits [n] of at least `least`, with their box regressions [n, 4], anchors and labels [n]."""
+    cells, first, parts = model.anchors_per_cell, 0, []
+    for logits, boxes in zip(*outputs, strict=True):
+        split = logits[0].unflatten(0, (cells, -1))
+        anchor, label, row, column = (split >= least).nonzero(as_tuple=True)
+        high, wide = split.shape[2:]
+        place = first + (row * wide + column) * cells + anchor
+        of_box = boxes[0].unflatten(0, (cells, 4))[anchor, :, row, column]
+        parts.append((split[anchor, label, row, column], of_box, place, label))
+        first += high * wide * cells
+    found = [torch.cat(part) for part in zip(*parts, strict=True)]
+    return found[0], found[1], found[2], found[3]
 
 
 def _alike(rows: torch.Tensor, others: torch.Tensor, paired: bool = False) -> torch.Tensor:
@@ -83,22 +111,27 @@ def _alike(rows: torch.Tensor, others: torch.Tensor, paired: bool = False) -> to
     return near & (apart[..., 5] == 0)
 
 
-def _against_rules(rows: torch.Tensor, candidates: Candidates, most: int) -> int:
-    """Rows that NMS would not have returned, and candidates that it would have."""
+def _against_rules(rows: torch.Tensor, candidates: Candidates, full: bool) -> Logic:
+    """What of `rows` NMS would not have returned, and what of `candidates` it would have."""
     boxes, scores, labels = candidates
     known = _alike(rows, torch.cat([boxes, scores[:, None], labels[:, None]], 1))
+    last = rows[:, 4].min() if full else scores.min()
     # where candidates are cut off, equals of the last one may have come in its place
-    invented = ~known.any(1) & ((rows[:, 4] - scores.min()).abs() > SCORE)
+    cut = (rows[:, 4] - scores.min()).abs() <= SCORE if not full else torch.tensor(False)
+    invented = ~known.any(1) & ~cut
     unordered = rows[1:, 4] > rows[:-1, 4] + SCORE
-    within = box_iou(rows[:, :4], rows[:, :4]) > IOU_THRESHOLD + OVERLAP
-    doubled = (within & (rows[:, None, 5] == rows[None, :, 5])).triu(1).any(0)
-    suppressed = (
-        (box_iou(boxes, rows[:, :4]) > IOU_THRESHOLD - OVERLAP)
-        & (labels[:, None] == rows[None, :, 5])
-        & (scores[:, None] <= rows[None, :, 4] + SCORE)
-    ).any(1)
-    full = len(rows) == most
-    missing = ~suppressed & ~known.any(0)
-    if full:
-        missing &= scores > rows[:, 4].min() + SCORE
-    return int(invented.sum() + unordered.sum() + doubled.sum() + missing.sum())
+    same_class = rows[:, None, 5] == rows[None, :, 5]
+    overlap = box_iou(rows[:, :4], rows[:, :4])
+    doubled = ((overlap > IOU_THRESHOLD + OVERLAP) & same_class).triu(1).any(0)
+    better = (labels[:, None] == rows[None, :, 5]) & (scores[:, None] <= rows[None, :, 4] + SCORE)
+    overlap = box_iou(boxes, rows[:, :4])
+    missing = ~known.any(0) & (scores > last + SCORE)
+    wrong = missing & ~(better & (overlap > IOU_THRESHOLD - OVERLAP)).any(1)
+    # right by a tie alone: an equal one came first, the overlap is at the threshold, or the last
+    plain = (labels[:, None] == rows[None, :, 5]) & (scores[:, None] < rows[None, :, 4] - SCORE)
+    plain = (plain & (overlap > IOU_THRESHOLD + OVERLAP)).any(1)
+    tied = missing & ~wrong & ~plain
+    beside = ~known.any(0) & ~plain & ((scores - last).abs() <= SCORE)
+    at_cut = ((rows[:, 4] - last).abs() <= SCORE).sum().clamp(max=beside.sum())
+    errors = invented.sum() + unordered.sum() + doubled.sum() + wrong.sum()
+    return Logic(int(errors), int(tied.sum() + at_cut * full))

@@ -1,6 +1,7 @@
 """What the timed requests answered, compared with the reference and kept, between requests."""
 
 import csv
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from effdet_bench.detector.request import Answer
 from effdet_bench.records import DETECTION
 from effdet_bench.reference.errors import Errors
 from effdet_bench.timing.checks import Checks, Compared
+
+SETTLE_SECONDS = 0.02  # until threads that helped with a check have stopped waiting for more work
 
 
 class Capture:
@@ -27,15 +30,18 @@ class Capture:
 
     def __call__(self, request: int, photo: str, encoded: bytes, answer: Answer) -> None:
         """Compares the `answer` to `photo`, a file name whose content is `encoded`."""
-        given = min(len(answer.tables), len(answer.outputs))
+        given, checked = min(len(answer.tables), len(answer.outputs)), False
         for index, (model, checks) in enumerate(self._checks.items()):
             if index >= given:
                 compared, table = Compared("no answer"), None
             else:
                 table = answer.tables[index]
                 compared = checks.compare(photo, encoded, answer.outputs[index], table)
+            checked = checked or compared.logic is not None
             row = [request, photo, model, *self._row(compared, model, table)]
             self._append(layout.OUTPUTS, [row])
+        if checked:
+            time.sleep(SETTLE_SECONDS)
 
     def _row(self, compared: Compared, model: str, table: np.ndarray | None) -> list[object]:
         """From `fault` on, the row of one model's answer."""

@@ -77,7 +77,7 @@ def match(reference: np.ndarray, found: np.ndarray) -> Matches:
 
 
 def pairs(reference: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
-    """Places (in `reference`, in `found`) of detections that match, as in `match`; none is a sliver."""
+    """Places (in `reference`, in `found`) of solid detections that match, see `match`."""
     overlap = iou(reference, found)
     overlap[reference[:, 5, None] != found[None, :, 5]] = 0
     paired: list[tuple[int, int]] = []
