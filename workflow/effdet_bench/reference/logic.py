@@ -123,12 +123,13 @@ def _against_rules(rows: torch.Tensor, candidates: Candidates, full: bool) -> Lo
     same_class = rows[:, None, 5] == rows[None, :, 5]
     overlap = box_iou(rows[:, :4], rows[:, :4])
     doubled = ((overlap > IOU_THRESHOLD + OVERLAP) & same_class).triu(1).any(0)
-    better = (labels[:, None] == rows[None, :, 5]) & (scores[:, None] <= rows[None, :, 4] + SCORE)
+    of_class = labels[:, None] == rows[None, :, 5]
+    better = of_class & (scores[:, None] <= rows[None, :, 4] + SCORE)
     overlap = box_iou(boxes, rows[:, :4])
     missing = ~known.any(0) & (scores > last + SCORE)
     wrong = missing & ~(better & (overlap > IOU_THRESHOLD - OVERLAP)).any(1)
     # right by a tie alone: an equal one came first, the overlap is at the threshold, or the last
-    plain = (labels[:, None] == rows[None, :, 5]) & (scores[:, None] < rows[None, :, 4] - SCORE)
+    plain = of_class & (scores[:, None] < rows[None, :, 4] - SCORE)
     plain = (plain & (overlap > IOU_THRESHOLD + OVERLAP)).any(1)
     tied = missing & ~wrong & ~plain
     beside = ~known.any(0) & ~plain & ((scores - last).abs() <= SCORE)

@@ -63,8 +63,9 @@ class Measurement:
         self._load_seconds = round(time.monotonic() - begin + read, 3)
         self._photos = _read([Path(path) for path in spec.photos])
         self._unseen = _read(list_photos(spec.unseen)) if spec.unseen else []
+        photos, unseen = _digests(self._photos), _digests(self._unseen)
         checks = {
-            model.name: Checks(model, _references(spec, files), self._device)
+            model.name: Checks(model, _references(spec, files, photos, unseen), self._device)
             for files, model in zip(spec.models, models, strict=True)
         }
         self._capture = Capture(spec.folder, checks)
@@ -93,8 +94,11 @@ class Measurement:
         spent, count = 0.0, 0
         first = self._unseen if unseen else []
         while count == 0 or spent + spent / count <= seconds:
-            following = self._photos[(photo + count - len(first)) % len(self._photos)]
-            spent += self._serve("timed", turn, *(first[count:] or [following])[0])
+            if count < len(first):
+                carried = first[count]
+            else:
+                carried = self._photos[(photo + count - len(first)) % len(self._photos)]
+            spent += self._serve("timed", turn, *carried)
             count += 1
         return spent
 
@@ -175,22 +179,22 @@ def _read(paths: list[Path]) -> list[tuple[str, bytes]]:
     return [(path.name, path.read_bytes()) for path in paths]
 
 
-def _references(spec: JobSpec, files: ModelFiles) -> list[Reference]:
+def _digests(photos: list[tuple[str, bytes]]) -> dict[str, str]:
+    return {name: hashlib.sha256(encoded).hexdigest() for name, encoded in photos}
+
+
+def _references(
+    spec: JobSpec, files: ModelFiles, photos: dict[str, str], unseen: dict[str, str]
+) -> list[Reference]:
     """What answers of a model are compared with, once known to be of its checkpoint and photos."""
-    carried = {Path(path).name: _sha256(Path(path)) for path in spec.photos}
-    sources = [(Path(files.reference), carried)]
+    sources = [(Path(files.reference), photos)]
     if spec.unseen:
-        unseen = {path.name: _sha256(path) for path in list_photos(spec.unseen)}
         sources.append((layout.unseen_reference(spec.unseen, files.record["model"]), unseen))
     references = []
-    for record, photos in sources:
+    for record, known in sources:
         references.append(read_reference(record))
-        check_reference(references[-1], files.record["sha256"], photos)
+        check_reference(references[-1], files.record["sha256"], known)
     return references
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _peak_rss() -> int:

@@ -5,7 +5,7 @@ import numpy as np
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.records import Record
 from effdet_bench.validity.agreement import coco_ap
-from effdet_bench.validity.figures import EMPTY, Answers
+from effdet_bench.validity.figures import EMPTY, Answers, first_tables
 from effdet_bench.validity.usefulness import kept_accuracy
 
 VAL2017 = 5000  # photos of COCO's val2017, whose AP effdet publishes
@@ -31,7 +31,8 @@ def mean_average_precision(
     ids = {image["file_name"]: image["id"] for image in annotations["images"]}
     found = []
     for entry in ensemble:
-        tables = _first_answers(rounds, entry["model"], ids)
+        first = first_tables([(one.rows, one.tables) for one in rounds], entry["model"])
+        tables = {ids[photo]: table for photo, table in first.items() if photo in ids}
         if entry["weights"] == "synthetic" or not tables:
             continue
         known = {ids[photo]: table for photo, table in references.get(entry["model"], {}).items()}
@@ -51,14 +52,3 @@ def mean_average_precision(
             }
         )
     return found
-
-
-def _first_answers(rounds: list[Answers], model: str, ids: dict[str, int]) -> dict[int, np.ndarray]:
-    """The first table of `model` for each photo that has an image id, by that id."""
-    tables: dict[int, np.ndarray] = {}
-    for answers in rounds:
-        rows = answers.rows[(answers.rows["model"] == model) & (answers.rows["fault"] == "")]
-        for photo, number in zip(rows["photo"], rows["table"], strict=True):
-            if photo in ids:
-                tables.setdefault(ids[photo], answers.tables.get(int(number), EMPTY))
-    return tables

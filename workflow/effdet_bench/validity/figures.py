@@ -1,5 +1,6 @@
 """The figures that an answer is judged by: of each model, and of each photo."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,18 @@ def model_figures(
         result[figure] = worst(p[figure] for p in photos if p[figure] is not None)
     result["agreement"] = agreement(list(distinct.values()))
     return result | _multiples(rounds, rows, yardstick) | _logic(requests) | {"photos": photos}
+
+
+def first_tables(
+    rounds: Iterable[tuple[pd.DataFrame, dict[int, np.ndarray]]], model: str
+) -> dict[str, np.ndarray]:
+    """The first table of `model` for each photo, of `rounds` of (`outputs.csv`, its tables)."""
+    first: dict[str, np.ndarray] = {}
+    for rows, tables in rounds:
+        own = rows[(rows["model"] == model) & (rows["fault"] == "")]
+        for photo, number in zip(own["photo"], own["table"], strict=True):
+            first.setdefault(photo, tables.get(int(number), EMPTY))
+    return first
 
 
 def _photo(name: str, rows: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Record:

@@ -16,11 +16,11 @@ from effdet_bench.records import Record
 from effdet_bench.report.figures.style import COLOURS
 from effdet_bench.summary.rows import Row, Summary, standing
 from effdet_bench.validity.agreement import pairs, solid
+from effdet_bench.validity.figures import EMPTY, first_tables
 
 LEAST_SCORE = 0.3
 MOST_QUIET = 20  # of a photo, the best of those that both found
 GAP = 8  # pixels between photos
-NOTHING = np.zeros((0, 6), np.float32)
 REFERENCE, MODE, BOTH = "reference", "mode", "both"
 TINTS = {REFERENCE: COLOURS[1], MODE: COLOURS[0]}
 STROKES = {
@@ -69,16 +69,17 @@ def _title(entry: Record, row: Row | None) -> str:
 
 def _tables_of(archive: Archive, row: Row, model: str) -> dict[str, np.ndarray]:
     """The first table of each photo that `model` answered in the mode of `row`."""
-    tables: dict[str, np.ndarray] = {}
     columns = records.RAW_COLUMNS[layout.OUTPUTS]
-    for number in archive.rounds(row["device"], row["mode"]):
-        folder = archive.job(row["device"], row["mode"], number)
-        rows = records.read_table(folder / layout.OUTPUTS, columns)
-        known = records.read_detections(folder / layout.DETECTIONS, "table")
-        own = rows[(rows["model"] == model) & (rows["fault"] == "")]
-        for photo, table in zip(own["photo"], own["table"], strict=True):
-            tables.setdefault(photo, known.get(int(table), NOTHING))
-    return tables
+    device, mode = row["device"], row["mode"]
+    folders = [archive.job(device, mode, k) for k in archive.rounds(device, mode)]
+    rounds = (
+        (
+            records.read_table(folder / layout.OUTPUTS, columns),
+            records.read_detections(folder / layout.DETECTIONS, "table"),
+        )
+        for folder in folders
+    )
+    return first_tables(rounds, model)
 
 
 def _panels(
@@ -108,7 +109,7 @@ def _boxes(
     reference: np.ndarray | None, found: np.ndarray | None, scale: float, names: list[str]
 ) -> list[dict[str, Any]]:
     """Boxes to draw, the loud ones last; where a mode served no such photo, the reference's."""
-    reference = solid(NOTHING if reference is None else reference)
+    reference = solid(EMPTY if reference is None else reference)
     found = reference if found is None else solid(found)
     matched = pairs(reference, found)
     agreed = {row for row, _ in matched}, {column for _, column in matched}
