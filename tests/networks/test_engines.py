@@ -1,6 +1,7 @@
 """Engines answer as PyTorch does, on as many threads as they are told, or say why they cannot."""
 
 import argparse
+import copy
 import dataclasses
 import json
 import subprocess
@@ -16,11 +17,15 @@ from effdet_bench.__main__ import main
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
 from effdet_bench.detector.rewrite import rewritten
+from effdet_bench.engines import openvino as openvino_engine
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.export.check import ExportCheck
 from effdet_bench.export.export import Exporter, ExportSpec
-from helpers import CALIBRATION, SHIPPED, verified
+from effdet_bench.reference.errors import relative_errors, sample_outputs
+from effdet_bench.reference.outputs import read_reference
+from effdet_bench.reference.rounding import rounding_errors
+from helpers import CALIBRATION, SHIPPED, make_references, verified
 
 CPU = torch.device("cpu")
 EXPORTED = ("onnxruntime", "openvino")
@@ -79,6 +84,23 @@ def test_an_export_answers_as_pytorch(lite0, exports, engine, rewritten):
     assert abs(found[:, :4] - expected[:, :4]).max() < 0.05
     assert abs(found[:, 4] - expected[:, 4]).max() < 1e-4
     assert (found[:, 5] == expected[:, 5]).all()
+
+
+def test_means_in_openvino_are_as_exact_as_rounding_allows(d0, tmp_path):
+    """D0 begins with squeeze and excitation over 256 by 256 values, lite0 has none."""
+    reference = read_reference(make_references([d0], tmp_path, first=1)[0])
+    (photo,) = reference.names
+    encoded = (SHIPPED / photo).read_bytes()
+    pixels = preprocess(decode(encoded), d0, CPU).pixels
+    fused = dataclasses.replace(d0, built=rewritten(d0.network))
+    openvino_engine.export(fused, CPU, {"precision": "fp32"}, [pixels], tmp_path)
+    engine = load_engine("openvino", [dataclasses.replace(d0, export=tmp_path)], CPU)
+    own = copy.deepcopy(d0)  # whose weights are put into another memory format
+    yardstick = rounding_errors(own, reference, {photo: encoded}, "fp32")
+    sampled = sample_outputs(engine.forward(0, pixels), d0.anchors_per_cell)
+    errors = relative_errors(sampled, reference.of(photo), reference.counts)
+    for key, found in errors._asdict().items():
+        assert (np.array(found) < 5 * np.array(yardstick[key])).all(), key
 
 
 @pytest.mark.parametrize("engine", EXPORTED)
@@ -194,6 +216,7 @@ def test_a_missing_package_is_recorded_and_no_crash(lite0, tmp_path, monkeypatch
 
 IDLE = """
 import sys, time, torch
+from effdet_bench.engines import openvino as openvino_engine
 from effdet_bench.engines.base import load_engine
 from effdet_bench.detector.ensemble import build_model
 from effdet_bench.detector.request import serve

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 import torch
+from openvino import opset13 as opset
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
@@ -74,7 +75,24 @@ def export(
     converted = openvino.convert_model(traced, input=[pixels.shape])
     if options["precision"] == "int8":
         converted = _quantise(converted, samples)
+    _add_in_rows(converted)
     openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
+
+
+def _add_in_rows(network: openvino.Model) -> None:
+    """Has `network` take each mean over a layer by the means of its rows.
+
+    Where layers lie in blocks of channels (AVX2), OpenVINO 2026.4 adds all values of a channel one
+    after another: squeeze and excitation is off by 2e-4 for 128 by 128 values, and what follows by
+    14 to 167 times what float32 is in another order. By rows, it takes the same time.
+    """
+    for mean in network.get_ordered_ops():
+        if mean.get_type_name() == "ReduceMean":
+            layer = mean.input_value(0)
+            row = [1, layer.get_shape()[3]]
+            rows = opset.avg_pool(layer, [1, 1], [0, 0], [0, 0], row, exclude_pad=True)
+            added = opset.reduce_mean(rows, opset.constant([2]), keep_dims=True)
+            mean.output(0).replace(added.output(0))
 
 
 def _quantise(network: openvino.Model, samples: list[torch.Tensor]) -> openvino.Model:
