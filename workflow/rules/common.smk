@@ -74,7 +74,7 @@ THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PI
 ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 # int8 is no rounding of the same network, and has no yardstick
 PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"int8"})
-FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
+FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course", "accuracy"]
 REPORT_LOG = str(ARCHIVE.logs / "report.log")
 STARTED = time.time()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from effdet_bench.layout import Archive
+from effdet_bench.report.figures.accuracy import accuracy
 from effdet_bench.report.figures.breakdown import ablation, speedup, stages
 from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.latency import course, distribution
@@ -15,7 +16,7 @@ from effdet_bench.summary.jobs import Job, jobs_of
 from effdet_bench.summary.rows import Summary
 from effdet_bench.summary.summary import read_summary
 
-FIGURES = (speedup, distribution, stages, ablation, roofline, course)
+FIGURES = (speedup, distribution, stages, ablation, roofline, course, accuracy)
 
 
 def draw(summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg") -> None:

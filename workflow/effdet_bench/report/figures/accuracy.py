@@ -1,0 +1,105 @@
+"""Accuracy against latency: which modes no other beats in both."""
+
+from typing import NamedTuple
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from effdet_bench.report.figures.style import COLOURS, WIDTH, name, nothing, plain_log
+from effdet_bench.summary.jobs import Job
+from effdet_bench.summary.rows import Row, Summary, latency_of
+
+
+class Range(NamedTuple):
+    """A figure with its 95 % interval, which is the figure itself where none is known."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Point(NamedTuple):
+    """A mode: milliseconds of its median request, and percent of the reference's AP it keeps."""
+
+    row: Row
+    latency: Range
+    kept: Range
+
+
+def accuracy(summary: Summary, jobs: list[Job]) -> Figure:
+    """Every mode whose AP is known, valid ones that nothing else beats filled: a panel per model.
+
+    Latency is that of the whole request, with all models.
+    """
+    models = [entry["model"] for entry in summary["ensemble"]]
+    found = {model: points for model in models if (points := points_of(summary, model))}
+    count = max(len(found), 1)
+    figure, panels = plt.subplots(
+        count, 1, figsize=(WIDTH, 4 * count), squeeze=False, layout="constrained"
+    )
+    for panel, (model, points) in zip(panels[:, 0], found.items(), strict=False):
+        _panel(panel, points)
+        panel.set_title(f"Accuracy of {model} against latency of a request", loc="left")
+    if not found:
+        nothing(panels[0, 0], "no mAP is known: it takes `annotations` and trained weights")
+    return figure
+
+
+def points_of(summary: Summary, model: str) -> list[Point]:
+    """The modes whose AP of `model` is known, the fastest first."""
+    points = []
+    for row in summary["rows"]:
+        known = row["validity"]["accuracy"] or [] if row["latency"] else []
+        for entry in known:
+            if entry["model"] == model and "share" in entry and not (row["floor"] or row["twin"]):
+                median = latency_of(row)["percentiles"]["p50"]
+                low, high = median.get("low_ms", median["ms"]), median.get("high_ms", median["ms"])
+                shares = (100 * entry[key] for key in ("share", "low", "high"))
+                points.append(Point(row, Range(median["ms"], low, high), Range(*shares)))
+    return sorted(points, key=lambda point: point.latency.value)
+
+
+def unbeaten(points: list[Point]) -> list[Point]:
+    """Valid ones of `points` for which no other is better in one respect and as good in both.
+
+    Better is what lies beyond both intervals, and as good whose figure is no worse.
+    """
+    valid = [point for point in points if point.row["ranked"]]
+    return [one for one in valid if not any(_beats(other, one) for other in valid)]
+
+
+def _beats(one: Point, other: Point) -> bool:
+    no_worse = one.latency.value <= other.latency.value and one.kept.value >= other.kept.value
+    faster = one.latency.high < other.latency.low
+    return no_worse and (faster or one.kept.low > other.kept.high)
+
+
+def _panel(axes: Axes, points: list[Point]) -> None:
+    best = unbeaten(points)
+    for number, point in enumerate(points):
+        ranked, latency, kept = point.row["ranked"], point.latency, point.kept
+        rank = "" if ranked else f" ({point.row['validity']['verdict']})"
+        colour = COLOURS[number % len(COLOURS)]
+        axes.errorbar(
+            latency.value,
+            kept.value,
+            xerr=[[latency.value - latency.low], [latency.high - latency.value]],
+            # of few photos, the interval may lie beside the figure
+            yerr=[[max(0, kept.value - kept.low)], [max(0, kept.high - kept.value)]],
+            fmt="o" if ranked else "x",
+            color=colour,
+            markerfacecolor=colour if point in best else "white",
+            elinewidth=0.8,
+            label=name(point.row) + rank,
+        )
+    axes.plot([], [], "o", color="0.35", label="filled: none beats it in both")
+    least = points[0].row["validity"]["tolerance"]["accuracy"]
+    axes.axhline(100 * least, color="0.6", linewidth=0.8, linestyle="--")
+    plain_log(axes, "x")
+    axes.set(
+        xlabel="median latency of a request, ms, with its 95 % interval",
+        ylabel="mAP kept of the reference's, %",
+    )
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes.grid(which="both")
