@@ -4,11 +4,13 @@ import argparse
 import copy
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import threading
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ from effdet_bench.__main__ import main
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
 from effdet_bench.detector.rewrite import rewritten
+from effdet_bench.engines import onnxruntime as onnxruntime_engine
 from effdet_bench.engines import openvino as openvino_engine
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
@@ -124,6 +127,20 @@ def test_int8_is_exported_and_judged_like_any_other(exports, engine):
         load_engine(engine, [model], CPU, {"precision": "int8", "sparse_postprocess": True})
     )
     assert np.isfinite(table).all()
+
+
+def test_int8_of_onnxruntime_leaves_a_bit_free_where_sums_would_saturate(lite0, exports, tmp_path):
+    file = exports("onnxruntime")[0].exported / onnxruntime_engine.FILE
+    samples = [preprocess(decode(list_photos(CALIBRATION)[0].read_bytes()), lite0, CPU).pixels]
+    largest = []
+    for saturates in (True, False):
+        path = shutil.copy(file, tmp_path)
+        onnxruntime_engine.quantise(path, samples, saturates)
+        values = [one for one in onnx.load(path).graph.initializer if "quantized" in one.name]
+        weights = [onnx.numpy_helper.to_array(one).astype(int) for one in values]
+        largest.append(max(abs(one).max() for one in weights if one.ndim == 4))
+        assert not any("class_net" in one.name for one in values)
+    assert largest == [64, 127]
 
 
 def test_an_export_that_answers_otherwise_is_refused_in_fp32_alone(exports, lite0, tmp_path):

@@ -100,6 +100,16 @@ def usable_cores() -> int:
     return min(logical, psutil.cpu_count(logical=False) or logical)
 
 
+def adds_bytes_exactly() -> bool:
+    """Whether this processor adds up products of bytes in 32 bits; on x86 with VNNI alone.
+
+    Without, kernels add them in 16 bits, in pairs that saturate where weights take all 8 bits.
+    """
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return True
+    return bool({"avx512_vnni", "avx_vnni"} & {*fingerprint()["instruction_sets"]})
+
+
 def computes_bf16() -> bool:
     """Whether oneDNN has kernels of bfloat16 for this processor: on x86 from AVX-512 on.
 
