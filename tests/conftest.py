@@ -6,6 +6,8 @@ from pathlib import Path
 # Tests run side by side: networks in their processes take one thread each, and keep the memory of
 # large tensors in place of mapping it anew. Of processes that tests start, helpers know.
 os.environ["OMP_NUM_THREADS"] = "1"
+# where some do take two, one that waits for the other leaves its core to the other tests
+os.environ["OMP_WAIT_POLICY"] = "passive"
 os.environ["GLIBC_TUNABLES"] = ":".join(
     f"glibc.malloc.{name}={size}"
     for name, size in (("mmap_threshold", 2**32), ("trim_threshold", 2**33), ("top_pad", 2**26))
