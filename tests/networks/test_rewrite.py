@@ -5,10 +5,17 @@ import dataclasses
 import effdet
 import pytest
 import torch
+import torchvision
 from effdet.anchors import Anchors
 
 from effdet_bench.config.photos import list_photos
-from effdet_bench.detector.nms import detect, detect_sparingly
+from effdet_bench.detector.nms import (
+    FIRST_CANDIDATES,
+    IOU_THRESHOLD,
+    detect,
+    detect_sparingly,
+    suppress,
+)
 from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.detector.rewrite import Flat, rewritten
 from effdet_bench.engines.base import load_engine
@@ -145,6 +152,23 @@ def test_with_ties_the_scores_are_the_same(lite0):
     )
     assert torch.equal(found[:10, 4], expected[:10, 4])
     assert (found[:, 4] - expected[:, 4]).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("classes", [1, 7])
+@pytest.mark.parametrize("count", [1, FIRST_CANDIDATES, FIRST_CANDIDATES + 1])
+def test_nms_of_all_classes_is_that_of_one_after_the_other(count, classes):
+    """On a grid, so that boxes have no area, overlaps lie at the threshold, and scores are equal."""
+    generator = torch.Generator().manual_seed(count)
+    corners = torch.randint(0, 8, (count, 2, 2), generator=generator).sort(1).values
+    boxes, labels = corners.flatten(1).float(), torch.arange(count) % classes
+    scores = torch.randint(0, 50, (count,), generator=generator) / 50
+    kept = []
+    for label in range(classes):
+        own = (labels == label).nonzero()[:, 0]
+        kept += own[torchvision.ops.nms(boxes[own], scores[own], IOU_THRESHOLD)].tolist()
+    expected = sorted(kept, key=lambda index: (-scores[index], index))
+    assert suppress(boxes, scores, labels).tolist() == expected
+    assert len(expected) < count or count == 1
 
 
 @pytest.mark.parametrize("sparse", [False, True])

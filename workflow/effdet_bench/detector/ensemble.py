@@ -1,5 +1,6 @@
 """The networks of an ensemble: built by effdet, weights loaded strictly, ready to be run."""
 
+import functools
 import io
 import pickle
 from dataclasses import dataclass, replace
@@ -42,12 +43,13 @@ class Model:
         assert self.built is not None, "this mode runs on an export, and its engine says so"
         return self.built
 
-    @property
+    # kept, as asking a configuration takes longer than some steps of a request
+    @functools.cached_property
     def classes(self) -> int:
         """Classes that the network tells apart."""
         return int(self.config.num_classes)
 
-    @property
+    @functools.cached_property
     def anchors_per_cell(self) -> int:
         """Anchors at each cell of a feature level, each with a box and a score for every class."""
         return int(self.config.num_scales * len(self.config.aspect_ratios))

@@ -1,5 +1,9 @@
 """Box decoding and NMS: effdet's own, and one that looks only at what can become a detection."""
 
+import itertools
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from effdet.anchors import clip_boxes_xyxy, decode_box_outputs
 from effdet.bench import _batch_detection, _post_process
@@ -62,65 +66,97 @@ def detect_sparingly(
 ) -> torch.Tensor:
     """`detect`, by looking only at what can become a detection; for hard NMS.
 
-    Exact for two reasons. The n best of all scores stand on the n anchors with the best maximum
-    over classes: were one on another anchor, n anchors would each have a better score. And NMS goes
-    from the best score down, so what it keeps of the n best is how its result for more candidates
-    begins. n grows until enough detections are kept, or to the candidates that upstream takes.
-    Equal scores may come in another order than in `detect`, which leaves theirs to `torch.topk`.
+    Exact for two reasons. The n best of all scores stand in the n cells with the best maximum, over
+    anchors and classes: were one in another cell, n cells would each have a better score; likewise
+    for the anchors of these cells. And NMS goes from the best score down, so what it keeps of the n
+    best is how its result for more candidates begins. n grows until enough detections are kept, or
+    to the candidates that upstream takes. Equal scores may come in another order than in `detect`,
+    which leaves theirs to `torch.topk`.
     """
     config = model.config
-    classes, boxes = outputs
-    best = torch.cat([_best_of_anchors(level, config.num_classes) for level in classes])
-    most = min(config.max_detection_points, best.numel() * config.num_classes)
+    asked, most = config.max_det_per_image, config.max_detection_points
+    maxima = [level[0].amax(0).flatten() for level in outputs[0]]
+    most = min(most, sum(map(len, maxima)) * model.anchors_per_cell * model.classes)
     count = min(FIRST_CANDIDATES, most)
     while True:
-        found = best.topk(min(count, best.numel())).indices
-        logits = _rows(classes, found, config.num_classes)
-        scores, where = logits.flatten().topk(count)
-        chosen, labels = found[where // config.num_classes], where % config.num_classes
-        decoded = decode_box_outputs(
-            _rows(boxes, chosen, 4).float(), anchors[chosen], output_xyxy=True
-        )
+        best = _best(model, outputs, maxima, count)
+        decoded = decode_box_outputs(best.boxes, anchors[best.anchors], output_xyxy=True)
         decoded = clip_boxes_xyxy(decoded, size[0] / scale[0])
-        scores = scores.float().sigmoid()
-        kept = _suppress(decoded, scores, labels)[: config.max_det_per_image]
-        if len(kept) == config.max_det_per_image or count == most:
+        scores = best.logits.sigmoid()
+        kept = suppress(decoded, scores, best.labels)[:asked]
+        if len(kept) == asked or count == most:
             break
         count = min(4 * count, most)
-    parts = [decoded[kept] * scale[0], scores[kept, None], labels[kept, None] + 1.0]
-    missing = config.max_det_per_image - len(kept)
-    return torch.nn.functional.pad(torch.cat(parts, 1), (0, 0, 0, missing))
+    parts = [decoded[kept] * scale[0], scores[kept, None], best.labels[kept, None] + 1.0]
+    return torch.nn.functional.pad(torch.cat(parts, 1), (0, 0, 0, asked - len(kept)))
 
 
-def _best_of_anchors(level: torch.Tensor, classes: int) -> torch.Tensor:
-    """The largest logit of every anchor of a level [1, anchors * classes, height, width]."""
-    # classes last, as they lie side by side in NHWC: three times as fast as where they are
-    best: torch.Tensor = level[0].unflatten(0, (-1, classes)).permute(2, 3, 0, 1).amax(-1)
-    return best.flatten()
+class Best(NamedTuple):
+    """The best candidates by falling score: logits and box regressions in fp32, labels from 0."""
+
+    logits: torch.Tensor
+    boxes: torch.Tensor
+    anchors: torch.Tensor
+    labels: torch.Tensor
 
 
-def _rows(levels: list[torch.Tensor], anchors: torch.Tensor, values: int) -> torch.Tensor:
-    """[len(anchors), values] out of levels of [1, anchors * values, height, width]."""
-    rows = anchors.new_empty((len(anchors), values), dtype=levels[0].dtype)
-    first = 0
-    for level in levels:
-        table = level[0].unflatten(0, (-1, values)).permute(2, 3, 0, 1)
-        height, width, per_cell, _ = table.shape
-        own = ((anchors >= first) & (anchors < first + height * width * per_cell)).nonzero()[:, 0]
-        cell, anchor = (anchors[own] - first) // per_cell, (anchors[own] - first) % per_cell
-        rows[own] = table[cell // width, cell % width, anchor]
-        first += height * width * per_cell
-    return rows
-
-
-def _suppress(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Indices that NMS of each class for itself keeps, by falling score."""
-    by_label = labels.argsort(stable=True)
-    counts = [count for count in labels.bincount().tolist() if count]
-    each = (rows.split(counts) for rows in (by_label, boxes[by_label], scores[by_label]))
-    kept = [
-        own if len(own) == 1 else own[nms(their_boxes, their_scores, IOU_THRESHOLD)]
-        for own, their_boxes, their_scores in zip(*each, strict=True)
+def _best(model: Model, outputs: Outputs, maxima: list[torch.Tensor], count: int) -> Best:
+    """The `count` best of `outputs`, whose largest logit in each cell of a level is in `maxima`."""
+    per_cell, classes = model.anchors_per_cell, model.classes
+    of_cells = torch.cat(maxima)
+    cells = of_cells.topk(min(count, len(of_cells)), sorted=False).indices.sort().values
+    begins = [0, *itertools.accumulate(map(len, maxima))]
+    bounds = torch.searchsorted(cells, torch.tensor(begins, device=cells.device)).tolist()
+    places = [
+        cells[low:high] - begin
+        for begin, (low, high) in zip(begins[:-1], itertools.pairwise(bounds), strict=True)
     ]
-    left = torch.cat(kept).sort().values
-    return left[scores[left].sort(descending=True, stable=True).indices]
+    logits, boxes = (
+        torch.cat([level[0].flatten(1).t()[at] for level, at in zip(levels, places, strict=True)])
+        for levels in outputs
+    )
+    of_anchors = logits.view(-1, classes)
+    found = of_anchors.amax(1).topk(min(count, len(of_anchors))).indices
+    logits, where = of_anchors[found].flatten().topk(count)
+    found, labels = found[where // classes], where % classes
+    anchors = cells[found // per_cell] * per_cell + found % per_cell
+    return Best(logits.float(), boxes.view(-1, 4)[found].float(), anchors, labels)
+
+
+def suppress(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Indices that NMS of each class for itself keeps, by falling score.
+
+    As by torchvision's `nms` for one class after the other, to the last bit: in a third of the time
+    for few candidates. Overlaps of many would fill the memory.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    order = order[labels[order].argsort(stable=True)]
+    if len(order) > FIRST_CANDIDATES:
+        parts = order.split([count for count in labels.bincount().tolist() if count])
+        kept = torch.cat([own[nms(boxes[own], scores[own], IOU_THRESHOLD)] for own in parts])
+    else:
+        flags = _kept_of_classes(boxes[order].cpu().numpy(), labels[order].cpu().numpy())
+        kept = order[torch.tensor(flags, device=order.device)]
+    kept = kept.sort().values
+    return kept[scores[kept].sort(descending=True, stable=True).indices]
+
+
+def _kept_of_classes(boxes: np.ndarray, labels: np.ndarray) -> list[bool]:
+    """Which of `boxes` NMS keeps that come class by class, and by falling score within each."""
+    number = np.arange(len(labels))
+    later = np.searchsorted(labels, labels, side="right") - number - 1  # of its class, after it
+    first = np.repeat(number, later)
+    begins = np.cumsum(later) - later
+    second = first + 1 + np.arange(len(first)) - begins[first]
+    left, top, right, bottom = boxes.T
+    wide = np.minimum(right[first], right[second]) - np.maximum(left[first], left[second])
+    high = np.minimum(bottom[first], bottom[second]) - np.maximum(top[first], top[second])
+    shared = np.maximum(wide, 0) * np.maximum(high, 0)
+    area = (right - left) * (bottom - top)
+    with np.errstate(invalid="ignore"):  # of two boxes without area
+        over = shared / (area[first] + area[second] - shared) > IOU_THRESHOLD
+    kept = [True] * len(labels)
+    for better, worse in zip(first[over].tolist(), second[over].tolist(), strict=True):
+        if kept[better]:
+            kept[worse] = False
+    return kept

@@ -64,18 +64,18 @@ def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelI
     """Letterboxes `image` to the input of `model` and normalises it on `device`."""
     height, width = model.image_size
     scale = letterbox_scale(image, model)
-    resized = image.resize(
-        (int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR
-    )
-    fill = tuple(round(255 * value) for value in model.mean)
-    letterboxed = Image.new("RGB", (width, height), fill)
-    letterboxed.paste(resized)
-    bytes_hwc = torch.from_numpy(np.array(letterboxed)).to(device)
+    wide, high = int(image.width * scale), int(image.height * scale)
+    resized = image.resize((wide, high), Image.Resampling.BILINEAR)
+    bytes_hwc = torch.from_numpy(np.array(resized)).to(device)
+    shift, spread, padding = _normalisation(model.mean, model.std, device)
     # effdet hands its networks NCHW in memory too; left as they are, strides would say NHWC
-    pixels = bytes_hwc.permute(2, 0, 1)[None].contiguous().float()
-    shift, spread = _normalisation(model.mean, model.std, device)
+    pixels = torch.empty((1, 3, height, width), device=device)
+    inside = pixels[..., :high, :wide]
+    inside.copy_(bytes_hwc.permute(2, 0, 1)).sub_(shift).div_(spread)
+    pixels[..., high:, :] = padding
+    pixels[..., :high, wide:] = padding
     return ModelInput(
-        pixels.sub_(shift).div_(spread),
+        pixels,
         torch.tensor([1 / scale], device=device),
         torch.tensor([image.size], dtype=torch.float32, device=device),
     )
@@ -84,14 +84,18 @@ def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelI
 @functools.cache
 def _normalisation(
     mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What to subtract from and divide bytes by, each [1, 3, 1, 1]; on the device once."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What to subtract from bytes, to divide them by, and what that makes of the mean colour.
+
+    Each [3, 1, 1], and on the device once.
+    """
     # 255 times in double precision, as effdet does it: in fp32 the last bit would differ
     shift, spread = (
-        torch.tensor([255 * value for value in values], device=device).view(1, 3, 1, 1)
+        torch.tensor([255 * value for value in values], device=device).view(3, 1, 1)
         for values in (mean, std)
     )
-    return shift, spread
+    colour = torch.tensor([round(255 * value) for value in mean], device=device).view(3, 1, 1)
+    return shift, spread, (colour - shift) / spread
 
 
 class Answer(NamedTuple):
