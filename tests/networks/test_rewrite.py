@@ -157,7 +157,7 @@ def test_with_ties_the_scores_are_the_same(lite0):
 @pytest.mark.parametrize("classes", [1, 7])
 @pytest.mark.parametrize("count", [1, FIRST_CANDIDATES, FIRST_CANDIDATES + 1])
 def test_nms_of_all_classes_is_that_of_one_after_the_other(count, classes):
-    """On a grid, so that boxes have no area, overlaps lie at the threshold, and scores are equal."""
+    """On a grid: boxes without area, overlaps at the threshold, equal scores."""
     generator = torch.Generator().manual_seed(count)
     corners = torch.randint(0, 8, (count, 2, 2), generator=generator).sort(1).values
     boxes, labels = corners.flatten(1).float(), torch.arange(count) % classes
