@@ -90,8 +90,9 @@ def _bounds(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
         kernels = kept.get("kernels", {})
         best = {precision: max(rates.values()) for precision, rates in kernels.items()}
         flops = kept["flops_per_second"] | best
-        ceilings = Ceilings(flops, kept["copy_bytes_per_second"], kernels)
-        fresh = request_bounds(ensemble, ceilings)
+        silu = kept.get("silu_per_second", 0)
+        ceilings = Ceilings(flops, kept["copy_bytes_per_second"], kernels, silu)
+        fresh = request_bounds(ensemble, ceilings, device)
         yield from differences(f"roofline/{device}.json", kept, fresh)
 
 

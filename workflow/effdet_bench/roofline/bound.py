@@ -3,6 +3,11 @@
 The work of each convolution is counted. The bound of a request is the sum over convolutions of
 max(FLOPs / ceiling, bytes / bandwidth): by layer, the roofline model of Williams, Waterman and
 Patterson (2009, doi:10.1145/1498765.1498785).
+
+The attainable bound counts activations too, by what a SiLU kernel reaches whose data are in cache.
+A processor computes them on the vector units that convolutions need, so both add up. A GPU takes
+exponentials in units of their own, beside those of matrix products (NVIDIA, "CUDA C++ Programming
+Guide", throughput of native arithmetic instructions), so the larger of both counts.
 """
 
 from typing import Any, NamedTuple
@@ -16,6 +21,8 @@ from effdet_bench.detector.ensemble import build_model
 from effdet_bench.records import Record
 from effdet_bench.roofline.ceilings import DTYPES, Ceilings
 
+ACTIVATIONS = {torch.ops.aten.silu.default, torch.ops.aten.silu_.default}
+
 
 class Layer(NamedTuple):
     """The work of one convolution: floating-point operations, and elements moved at least.
@@ -28,20 +35,27 @@ class Layer(NamedTuple):
     activations: int
 
 
-def count_work(architecture: str, classes: int = COCO_CLASSES) -> list[Layer]:
-    """Every convolution of one forward pass, by shapes alone: nothing is computed."""
+class Work(NamedTuple):
+    """The work of one forward pass, or of several: `silu` is how many elements are activated."""
+
+    layers: list[Layer]
+    silu: int
+
+
+def count_work(architecture: str, classes: int = COCO_CLASSES) -> Work:
+    """What one forward pass computes, by shapes alone: nothing is computed."""
     built = build_model(architecture, classes)
     network = built.network.to("meta")
     with _Counter() as counter, torch.no_grad():
         network(torch.empty(1, 3, *built.image_size, device="meta"))
-    layers: list[Layer] = counter.layers
-    return layers
+    return Work(counter.layers, counter.silu)
 
 
 class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
+        self.silu = 0
         self._seen: dict[int, torch.Tensor] = {}  # kept, so that no id is used again
 
     def __torch_dispatch__(
@@ -54,46 +68,55 @@ class _Counter(TorchDispatchMode):
             weights = 0 if id(weight) in self._seen else weight.numel()
             self._seen[id(weight)] = weight
             self.layers.append(Layer(flops, weights, pixels.numel() + out.numel()))
+        elif func in ACTIVATIONS:
+            self.silu += out.numel()
         return out
 
 
-def bound(layers: list[Layer], ceilings: Ceilings, precision: str) -> dict[str, float]:
-    """Least milliseconds of `layers` in `precision`, with what they would take by each limit alone.
+def bound(work: Work, ceilings: Ceilings, precision: str, device: str) -> dict[str, float]:
+    """Least milliseconds of `work` in `precision`, with what it would take by each limit alone.
 
     Returns:
-        `compute_ms`, `memory_ms`, and `bound_ms`, the sum over layers of the larger of both.
+        `compute_ms`, `memory_ms`, and `bound_ms`, the sum over layers of the larger of both;
+        `attainable_ms` with activations, where their rate was measured.
     """
+    layers = work.layers
     size = DTYPES[precision].itemsize
     compute = [layer.flops / ceilings.flops[precision] for layer in layers]
     memory = [size * (layer.weights + layer.activations) / ceilings.bandwidth for layer in layers]
-    return {
-        "compute_ms": 1e3 * sum(compute),
-        "memory_ms": 1e3 * sum(memory),
-        "bound_ms": 1e3 * sum(map(max, compute, memory)),
-    }
+    least = 1e3 * sum(map(max, compute, memory))
+    found = {"compute_ms": 1e3 * sum(compute), "memory_ms": 1e3 * sum(memory), "bound_ms": least}
+    if ceilings.silu:
+        activations = 1e3 * work.silu / ceilings.silu
+        found["attainable_ms"] = least + activations if device == "cpu" else max(least, activations)
+    return found
 
 
-def request_bounds(ensemble: list[Record], ceilings: Ceilings) -> Record:
-    """Ceilings, work and bounds of one request that runs `ensemble`."""
+def request_bounds(ensemble: list[Record], ceilings: Ceilings, device: str) -> Record:
+    """Ceilings, work and bounds of one request that runs `ensemble` on `device`."""
     work = {
         entry["model"]: count_work(entry["architecture"], entry["classes"]) for entry in ensemble
     }
-    request = [layer for layers in work.values() for layer in layers]
+    layers = [layer for one in work.values() for layer in one.layers]
+    request = Work(layers, sum(one.silu for one in work.values()))
     return {
         "flops_per_second": ceilings.flops,
         "copy_bytes_per_second": ceilings.bandwidth,
         **({"kernels": ceilings.kernels} if ceilings.kernels else {}),
-        "models": [_record(name, layers, ceilings) for name, layers in work.items()],
-        "request": _record("request", request, ceilings),
+        **({"silu_per_second": ceilings.silu} if ceilings.silu else {}),
+        "models": [_record(name, one, ceilings, device) for name, one in work.items()],
+        "request": _record("request", request, ceilings, device),
     }
 
 
-def _record(name: str, layers: list[Layer], ceilings: Ceilings) -> Record:
+def _record(name: str, work: Work, ceilings: Ceilings, device: str) -> Record:
+    layers = work.layers
     return {
         "model": name,
         "convolutions": len(layers),
         "flops": sum(layer.flops for layer in layers),
         "weights": sum(layer.weights for layer in layers),
         "activations": sum(layer.activations for layer in layers),
-        "bounds": {precision: bound(layers, ceilings, precision) for precision in ceilings.flops},
+        **({"silu": work.silu} if ceilings.silu else {}),
+        "bounds": {one: bound(work, ceilings, one, device) for one in ceilings.flops},
     }

@@ -24,6 +24,8 @@ DTYPES = {
 }
 MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
 CHANNELS, CELLS = (256, 512, 1024, 2048), 64  # of 1×1 convolutions, on maps of 64 × 64
+SILU_ELEMENTS = (2**14, 2**15, 2**16, 2**17)  # of each thread: what a core's own cache holds
+ACCELERATOR_THREADS = 64  # so that its kernels take long beside what their start takes
 SLOW_SECONDS = 0.3  # a size whose run would take longer is not tried: the rate has long settled
 RUNS, RUN_SECONDS = 3, 0.3  # at least, of each size
 COPY_ELEMENTS = 64 * 2**20  # of float32: larger than any processor's caches
@@ -36,12 +38,14 @@ class Ceilings(NamedTuple):
     """What a device reaches.
 
     `flops` are operations per second by precision, those of the best kernel; `kernels` has each
-    kernel's, by precision and name, where they are known. `bandwidth` is bytes copied per second.
+    kernel's, by precision and name, where they are known. `bandwidth` is bytes copied per second,
+    and `silu` elements activated per second in fp32, of data in cache; 0 where it is not known.
     """
 
     flops: dict[str, int]
     bandwidth: int
     kernels: dict[str, dict[str, int]] = {}  # noqa: RUF012 (read only)
+    silu: int = 0
 
 
 def measure_ceilings(device: torch.device) -> Ceilings:
@@ -64,7 +68,8 @@ def measure_ceilings(device: torch.device) -> Ceilings:
     source = torch.ones(COPY_ELEMENTS, device=device)
     target = torch.empty_like(source)
     seconds = _best_seconds(lambda: target.copy_(source), device)
-    return Ceilings(flops, round(2 * source.nbytes / seconds), kernels)
+    silu = round(_best_rate(_activations(device), device))
+    return Ceilings(flops, round(2 * source.nbytes / seconds), kernels, silu)
 
 
 def _rates(precision: str, device: torch.device) -> dict[str, int]:
@@ -104,6 +109,14 @@ def _numpy_products() -> Iterator[Work]:
     for side in MATRIX_SIDES:
         matrix = np.ones((side, side), np.float32)
         yield 2 * side**3, partial(np.matmul, matrix, matrix)
+
+
+def _activations(device: torch.device) -> Iterator[Work]:
+    threads = torch.get_num_threads() if device.type == "cpu" else ACCELERATOR_THREADS
+    for each in SILU_ELEMENTS:
+        source = torch.linspace(-8, 8, threads * each, device=device)
+        target = torch.empty_like(source)  # in place, values would become denormal
+        yield threads * each, partial(torch.ops.aten.silu.out, source, out=target)
 
 
 @torch.inference_mode()

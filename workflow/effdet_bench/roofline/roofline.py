@@ -39,5 +39,5 @@ def run(args: argparse.Namespace) -> None:
     except BenchError as error:
         record |= outcome_of(error)._asdict()
     else:
-        record |= request_bounds(args.ensemble, ceilings)
+        record |= request_bounds(args.ensemble, ceilings, args.device)
     records.write_json(args.output, record, "roofline")

@@ -88,13 +88,18 @@ class Versus(TypedDict):
 
 
 class Bound(TypedDict):
-    """The physical bound in a mode's precision, and how many times above it the mode is."""
+    """The physical bound in a mode's precision, and how many times above it the mode is.
+
+    `attainable_ms` counts activations too, and is `None` where they were not measured.
+    """
 
     compute_ms: float
     memory_ms: float
     bound_ms: float
     request_over_bound: float
     forward_over_bound: float | None
+    attainable_ms: float | None
+    forward_over_attainable: float | None
 
 
 class Warned(TypedDict):

@@ -208,12 +208,15 @@ def _bound(row: Row, roof: Record | None) -> Bound | None:
     if bound is None:
         return None
     forward = row["stages"]["forward_ms"] if row["stages"] else None
+    attainable = bound.get("attainable_ms")
     return {
         "compute_ms": bound["compute_ms"],
         "memory_ms": bound["memory_ms"],
         "bound_ms": bound["bound_ms"],
         "request_over_bound": p50(row) / bound["bound_ms"],
         "forward_over_bound": forward and forward / bound["bound_ms"],
+        "attainable_ms": attainable,
+        "forward_over_attainable": forward and attainable and forward / attainable,
     }
 
 
