@@ -67,6 +67,12 @@ class Workspace:
         path.write_text(path.read_text() + text)
 
 
+def unlimited() -> dict[str, str]:
+    """The environment without what says how many threads there are, or how they wait."""
+    limits = {key for key in os.environ if key.startswith("OMP_") or key.endswith("_NUM_THREADS")}
+    return {key: value for key, value in os.environ.items() if key not in limits}
+
+
 def copy_project(path: Path) -> Workspace:
     """The project in `path`, nothing run yet."""
     path.mkdir(parents=True)

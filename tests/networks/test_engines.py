@@ -4,7 +4,6 @@ import argparse
 import copy
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from effdet_bench.export.export import Exporter, ExportSpec
 from effdet_bench.reference.errors import relative_errors, sample_outputs
 from effdet_bench.reference.outputs import read_reference
 from effdet_bench.reference.rounding import rounding_errors
-from helpers import CALIBRATION, SHIPPED, make_references, verified
+from helpers import CALIBRATION, SHIPPED, make_references, unlimited, verified
 
 CPU = torch.device("cpu")
 EXPORTED = ("onnxruntime", "openvino")
@@ -260,8 +259,7 @@ def test_no_thread_spins_on_once_its_mode_has_had_its_turn(exports):
     """By the time of processors, which other load does not change; each engine in its turn."""
     engines = ["eager=", *(f"{engine}={exports(engine)[0].export}" for engine in EXPORTED)]
     command = [sys.executable, "-c", IDLE, str(list_photos(SHIPPED)[0]), *engines]
-    free = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=free)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=unlimited())
     busy = dict(line.split() for line in done.stdout.splitlines())
     assert list(busy) == ["eager", *EXPORTED]
     assert all(float(seconds) < 0.1 for seconds in busy.values()), busy

@@ -74,9 +74,10 @@ def detect_sparingly(
     which leaves theirs to `torch.topk`.
     """
     config = model.config
-    asked, most = config.max_det_per_image, config.max_detection_points
+    asked = config.max_det_per_image
     maxima = [level[0].amax(0).flatten() for level in outputs[0]]
-    most = min(most, sum(map(len, maxima)) * model.anchors_per_cell * model.classes)
+    scored = sum(map(len, maxima)) * model.anchors_per_cell * model.classes
+    most = min(config.max_detection_points, scored)
     count = min(FIRST_CANDIDATES, most)
     while True:
         best = _best(model, outputs, maxima, count)
