@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -19,12 +20,15 @@ from effdet_bench.config.declarations import FP32, declaration, engine_names
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
+from effdet_bench.detector.rewrite import Flat, mean_by_rows
 from effdet_bench.errors import BenchError, UnavailableError
 
 T = TypeVar("T")
 # what PyTorch computes in, by precision
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
+# of exports whose format names them
+INPUTS, OUTPUTS = ["pixels"], ["classes", "boxes"]
 
 
 class Engine(ABC):
@@ -116,6 +120,35 @@ class ExportedEngine(Engine):
             torch.from_numpy(table).to(self.device) for table in self.run(index, pixels)
         )
         return _levels(model, classes, model.classes), _levels(model, boxes, 4)
+
+
+def refuse_gpus(library: str, device: torch.device) -> None:
+    """Raises UnavailableError where `device` is none that `library` is run on here."""
+    if device.type != "cpu":
+        raise UnavailableError(f"{library} runs on the CPU here, not on {device.type}.")
+
+
+def check_threads(library: str, used: int, wanted: int) -> None:
+    """Raises BenchError where `library` would run on other than the `wanted` threads."""
+    if used != wanted:
+        raise BenchError(
+            f"{library} uses {used} threads instead of {wanted}: "
+            "set `threads` in config.yaml to what this machine allows."
+        )
+
+
+def write_onnx(model: Model, pixels: torch.Tensor, path: Path) -> None:
+    """Writes the network of `model`, with outputs as of `rewrite.Flat`, to `path` as ONNX."""
+    torch.onnx.export(
+        Flat(mean_by_rows(model.network)).eval(),
+        (pixels,),
+        path,
+        input_names=INPUTS,
+        output_names=OUTPUTS,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
 
 
 def _levels(model: Model, table: torch.Tensor, values: int) -> list[torch.Tensor]:

@@ -11,8 +11,7 @@ import torch
 from effdet_bench.config.machine import adds_bytes_exactly
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.rewrite import Flat, mean_by_rows
-from effdet_bench.engines.base import ExportedEngine
+from effdet_bench.engines.base import INPUTS, OUTPUTS, ExportedEngine, write_onnx
 from effdet_bench.errors import UnavailableError
 
 OPTIONS = {
@@ -66,7 +65,9 @@ class OnnxRuntime(ExportedEngine):
         return wanted
 
     def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
-        tables: list[np.ndarray] = self._sessions[index].run(None, {"pixels": pixels.cpu().numpy()})
+        tables: list[np.ndarray] = self._sessions[index].run(
+            OUTPUTS, {INPUTS[0]: pixels.cpu().numpy()}
+        )
         return tables
 
 
@@ -74,16 +75,7 @@ def export(
     model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
     """Writes the network of `model` to `folder`; INT8 by ONNX Runtime's static quantisation."""
-    torch.onnx.export(
-        Flat(mean_by_rows(model.network)).eval(),
-        (samples[0],),
-        folder / FILE,
-        input_names=["pixels"],
-        output_names=["classes", "boxes"],
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    write_onnx(model, samples[0], folder / FILE)
     if options["precision"] == "int8":
         quantise(folder / FILE, samples, device.type == "cpu" and not adds_bytes_exactly())
 
@@ -99,7 +91,7 @@ def quantise(path: Path, samples: list[torch.Tensor], saturates: bool) -> None:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             pixels = next(self.left, None)
-            return None if pixels is None else {"pixels": pixels.numpy()}
+            return None if pixels is None else {INPUTS[0]: pixels.numpy()}
 
     scopes = {
         node.name: one.value

@@ -1,17 +1,17 @@
 """OpenVINO on the CPU, on networks converted to its own representation."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import openvino
 import torch
-from openvino import opset13 as opset
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.rewrite import Flat
-from effdet_bench.engines.base import ExportedEngine
-from effdet_bench.errors import BenchError, UnavailableError
+from effdet_bench.detector.rewrite import Flat, mean_by_rows
+from effdet_bench.engines.base import ExportedEngine, check_threads, refuse_gpus
+from effdet_bench.errors import UnavailableError
 
 OPTIONS = {
     "precision": ["fp32", "bf16", "int8"],
@@ -32,8 +32,7 @@ class OpenVino(ExportedEngine):
 
     def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, options)
-        if device.type != "cpu":
-            raise UnavailableError(f"OpenVINO runs on the CPU here, not on {device.type}.")
+        refuse_gpus("OpenVINO", device)
         core = openvino.Core()
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if self.precision == "bf16" and "BF16" not in able:
@@ -50,11 +49,7 @@ class OpenVino(ExportedEngine):
         compiled = [core.compile_model(m.exported / FILE, "CPU", settings) for m in models]
         for one in compiled:
             used = one.get_property("INFERENCE_NUM_THREADS")
-            if used != self.threads:
-                raise BenchError(
-                    f"OpenVINO uses {used} threads instead of {self.threads}: "
-                    "set `threads` in config.yaml to what this machine allows."
-                )
+            check_threads("OpenVINO", used, self.threads)
         self._requests = [one.create_infer_request() for one in compiled]
 
     def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
@@ -69,31 +64,16 @@ def export(
 ) -> None:
     """Writes the network of `model` to `folder`; INT8 by NNCF's post-training quantisation."""
     pixels = samples[0]
-    with torch.inference_mode():
+    network = Flat(mean_by_rows(model.network)).eval()
+    with torch.inference_mode(), warnings.catch_warnings():
+        # sizes of layers, which are constants here
+        warnings.filterwarnings("ignore", "Converting a tensor to a Python integer")
         # not by torch.export, from which OpenVINO 2026.4 makes a graph that is a quarter slower
-        traced = torch.jit.trace(Flat(model.network).eval(), pixels, check_trace=False)
+        traced = torch.jit.trace(network, pixels, check_trace=False)
     converted = openvino.convert_model(traced, input=[pixels.shape])
     if options["precision"] == "int8":
         converted = _quantise(converted, samples)
-    _mean_by_rows(converted)
     openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
-
-
-def _mean_by_rows(network: openvino.Model) -> None:
-    """Has `network` take means over a layer as `rewrite.MeanByRows` does, which OpenVINO undoes.
-
-    Where layers lie in blocks of channels (AVX2), OpenVINO 2026.4 adds all values of a channel one
-    after another: over 16,384 of them its mean is 2e-4 off, and what follows 14 to 167 times as far
-    from PyTorch's as in another order of sums. It merges two means into one, but not this pooling
-    of rows, which takes no longer.
-    """
-    for mean in network.get_ordered_ops():
-        if mean.get_type_name() == "ReduceMean":
-            layer = mean.input_value(0)
-            row = [1, layer.get_shape()[3]]
-            rows = opset.avg_pool(layer, [1, 1], [0, 0], [0, 0], row, exclude_pad=True)
-            added = opset.reduce_mean(rows, opset.constant([2]), keep_dims=True)
-            mean.output(0).replace(added.output(0))
 
 
 def _quantise(network: openvino.Model, samples: list[torch.Tensor]) -> openvino.Model:

@@ -1,0 +1,58 @@
+"""ExecuTorch with XNNPACK on the CPU: what PyTorch offers for phones and Arm."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from executorch.extension.pybindings.portable_lib import (
+    _load_for_executorch,
+    _threadpool_get_thread_count,
+    _unsafe_reset_threadpool,
+)
+
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.rewrite import Flat, mean_by_rows
+from effdet_bench.engines.base import ExportedEngine, check_threads, refuse_gpus
+
+OPTIONS = {"rewritten": [False, True], "sparse_postprocess": [False, True]}
+EXPORTS = {"fp32": "fp32"}
+PACKAGES = ["executorch"]
+FILE = "model.pte"
+
+
+class ExecuTorch(ExportedEngine):
+    version = f"executorch {version('executorch')}"
+
+    def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
+        super().__init__(models, device, options)
+        refuse_gpus("ExecuTorch", device)
+        # one pool for the whole process, which by itself takes every core of the machine
+        _unsafe_reset_threadpool(self.threads)
+        check_threads("ExecuTorch", _threadpool_get_thread_count(), self.threads)
+        self._networks = [_load_for_executorch(str(model.exported / FILE)) for model in models]
+
+    def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
+        # not copied: they hold until this network is asked again, and answers are looked at before
+        outputs = self._networks[index].forward([pixels], clone_outputs=False)
+        return [output.numpy() for output in outputs]
+
+
+def export(
+    model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
+) -> None:
+    """Writes the network of `model` to `folder`, layers that XNNPACK knows lowered to it."""
+    # here, as both import the exporter, which no timing needs
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    refuse_gpus("ExecuTorch", device)
+    with torch.no_grad():
+        exported = torch.export.export(Flat(mean_by_rows(model.network)).eval(), (samples[0],))
+    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+    (folder / FILE).write_bytes(lowered.to_executorch().buffer)
+
+
+def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
+    return ExecuTorch(models, device, options)

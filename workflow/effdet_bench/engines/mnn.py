@@ -1,0 +1,71 @@
+"""MNN on the CPU, on networks converted from ONNX."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import MNN
+import numpy as np
+import torch
+
+from effdet_bench.config.modes import Options
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.engines.base import INPUTS, OUTPUTS, ExportedEngine, refuse_gpus, write_onnx
+from effdet_bench.errors import BenchError
+
+OPTIONS = {"rewritten": [False, True], "sparse_postprocess": [False, True]}
+EXPORTS = {"fp32": "fp32"}
+PACKAGES = ["MNN", "onnx", "onnxscript"]
+FILE = "model.mnn"
+
+
+class Mnn(ExportedEngine):
+    version = f"mnn {version('MNN')}"
+
+    def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
+        super().__init__(models, device, options)
+        refuse_gpus("MNN", device)
+        # without `high`, fp16 would do on processors that have it
+        settings = {"backend": "CPU", "numThread": self.threads, "precision": "high"}
+        self._manager = MNN.nn.create_runtime_manager((settings,))
+        self._networks = [
+            MNN.nn.load_module_from_file(
+                str(model.exported / FILE), INPUTS, OUTPUTS, runtime_manager=self._manager
+            )
+            for model in models
+        ]
+        self._pixels = [
+            MNN.expr.placeholder([1, 3, *model.image_size], MNN.expr.NCHW, MNN.expr.float)
+            for model in models
+        ]
+        self._outputs: list[Any] = [None for _ in models]
+
+    def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
+        self._pixels[index].write(pixels.numpy())
+        # kept, as arrays that are read from them are views that keep nothing
+        self._outputs[index] = self._networks[index].onForward([self._pixels[index]])
+        return [output.read() for output in self._outputs[index]]
+
+
+def export(
+    model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
+) -> None:
+    """Writes the network of `model` to `folder`, converted from ONNX, which is not kept."""
+    # the converter itself: MNN.tools, around it, installs a package and reports what it is used for
+    import _tools as tools
+
+    refuse_gpus("MNN", device)
+    source, file = folder / "model.onnx", folder / FILE
+    write_onnx(model, samples[0], source)
+    given = {"-f": "ONNX", "--modelFile": source, "--MNNModel": file, "--bizCode": "effdet-bench"}
+    tools.mnnconvert(["mnnconvert", *(str(word) for pair in given.items() for word in pair)])
+    if not file.exists():
+        raise BenchError(
+            f"MNN cannot convert the network of {model.name}: see the log of this job, and install "
+            "versions that work together, those of constraints.txt."
+        )
+    source.unlink()
+
+
+def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
+    return Mnn(models, device, options)
