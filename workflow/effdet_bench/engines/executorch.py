@@ -15,6 +15,7 @@ from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.rewrite import Flat, mean_by_rows
 from effdet_bench.engines.base import ExportedEngine, check_threads, refuse_gpus
+from effdet_bench.errors import UnavailableError
 
 OPTIONS = {"rewritten": [False, True], "sparse_postprocess": [False, True]}
 EXPORTS = {"fp32": "fp32"}
@@ -42,12 +43,22 @@ class ExecuTorch(ExportedEngine):
 def export(
     model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
-    """Writes the network of `model` to `folder`, layers that XNNPACK knows lowered to it."""
+    """Writes the network of `model` to `folder`, layers that XNNPACK knows lowered to it.
+
+    Raises:
+        UnavailableError: the network is not rewritten. effdet's heads have one convolution for all
+            levels and a BatchNorm for each; ExecuTorch 1.5 folds each into the same weights.
+    """
     # here, as both import the exporter, which no timing needs
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
     refuse_gpus("ExecuTorch", device)
+    if not options.get("rewritten"):
+        raise UnavailableError(
+            "ExecuTorch folds each level's BatchNorm into weights that all levels share, and "
+            "answers wrongly: set `rewritten: true` for this mode."
+        )
     with torch.no_grad():
         exported = torch.export.export(Flat(mean_by_rows(model.network)).eval(), (samples[0],))
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
