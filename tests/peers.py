@@ -1,0 +1,110 @@
+"""Engines' forward times beside those of the engines' own tools: python tests/peers.py EXPORTS
+
+EXPORTS is the folder `export` of a working copy in which the workflow has run. Of every fp32 export
+for OpenVINO and ONNX Runtime in it, `benchmark_app` and `onnxruntime.tools.onnxruntime_test` time
+the forward in turns with our engine, each in a fresh process, for ROUNDS rounds of REPEATS
+forwards. Fails where the median of our ratios to theirs is further than LIMIT from 1. It takes
+minutes and wants an otherwise idle machine, so it is not part of `make test`.
+"""
+
+import dataclasses
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from effdet_bench.detector.ensemble import describe_model
+from effdet_bench.engines.base import load_engine
+from helpers import unlimited
+
+ROUNDS, REPEATS, LIMIT = 8, 60, 0.03
+
+
+def ours(engine: str, architecture: str, folder: str) -> None:
+    """Prints median and mean milliseconds of our engine's forward, nothing else between them."""
+    model = dataclasses.replace(describe_model(architecture), export=Path(folder))
+    loaded = load_engine(engine, [model], torch.device("cpu"))
+    pixels = torch.randn(1, 3, *model.image_size)
+    times = []
+    with torch.inference_mode():
+        for _ in range(REPEATS):
+            begin = time.perf_counter()
+            loaded.forward(0, pixels)
+            times.append(1000 * (time.perf_counter() - begin))
+    print(f"Median: {statistics.median(times)} Mean: {statistics.mean(times)}")
+
+
+def our_time(engine: str, architecture: str, folder: Path, figure: str) -> float:
+    return figure_of(figure, __file__, engine, architecture, str(folder))
+
+
+def openvino_time(folder: Path) -> float:
+    tool = Path(sys.executable).with_name("benchmark_app")
+    options = f"-d CPU -hint latency -api sync -infer_precision f32 -niter {REPEATS}"
+    threads = ["-nstreams", "1", "-nthreads", str(torch.get_num_threads())]
+    return figure_of(
+        "Median", str(tool), "-m", str(folder / "model.xml"), *options.split(), *threads
+    )
+
+
+def onnxruntime_time(folder: Path) -> float:
+    tool = ("-m", "onnxruntime.tools.onnxruntime_test")
+    return figure_of("avg latency", *tool, str(folder / "model.onnx"), str(REPEATS))
+
+
+# the tool, and which figure of ours is the one that it prints
+TOOLS = {"openvino": (openvino_time, "Median"), "onnxruntime": (onnxruntime_time, "Mean")}
+
+
+def figure_of(name: str, *command: str) -> float:
+    """What a script of Python prints after `name:`, from a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, env=unlimited()
+    )
+    found = re.search(rf"{name}:\s*([\d.]+)", done.stdout)
+    if not found:
+        raise SystemExit(f"{' '.join(command)} printed no {name!r}: {done.stdout}{done.stderr}")
+    return float(found[1])
+
+
+def ratios(engine: str, architecture: str, folder: Path) -> list[float]:
+    """Ours over theirs, round by round, each first in every other one."""
+    tool, figure = TOOLS[engine]
+    found = []
+    for number in range(ROUNDS):
+        first = our_time(engine, architecture, folder, figure) if number % 2 else None
+        theirs = tool(folder)
+        found.append((first or our_time(engine, architecture, folder, figure)) / theirs)
+    return found
+
+
+def compare(exports: Path) -> bool:
+    """Prints a line for each export; whether all are within the limit."""
+    worst = 0.0
+    for path in sorted(exports.glob("*/*.json")):
+        record = json.loads(path.read_text())
+        if record.get("engine") not in TOOLS or record.get("outcome") != "completed":
+            continue
+        options = record.get("options")  # which the record of a check has not
+        if not options or options["precision"] != "fp32" or not options["rewritten"]:
+            continue
+        found = ratios(record["engine"], record["model"], path.with_suffix(""))
+        middle = statistics.median(found)
+        worst = max(worst, abs(middle - 1))
+        spread = f"{min(found):.3f} to {max(found):.3f}"
+        print(f"{record['engine']} {record['model']}: {middle:.3f} ({spread})", flush=True)
+    if not worst:
+        raise SystemExit(f"{exports} has no fp32 export for OpenVINO or ONNX Runtime: run `make`.")
+    return worst <= LIMIT
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        ours(*sys.argv[1:])
+    else:
+        sys.exit(not compare(Path(sys.argv[1])))
