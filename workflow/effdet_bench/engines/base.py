@@ -20,7 +20,7 @@ from effdet_bench.config.declarations import FP32, declaration, engine_names
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
-from effdet_bench.detector.rewrite import Flat, mean_by_rows
+from effdet_bench.detector.rewrite import Flat, mean_by_blocks
 from effdet_bench.errors import BenchError, UnavailableError
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ def check_threads(library: str, used: int, wanted: int) -> None:
 def write_onnx(model: Model, pixels: torch.Tensor, path: Path) -> None:
     """Writes the network of `model`, with outputs as of `rewrite.Flat`, to `path` as ONNX."""
     torch.onnx.export(
-        Flat(mean_by_rows(model.network)).eval(),
+        Flat(mean_by_blocks(model.network)).eval(),
         (pixels,),
         path,
         input_names=INPUTS,

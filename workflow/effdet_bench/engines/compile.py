@@ -10,7 +10,7 @@ from torch._inductor import aoti_compile_and_package, aoti_load_package
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
-from effdet_bench.detector.rewrite import mean_by_rows
+from effdet_bench.detector.rewrite import mean_by_blocks
 from effdet_bench.engines.base import TYPES, Engine
 from effdet_bench.errors import UnavailableError
 
@@ -45,7 +45,7 @@ def export(
     pixels = samples[0].to(device)
     dtype = TYPES[str(options["precision"])]
     reduced = dtype != torch.float32
-    network = mean_by_rows(model.network).to(device).to(memory_format=torch.channels_last)
+    network = mean_by_blocks(model.network).to(device).to(memory_format=torch.channels_last)
     with torch.no_grad(), torch.autocast(device.type, dtype, enabled=reduced):
         exported = torch.export.export(network, (pixels,))
         aoti_compile_and_package(

@@ -9,7 +9,7 @@ import torch
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.rewrite import Flat, mean_by_rows
+from effdet_bench.detector.rewrite import Flat, mean_by_blocks
 from effdet_bench.engines.base import ExportedEngine
 from effdet_bench.errors import UnavailableError
 
@@ -43,7 +43,7 @@ class CoreMl(ExportedEngine):
 def convert(network: torch.nn.Module, pixels: torch.Tensor, precision: str, path: Path) -> None:
     """Writes `network`, in `precision` (fp32 or fp16), to `path`; this runs on Linux too."""
     with torch.no_grad():
-        exported = torch.export.export(Flat(mean_by_rows(network)).eval(), (pixels,))
+        exported = torch.export.export(Flat(mean_by_blocks(network)).eval(), (pixels,))
     kept = coremltools.precision.FLOAT16 if precision == "fp16" else coremltools.precision.FLOAT32
     coremltools.convert(
         exported.run_decompositions({}),

@@ -13,7 +13,7 @@ from executorch.extension.pybindings.portable_lib import (
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.rewrite import Flat, mean_by_rows
+from effdet_bench.detector.rewrite import Flat, mean_by_blocks
 from effdet_bench.engines.base import ExportedEngine, check_threads, refuse_gpus
 from effdet_bench.errors import UnavailableError
 
@@ -60,7 +60,7 @@ def export(
             "answers wrongly: set `rewritten: true` for this mode."
         )
     with torch.no_grad():
-        exported = torch.export.export(Flat(mean_by_rows(model.network)).eval(), (samples[0],))
+        exported = torch.export.export(Flat(mean_by_blocks(model.network)).eval(), (samples[0],))
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
     (folder / FILE).write_bytes(lowered.to_executorch().buffer)
 

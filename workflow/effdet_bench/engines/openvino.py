@@ -9,7 +9,7 @@ import torch
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.rewrite import Flat, mean_by_rows
+from effdet_bench.detector.rewrite import Flat, mean_by_blocks
 from effdet_bench.engines.base import ExportedEngine, check_threads, refuse_gpus
 from effdet_bench.errors import UnavailableError
 
@@ -64,7 +64,7 @@ def export(
 ) -> None:
     """Writes the network of `model` to `folder`; INT8 by NNCF's post-training quantisation."""
     pixels = samples[0]
-    network = Flat(mean_by_rows(model.network)).eval()
+    network = Flat(mean_by_blocks(model.network)).eval()
     with torch.inference_mode(), warnings.catch_warnings():
         # sizes of layers, which are constants here
         warnings.filterwarnings("ignore", "Converting a tensor to a Python integer")
