@@ -22,7 +22,7 @@ from effdet_bench.detector.ensemble import describe_model
 from effdet_bench.engines.base import load_engine
 from helpers import unlimited
 
-ROUNDS, REPEATS, LIMIT = 8, 60, 0.03
+ROUNDS, REPEATS, LIMIT = 4, 40, 0.03
 
 
 def ours(engine: str, architecture: str, folder: str) -> None:

@@ -182,3 +182,15 @@ def test_detections_of_a_request(model, sparse, channels_last):
     assert abs(found[:, :4] - expected[:, :4]).max() < 0.05
     assert abs(found[:, 4] - expected[:, 4]).max() < 1e-4
     assert (found[:, 5] == expected[:, 5]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shift", [-9, 0, 9])
+def test_the_best_candidates_are_those_of_their_values_in_fp32(lite0, dtype, shift):
+    """Those of 16 bits are found by their bits: all negative, of both signs, and all positive."""
+    torch.manual_seed(0)
+    classes = [(torch.randn(1, 9 * 90, *cell) + shift).to(dtype) for cell in lite0.cells]
+    boxes = [torch.randn(1, 9 * 4, *cell) for cell in lite0.cells]
+    found = detect_sparingly(lite0, (classes, boxes), lite0.anchors, *REST)
+    wide = [level.float() for level in classes]
+    assert torch.equal(found, detect_sparingly(lite0, (wide, boxes), lite0.anchors, *REST))

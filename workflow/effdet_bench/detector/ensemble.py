@@ -65,7 +65,7 @@ class Model:
             raise BenchError(f"{self.name} has no export: run `snakemake --cores 1 timing`.")
         return self.export
 
-    @property
+    @functools.cached_property
     def cells(self) -> list[tuple[int, int]]:
         """(height, width) of every feature level."""
         sizes: list[tuple[int, int]] = get_feat_sizes(self.image_size, self.config.max_level)

@@ -6,7 +6,7 @@ harness.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -111,13 +111,13 @@ class ExportedEngine(Engine):
     """
 
     @abstractmethod
-    def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
+    def run(self, index: int, pixels: torch.Tensor) -> Sequence[np.ndarray | torch.Tensor]:
         """Class logits [1, anchors, classes] and box regressions [1, anchors, 4]."""
 
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
         model = self.models[index]
         classes, boxes = (
-            torch.from_numpy(table).to(self.device) for table in self.run(index, pixels)
+            torch.as_tensor(table).to(self.device) for table in self.run(index, pixels)
         )
         return _levels(model, classes, model.classes), _levels(model, boxes, 4)
 

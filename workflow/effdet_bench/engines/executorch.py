@@ -3,7 +3,6 @@
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from executorch.extension.pybindings.portable_lib import (
     _load_for_executorch,
@@ -34,10 +33,10 @@ class ExecuTorch(ExportedEngine):
         check_threads("ExecuTorch", _threadpool_get_thread_count(), self.threads)
         self._networks = [_load_for_executorch(str(model.exported / FILE)) for model in models]
 
-    def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
+    def run(self, index: int, pixels: torch.Tensor) -> list[torch.Tensor]:
         # not copied: they hold until this network is asked again, and answers are looked at before
-        outputs = self._networks[index].forward([pixels], clone_outputs=False)
-        return [output.numpy() for output in outputs]
+        outputs: list[torch.Tensor] = self._networks[index].forward([pixels], clone_outputs=False)
+        return outputs
 
 
 def export(

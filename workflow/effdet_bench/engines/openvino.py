@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 import torch
+from openvino.preprocess import PrePostProcessor
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
@@ -37,26 +38,42 @@ class OpenVino(ExportedEngine):
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if self.precision == "bf16" and "BF16" not in able:
             raise UnavailableError("this processor has no bfloat16 instructions for OpenVINO.")
-        reduced = self.precision != "fp32"
+        self._bf16 = self.precision != "fp32" and "BF16" in able
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": self.threads,
             # networks side by side would be pinned to the same cores
             "ENABLE_CPU_PINNING": not self.options.get("parallel"),
-            "INFERENCE_PRECISION_HINT": "bf16" if reduced and "BF16" in able else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if self._bf16 else "f32",
         }
-        compiled = [core.compile_model(m.exported / FILE, "CPU", settings) for m in models]
+        compiled = [core.compile_model(self._network(core, m), "CPU", settings) for m in models]
         for one in compiled:
             used = one.get_property("INFERENCE_NUM_THREADS")
             check_threads("OpenVINO", used, self.threads)
         self._requests = [one.create_infer_request() for one in compiled]
 
-    def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
+    def _network(self, core: openvino.Core, model: Model) -> openvino.Model:
+        """The export of `model`, which leaves outputs in bfloat16 where it computes them in it.
+
+        To write a request's logits again, in fp32, takes 7 of 118 ms on D0 + D1 + D2.
+        """
+        network = core.read_model(model.exported / FILE)
+        if not self._bf16:
+            return network
+        steps = PrePostProcessor(network)
+        for number in range(2):
+            steps.output(number).tensor().set_element_type(openvino.Type.bf16)
+        return steps.build()
+
+    def run(self, index: int, pixels: torch.Tensor) -> list[torch.Tensor]:
         request = self._requests[index]
         request.infer([pixels.numpy()], share_inputs=True)
         # not copied: they hold until this network is asked again, and answers are looked at before
-        return [request.get_output_tensor(number).data for number in range(2)]
+        tables = [request.get_output_tensor(number).data for number in range(2)]
+        if self._bf16:  # which NumPy does not know
+            return [torch.from_numpy(t.view(np.int16)).view(torch.bfloat16) for t in tables]
+        return [torch.from_numpy(table) for table in tables]
 
 
 def export(
