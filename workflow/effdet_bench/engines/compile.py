@@ -1,5 +1,6 @@
 """PyTorch's inductor: the networks compiled ahead of time, so that no timing job compiles."""
 
+import copy
 import os
 import shutil
 from pathlib import Path
@@ -45,7 +46,8 @@ def export(
     pixels = samples[0].to(device)
     dtype = TYPES[str(options["precision"])]
     reduced = dtype != torch.float32
-    network = mean_by_blocks(model.network).to(device).to(memory_format=torch.channels_last)
+    network = copy.deepcopy(model.network) if reduced else mean_by_blocks(model.network)
+    network = network.to(device).to(memory_format=torch.channels_last)
     with torch.no_grad(), torch.autocast(device.type, dtype, enabled=reduced):
         exported = torch.export.export(network, (pixels,))
         aoti_compile_and_package(
