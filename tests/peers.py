@@ -45,7 +45,7 @@ def our_time(engine: str, architecture: str, folder: Path, figure: str) -> float
 
 def openvino_time(folder: Path) -> float:
     tool = Path(sys.executable).with_name("benchmark_app")
-    options = f"-d CPU -hint latency -api sync -infer_precision f32 -niter {REPEATS}"
+    options = f"-d CPU -hint none -api sync -infer_precision f32 -niter {REPEATS}"
     threads = ["-nstreams", "1", "-nthreads", str(torch.get_num_threads())]
     return figure_of(
         "Median", str(tool), "-m", str(folder / "model.xml"), *options.split(), *threads

@@ -37,7 +37,7 @@ def test_an_archive_as_it_was_made_passes(results):
 
 
 @pytest.mark.parametrize(
-    "name", ["amd-epyc-2-core", "amd-epyc-2-core-three-d0", "amd-epyc-zen4-2-core"]
+    "name", ["amd-epyc-zen5-2-core", "amd-epyc-2-core-three-d0", "amd-epyc-zen4-2-core"]
 )
 def test_archives_that_come_with_the_project_pass(name):
     """The second one's models are in an order of their own."""
