@@ -151,8 +151,8 @@ def test_all_is_every_mode_that_is_shipped():
 def test_modes_share_an_export_that_serves_both():
     modes = {mode["name"]: export_of(mode, "cpu") for mode in resolve(config(modes="all"))["modes"]}
     assert modes["baseline"] is None
-    assert modes["openvino"] == modes["openvino-bf16"]
-    assert modes["openvino"]["name"] == "openvino-cpu-fp32-rewritten"
+    assert modes["openvino-bf16"] == modes["openvino-bf16-parallel"]
+    assert modes["openvino-bf16"]["name"] == "openvino-cpu-bf16-rewritten"
 
 
 @pytest.mark.parametrize(
