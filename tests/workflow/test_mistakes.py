@@ -30,8 +30,8 @@ def test_a_bad_setting(workspace, setting, sentence):
 def test_a_bad_mode(workspace):
     workspace.append("smoke.yaml", "modes: [{name: fast, engine: egaer}]\n")
     sentence = (
-        "modes[0].engine is 'egaer', but must be one of compile, coreml, eager, grouped, invalid, "
-        "onnxruntime, openvino, tensorrt, vmap (did you mean 'eager'?)"
+        "modes[0].engine is 'egaer', but must be one of compile, coreml, eager, executorch, "
+        "grouped, invalid, mnn, onnxruntime, openvino, tensorrt, vmap (did you mean 'eager'?)"
     )
     assert sentence in refused(workspace)
 
