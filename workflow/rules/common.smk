@@ -37,13 +37,19 @@ try:
         export["name"]: export
         for device in CONFIG["devices"]
         for mode in CONFIG["modes"]
-        if (export := modes.export_of(mode, device)) is not None
+        if device in mode["devices"] and (export := modes.export_of(mode, device)) is not None
     }
     AUTOMATIC = CONFIG["machine"]
     if not READS_ONLY or config.get("machine", "auto") == "auto":
         CONFIG["machine"] = machine.archive_name(config.get("machine", "auto"), layout.RESULTS)
 except BenchError as error:
     raise WorkflowError(str(error))
+
+
+def modes_of(device):
+    """The modes that are run on `device`."""
+    return [mode for mode in CONFIG["modes"] if device in mode["devices"]]
+
 
 FALLBACK = [source for source in SOURCES.values() if source.weights == "synthetic"]
 if FALLBACK and CONFIG["weights"] == "auto":
@@ -57,7 +63,7 @@ if CONFIG["machine"] != AUTOMATIC:
 ARCHIVE = layout.Archive(layout.RESULTS / CONFIG["machine"])
 JOB = str(ARCHIVE.job("{device}", "{mode}", "{round}"))
 DEVICES = CONFIG["devices"]
-MODES = [mode["name"] for mode in CONFIG["modes"]]
+MODES = {device: [mode["name"] for mode in modes_of(device)] for device in DEVICES}
 ROUNDS = range(1, CONFIG["rounds"] + 1)
 # The priority of what finds mistakes of the user: they are told before anything takes long.
 AT_ONCE = len(ROUNDS) + 1
@@ -92,7 +98,7 @@ workflow.global_resources["timing"] = 1
 
 wildcard_constraints:
     device="|".join(DEVICES),
-    mode="|".join(MODES),
+    mode="|".join(mode["name"] for mode in CONFIG["modes"]),
     round="[1-9][0-9]*",
     model="|".join(SOURCES),
     export="|".join(EXPORTS) or "none",
@@ -115,9 +121,16 @@ def package_files(folder, pattern):
     return sorted(os.path.relpath(path) for path in folder.glob(pattern))
 
 
-def job_files(name, device=DEVICES, mode=MODES):
-    """The file `name` of every timing job, or of those of one device and mode."""
-    return expand(f"{JOB}/{name}", device=device, mode=mode, round=ROUNDS)
+def job_files(name, device=None, mode=None):
+    """The file `name` of every timing job, or of those of one device, or of one mode on it."""
+    devices = [device] if device else DEVICES
+    return [
+        file
+        for one in devices
+        for file in expand(
+            f"{JOB}/{name}", device=one, mode=[mode] if mode else MODES[one], round=ROUNDS
+        )
+    ]
 
 
 def export_records(device):

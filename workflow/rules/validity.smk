@@ -5,7 +5,7 @@ localrules:
 
 rule validity:
     input:
-        expand(ARCHIVE.validity("{device}", "{mode}"), device=DEVICES, mode=MODES),
+        [ARCHIVE.validity(device, mode) for device in DEVICES for mode in MODES[device]],
 
 
 rule judge_mode:

@@ -10,7 +10,7 @@ import yaml
 
 from effdet_bench import layout
 from effdet_bench.config.declarations import FP32, OptionValue, declaration, engine_names
-from effdet_bench.config.names import BASELINE, CONTROL
+from effdet_bench.config.names import BASELINE, CONTROL, DEVICES
 from effdet_bench.config.versions import versions
 from effdet_bench.errors import BenchError, did_you_mean
 
@@ -27,13 +27,14 @@ FUSED: dict[OptionValue, Options] = {
 class Mode(TypedDict):
     """A named configuration of an engine.
 
-    `env` are environment variables that its process is started with, and `python` is its
-    interpreter, `None` for the one that everything runs in.
+    It is run on its `devices`. `env` are environment variables that its process is started with, and
+    `python` is its interpreter, `None` for the one that everything runs in.
     """
 
     name: str
     engine: str
     options: Options
+    devices: list[str]
     env: dict[str, str]
     python: str | None
 
@@ -112,7 +113,7 @@ def in_present_words(options: Options) -> Options:
 
 def _for_this_system(mode: dict[str, Any]) -> dict[str, Any]:
     """A shipped `mode`; without glibc's allocator where there is none, if it is more than that."""
-    has_more = mode.keys() - {"engine", "env"}
+    has_more = mode.keys() - {"engine", "env", "devices"}
     if has_more and platform.libc_ver()[0] != "glibc":
         return {key: value for key, value in mode.items() if key != "env"}
     return mode
@@ -122,6 +123,7 @@ def _mode(
     where: str,
     name: str,
     engine: str,
+    devices: list[str] | None = None,
     env: dict[str, str] | None = None,
     python: str | None = None,
     **options: OptionValue,
@@ -144,7 +146,7 @@ def _mode(
             f"config: {where} is named {CONTROL}, which the setting `twin` adds by itself; "
             "give it another name."
         )
-    if name == BASELINE and (engine != "eager" or options or env or python):
+    if name == BASELINE and (engine != "eager" or options or devices or env or python):
         raise BenchError(
             f"config: {where} is named baseline, which must have the engine eager without options; "
             "give it another name."
@@ -154,7 +156,14 @@ def _mode(
             f"config: {where}.python is {python!r}, but there is no such program: give the path of "
             "the interpreter of an environment in which effdet-bench is installed."
         )
-    return {"name": name, "engine": engine, "options": options, "env": env or {}, "python": python}
+    return {
+        "name": name,
+        "engine": engine,
+        "options": options,
+        "devices": devices or list(DEVICES),
+        "env": env or {},
+        "python": python,
+    }
 
 
 def _check_choice(where: str, value: object, choices: list[Any]) -> None:

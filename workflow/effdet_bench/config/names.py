@@ -1,5 +1,6 @@
 """Names and numbers that mean something to more than one step."""
 
+DEVICES = ("cpu", "cuda", "mps")
 BASELINE = "baseline"
 CONTROL = "baseline-twin"  # the A/A control: baseline again, timed in every round as its own mode
 TUNED = "baseline-malloc"  # baseline with an allocator that keeps what it has

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from effdet_bench import layout, records
 from effdet_bench.config import machine
 from effdet_bench.config.declarations import assigned
-from effdet_bench.config.modes import read_modes
+from effdet_bench.config.modes import Mode, read_modes
 from effdet_bench.config.names import BASELINE, COCO_CLASSES, CONTROL
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import Record
@@ -27,7 +27,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
 
     Ensemble entries become `{model, architecture, classes, file, sha256}`: `model` is the name that
     is its own, `architecture` effdet's, and the last two are `None` where no file is given. Modes
-    become `{name, engine, options}`.
+    become what `modes.Mode` says, without those for other devices.
 
     Raises:
         BenchError: a key, type or value is wrong.
@@ -45,6 +45,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
     _check_models([entry["architecture"] for entry in config["ensemble"]])
     if config["devices"] == "auto":
         config["devices"] = machine.devices()
+    config["modes"] = _of_devices(config["modes"], config["devices"])
     if config["threads"] == "auto":
         config["threads"] = machine.usable_cores()
     if config["machine"] == "auto":
@@ -151,6 +152,17 @@ def _with_defaults(value: Any, schema: Record) -> Any:
     properties = schema["properties"]
     filled = {key: value.get(key, sub.get("default")) for key, sub in properties.items()}
     return {key: _with_defaults(filled[key], sub) for key, sub in properties.items()}
+
+
+def _of_devices(modes: list[Mode], devices: list[str]) -> list[Mode]:
+    """The `modes` that are run on one of `devices`, each of which must have some."""
+    for device in devices:
+        if not any(device in mode["devices"] for mode in modes):
+            raise BenchError(
+                f"config: none of the modes is for {device} ({', '.join(m['name'] for m in modes)}): "
+                f"name one that is, or take {device} out of devices."
+            )
+    return [mode for mode in modes if not set(devices).isdisjoint(mode["devices"])]
 
 
 def _ensemble_entry(entry: str | Record) -> dict[str, Any]:

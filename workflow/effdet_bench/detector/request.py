@@ -7,7 +7,7 @@ left corner, mean colour elsewhere, then (x - mean) / std on the device.
 import functools
 import io
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,10 @@ class Served(Protocol):
     device: torch.device
 
     def begin_request(self) -> None: ...
+
+    def decode(self, encoded: bytes) -> Any: ...
+
+    def preprocess(self, index: int, photo: Any) -> "ModelInput": ...
 
     def each_model(self, task: Callable[[int], T]) -> list[T]: ...
 
@@ -54,16 +58,16 @@ def decode(encoded: bytes) -> Image.Image:
     return Image.open(io.BytesIO(encoded)).convert("RGB")
 
 
-def letterbox_scale(image: Image.Image, model: Model) -> float:
-    """From pixels of `image` to pixels of the network's input."""
+def letterbox_scale(size: tuple[int, int], model: Model) -> float:
+    """From pixels of a photo, whose `size` is (width, height), to pixels of the network's input."""
     height, width = model.image_size
-    return min(height / image.height, width / image.width)
+    return min(height / size[1], width / size[0])
 
 
 def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelInput:
     """Letterboxes `image` to the input of `model` and normalises it on `device`."""
     height, width = model.image_size
-    scale = letterbox_scale(image, model)
+    scale = letterbox_scale(image.size, model)
     wide, high = int(image.width * scale), int(image.height * scale)
     resized = image.resize((wide, high), Image.Resampling.BILINEAR)
     bytes_hwc = torch.from_numpy(np.array(resized)).to(device)
@@ -112,9 +116,9 @@ class Answer(NamedTuple):
 
 def serve(engine: Served, encoded: bytes) -> Answer:
     """Serves one request with every model of the ensemble, in the order that the engine chooses."""
-    image = decode(encoded)
+    photo = engine.decode(encoded)
     engine.begin_request()
-    return _together(engine.each_model(lambda index: _answer(engine, index, image, _no_mark)))
+    return _together(engine.each_model(lambda index: _answer(engine, index, photo, _no_mark)))
 
 
 def serve_in_stages(engine: Served, encoded: bytes, mark: Mark) -> Answer:
@@ -122,18 +126,16 @@ def serve_in_stages(engine: Served, encoded: bytes, mark: Mark) -> Answer:
 
     `mark(stage, model)` is called when a stage has been issued; `model` is empty for `decode`.
     """
-    image = decode(encoded)
+    photo = engine.decode(encoded)
     mark("decode", "")
     engine.begin_request()
-    return _together([_answer(engine, index, image, mark) for index in range(len(engine.models))])
+    return _together([_answer(engine, index, photo, mark) for index in range(len(engine.models))])
 
 
-def _answer(
-    engine: Served, index: int, image: Image.Image, mark: Mark
-) -> tuple[np.ndarray, Outputs]:
-    """Detections and outputs of model `index` for the decoded photo `image`."""
+def _answer(engine: Served, index: int, photo: Any, mark: Mark) -> tuple[np.ndarray, Outputs]:
+    """Detections and outputs of model `index` for the decoded `photo`."""
     model = engine.models[index]
-    model_input = preprocess(image, model, engine.device)
+    model_input = engine.preprocess(index, photo)
     mark("preprocess", model.name)
     outputs = engine.forward(index, model_input.pixels)
     mark("forward", model.name)

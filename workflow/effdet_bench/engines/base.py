@@ -5,30 +5,46 @@ A new engine is one new file in this folder whose `load(models, device, options)
 harness.
 """
 
+import os
+import shutil
+import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from effdet_bench.config.declarations import FP32, declaration, engine_names
 from effdet_bench.config.modes import Options
+from effdet_bench.detector import request
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
 from effdet_bench.detector.rewrite import Flat, mean_by_blocks
+from effdet_bench.detector.static import detect_at_once
 from effdet_bench.errors import BenchError, UnavailableError
 
 T = TypeVar("T")
 # what PyTorch computes in, by precision
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 # of exports whose format names them
 INPUTS, OUTPUTS = ["pixels"], ["classes", "boxes"]
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether fp32 of NVIDIA GPUs may be TF32, which it is in PyTorch's convolutions by default."""
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 class Engine(ABC):
@@ -51,6 +67,7 @@ class Engine(ABC):
         self.device = device
         self.options = options or {}
         self.precision = str(self.options.get("precision", FP32))
+        allow_tf32(self.precision == "tf32")
         self._anchors = [model.anchors.to(device) for model in models]
         parallel = bool(self.options.get("parallel"))
         workers = len(models) if parallel else 1
@@ -61,6 +78,14 @@ class Engine(ABC):
 
     def begin_request(self) -> None:  # noqa: B027 (most engines have nothing to do)
         """Called before the first network of a request, for engines that keep something of it."""
+
+    def decode(self, encoded: bytes) -> Any:
+        """The photo in `encoded`, as `preprocess` takes it."""
+        return request.decode(encoded)
+
+    def preprocess(self, index: int, photo: Any) -> request.ModelInput:
+        """The input of network `index` of a decoded `photo`."""
+        return request.preprocess(photo, self.models[index], self.device)
 
     @abstractmethod
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
@@ -97,8 +122,10 @@ class Engine(ABC):
     ) -> torch.Tensor:
         """Detections of network `index` as `nms.detect` defines them."""
         model = self.models[index]
-        sparingly = self.options.get("sparse_postprocess") and not model.config.soft_nms
-        find = detect_sparingly if sparingly else detect
+        find = detect
+        if self.options.get("sparse_postprocess") and not model.config.soft_nms:
+            # on a GPU, what asks for a value waits for all that was begun
+            find = detect_at_once if self.device.type == "cuda" else detect_sparingly
         return find(model, outputs, self._anchors[index], scale, size)
 
 
@@ -134,6 +161,23 @@ def check_threads(library: str, used: int, wanted: int) -> None:
         raise BenchError(
             f"{library} uses {used} threads instead of {wanted}: "
             "set `threads` in config.yaml to what this machine allows."
+        )
+
+
+def check_triton(user: str) -> None:
+    """Raises UnavailableError where Triton cannot build what `user` has it run on a GPU."""
+    try:
+        import_module("triton")
+    except ImportError:
+        raise UnavailableError(
+            f"{user} needs the package triton, which is not installed."
+        ) from None
+    if not any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang"))):
+        raise UnavailableError(f"{user} needs a C compiler for Triton: install gcc.")
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        raise UnavailableError(
+            f"{user} needs Python.h for Triton: install Python's development files (Debian: "
+            "python3-dev)."
         )
 
 

@@ -1,13 +1,14 @@
 """What is wrong with the answers of one model: its input, its outputs and its table apart."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from effdet_bench.detector import request
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
+from effdet_bench.detector.request import ModelInput
 from effdet_bench.reference.errors import Errors, relative_errors, sample_outputs
 from effdet_bench.reference.logic import Logic, check_table
 from effdet_bench.reference.outputs import Reference, level_shapes, same_input, sample_input
@@ -30,13 +31,15 @@ class Checks:
 
     Outputs are sampled each time, so that an answer that goes stale or wrong later on is seen. What
     takes longer is done where they are new, or once per photo: whether the network gets upstream's
-    input on `device`, and whether the table is upstream's of these outputs; the latter for each
-    table of such outputs.
+    input, which is what `given` makes of a file's content, and whether the table is upstream's of
+    these outputs; the latter for each table of such outputs.
     """
 
-    def __init__(self, model: Model, references: list[Reference], device: torch.device) -> None:
+    def __init__(
+        self, model: Model, references: list[Reference], given: Callable[[bytes], ModelInput]
+    ) -> None:
         self._model = model
-        self._device = device
+        self._given = given
         self._references = {photo: one for one in references for photo in one.names}
         self._inputs: dict[str, bool] = {}
         self._answered: dict[int, tuple[str, Errors]] = {}  # photo and errors by a hash of outputs
@@ -68,9 +71,7 @@ class Checks:
 
     def _input_is_right(self, photo: str, encoded: bytes) -> bool:
         if photo not in self._inputs:
-            # by their names in the module, as a request calls them
-            image = request.decode(encoded)
-            given = sample_input(request.preprocess(image, self._model, self._device))
+            given = sample_input(self._given(encoded))
             self._inputs[photo] = same_input(given, self._references[photo].input_of(photo))
         return self._inputs[photo]
 

@@ -9,6 +9,7 @@ import hashlib
 import resource
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from effdet_bench import layout, records
 from effdet_bench.config.modes import engine_versions
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.devices import open_device, peak_memory, synchronize
-from effdet_bench.detector.request import Answer, serve, serve_in_stages
+from effdet_bench.detector.request import Answer, ModelInput, serve, serve_in_stages
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.reference.outputs import Reference, check_reference, read_reference
@@ -65,13 +66,19 @@ class Measurement:
         self._unseen = _read(list_photos(spec.unseen)) if spec.unseen else []
         photos, unseen = _digests(self._photos), _digests(self._unseen)
         checks = {
-            model.name: Checks(model, _references(spec, files, photos, unseen), self._device)
-            for files, model in zip(spec.models, models, strict=True)
+            model.name: Checks(
+                model, _references(spec, files, photos, unseen), partial(self._input_of, index)
+            )
+            for index, (files, model) in enumerate(zip(spec.models, models, strict=True))
         }
         self._capture = Capture(spec.folder, checks)
         self._served = 0
         self._timed = 0
         gc.collect()
+
+    def _input_of(self, index: int, encoded: bytes) -> ModelInput:
+        """What network `index` gets of the photo `encoded`."""
+        return self._engine.preprocess(index, self._engine.decode(encoded))
 
     @torch.inference_mode()
     def warm_up(self) -> WarmUp:

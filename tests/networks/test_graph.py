@@ -1,0 +1,97 @@
+"""The engine of CUDA graphs, its kernels run by Triton's interpreter where there is no GPU."""
+
+import os
+
+os.environ.setdefault("TRITON_INTERPRET", "1")  # read as Triton is imported
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from effdet.anchors import Anchors
+from effdet.config import get_efficientdet_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import effdet
+from effdet_bench.detector import letterbox, request
+from effdet_bench.detector.ensemble import Model, describe_model
+from effdet_bench.detector.nms import detect
+from effdet_bench.engines.graph import Graph
+
+CPU = torch.device("cpu")
+SIDE = 64
+
+
+def small(architecture: str, seed: int = 0) -> Model:
+    """`architecture` on photos of 64 × 64, with weights and statistics of no special kind."""
+    torch.manual_seed(seed)
+    config = get_efficientdet_config(architecture)
+    config.image_size, config.num_classes = (SIDE, SIDE), 5
+    config.max_detection_points = 1000
+    network = effdet.EfficientDet(config, pretrained_backbone=False).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    model = describe_model(architecture, 5)
+    anchors = Anchors.from_config(config).boxes
+    return replace(model, config=config, image_size=(SIDE, SIDE), anchors=anchors, built=network)
+
+
+def jpeg(width: int, height: int, seed: int = 0) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG")
+    return out.getvalue()
+
+
+BOX = letterbox.Letterbox([replace(describe_model("tf_efficientdet_d0"), image_size=(24, 32))], CPU)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 90), st.integers(1, 90))
+def test_the_letterbox_of_a_gpu_is_pillows_to_the_last_bit(width, height):
+    """Tall photos too, whose columns Pillow resizes first from version 13 on."""
+    image = request.decode(jpeg(width, height))
+    model = replace(describe_model("tf_efficientdet_d0"), image_size=(24, 32))
+    try:
+        expected = request.preprocess(image, model, CPU)
+    except ValueError:
+        return  # so narrow that nothing is left of it
+    BOX.load(torch.from_numpy(np.array(image)))
+    for ours, theirs in zip(BOX.inputs[0], expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_letterbox_makes_room_for_larger_photos(monkeypatch):
+    monkeypatch.setattr(letterbox, "PHOTO_BYTES", 1000)
+    monkeypatch.setattr(letterbox, "TAPS", 3)
+    model = replace(describe_model("tf_efficientdet_d0"), image_size=(16, 16))
+    box = letterbox.Letterbox([model], CPU)
+    image = request.decode(jpeg(100, 90))
+    channels_first = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    box.load(channels_first.permute(1, 2, 0))
+    assert torch.equal(box.inputs[0].pixels, request.preprocess(image, model, CPU).pixels)
+
+
+@pytest.mark.parametrize("kernels", [False, True])
+def test_the_graph_answers_as_effdet_does(kernels):
+    models = [small("tf_efficientdet_d0"), small("tf_efficientdet_lite0", 1)]
+    engine = Graph(models, CPU, {"precision": "fp32", "kernels": kernels, "parallel": True})
+    for encoded in (jpeg(70, 50), jpeg(40, 90, 1)):
+        with torch.inference_mode():
+            answer = request.serve(engine, encoded)
+        image = request.decode(encoded)
+        for index, model in enumerate(models):
+            given_ = request.preprocess(image, model, CPU)
+            with torch.no_grad():
+                expected = model.network(given_.pixels)
+                for ours, theirs in zip(answer.outputs[index], expected, strict=True):
+                    for level, other in zip(ours, theirs, strict=True):
+                        torch.testing.assert_close(level, other, rtol=1e-3, atol=1e-4)
+                table = detect(model, answer.outputs[index], model.anchors, *given_[1:])
+            np.testing.assert_allclose(answer.tables[index], table.numpy(), rtol=1e-5, atol=1e-5)

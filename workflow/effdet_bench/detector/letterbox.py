@@ -1,0 +1,108 @@
+"""A photo brought to the inputs of all networks on a GPU, at one launch and to the last bit."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.kernels import LETTERBOX_HEAD, letterbox
+from effdet_bench.detector.request import ModelInput, letterbox_scale
+from effdet_bench.detector.resample import columns_first, taps
+
+PHOTO_BYTES = 2**23  # room for the first photos; larger ones have more made
+TAPS = 8
+WARM_UPS = 3  # runs before a capture, in which kernels are compiled and libraries choose theirs
+
+
+def captured(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """`function` as one CUDA graph that is launched at once; itself where there are none.
+
+    What it works on must stay where it is.
+    """
+    if device.type != "cuda":
+        return function
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            function()
+    torch.cuda.current_stream(device).wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        function()
+    return graph.replay
+
+
+class Letterbox:
+    """The inputs of `models`, each the place that every photo is written to."""
+
+    def __init__(self, models: list[Model], device: torch.device) -> None:
+        self._models = models
+        self._device = device
+        self._pixels = [torch.zeros(1, 3, *m.image_size, device=device) for m in models]
+        self._colours = [_colours(model).to(device) for model in models]
+        self._make_room(PHOTO_BYTES, 1 + TAPS)
+
+    def _make_room(self, size: int, step: int) -> None:
+        """For photos of `size` bytes, whose values are made of `step` - 1 others."""
+        self._size, self._step = size, step
+        lengths = [LETTERBOX_HEAD + step * sum(model.image_size) for model in self._models]
+        # memory that the GPU reads by itself
+        pinned = self._device.type == "cuda"
+        self._upload = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+        self._filled = torch.zeros(sum(lengths), dtype=torch.int32, pin_memory=pinned)
+        self._photo = torch.zeros(size, dtype=torch.uint8, device=self._device)
+        self._table = torch.zeros_like(self._filled, device=self._device)
+        self._tables = self._table.split(lengths)
+        self._parts = [part.numpy() for part in self._filled.split(lengths)]
+        floats = [table.view(torch.float32) for table in self._tables]
+        self.inputs = [
+            ModelInput(pixels, values[9:10], values[10:12].view(1, 2))
+            for pixels, values in zip(self._pixels, floats, strict=True)
+        ]
+        self._launch = captured(self._run, self._device)
+
+    def _run(self) -> None:
+        for one in zip(self._tables, self._colours, self._pixels, strict=True):
+            letterbox(self._photo, *one)
+
+    def load(self, photo: torch.Tensor) -> None:
+        """Has every network's input made of `photo`, uint8 [height, width, 3] in any memory."""
+        filled = [self._numbers(photo, model) for model in self._models]
+        if photo.numel() > self._size or filled[0][1].shape[1] > self._step:
+            self._make_room(max(photo.numel(), self._size), max(filled[0][1].shape[1], self._step))
+        for part, (head, table) in zip(self._parts, filled, strict=True):
+            part[:LETTERBOX_HEAD] = head
+            part[LETTERBOX_HEAD : LETTERBOX_HEAD + table.size] = table.reshape(-1)
+        self._table.copy_(self._filled, non_blocking=True)
+        count = photo.numel()
+        flat = photo.permute(_memory_order(photo)).reshape(-1)
+        if photo.device.type == "cpu":
+            self._upload[:count] = flat
+            flat = self._upload[:count]
+        self._photo[:count].copy_(flat, non_blocking=True)
+        self._launch()
+
+    def _numbers(self, photo: torch.Tensor, model: Model) -> tuple[np.ndarray, np.ndarray]:
+        """What `kernels.letterbox` is told: the numbers at the head, and where values come from."""
+        rows, columns = photo.shape[:2]
+        scale = letterbox_scale((columns, rows), model)
+        high, wide = int(rows * scale), int(columns * scale)
+        table = taps([(rows, high), (columns, wide)])
+        first = columns_first((rows, columns), (high, wide))
+        head = np.zeros(LETTERBOX_HEAD, np.int32)
+        head[:9] = (rows, columns, high, wide, *photo.stride(), table.shape[1], first)
+        head[9:].view(np.float32)[:] = (1 / scale, columns, rows)
+        return head, table
+
+
+def _memory_order(photo: torch.Tensor) -> list[int]:
+    return sorted(range(photo.ndim), key=lambda axis: -photo.stride()[axis])
+
+
+def _colours(model: Model) -> torch.Tensor:
+    """fp32 [3, 3], see `kernels.letterbox`."""
+    # 255 times in double precision, as `request` does it
+    rows = zip(model.mean, model.std, strict=True)
+    return torch.tensor([[255 * mean, 255 * std, round(255 * mean)] for mean, std in rows])

@@ -1,0 +1,146 @@
+"""CUDA graphs of all that follows decoding: a GPU is told once what it is to do for a request.
+
+One graph makes the networks' inputs; another runs the networks and their postprocessing, and copies
+the tables to the host.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from effdet_bench.config.modes import Options
+from effdet_bench.detector import request
+from effdet_bench.detector.devices import synchronize
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.nms import Outputs, detect
+from effdet_bench.detector.rewrite import rewritten
+from effdet_bench.detector.static import detect_statically
+from effdet_bench.engines.base import TYPES, Engine, T, check_triton
+from effdet_bench.errors import UnavailableError
+
+OPTIONS = {
+    "precision": ["fp16", "bf16", "fp32"],
+    "parallel": [False, True],
+    "kernels": [False, True],
+    "gpu_decode": [False, True],
+}
+PACKAGES = ["triton"]
+
+
+class Graph(Engine):
+    """The networks rewritten, in one precision from end to end; with `parallel` side by side.
+
+    With `kernels`, what is bound by memory is done by kernels of Triton, and with `gpu_decode`
+    photos are decoded by nvJPEG. The outputs of a request hold until the next one.
+    """
+
+    version = f"torch {torch.__version__}"
+
+    def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
+        super().__init__(models, device, {"precision": "fp16", **options})
+        # here, as they need Triton
+        from effdet_bench.detector.letterbox import Letterbox, captured
+
+        # cuDNN is a fifth faster on NCHW for one photo, and Triton's kernels read NHWC
+        kernels = bool(self.options.get("kernels"))
+        self._layout = torch.channels_last if kernels else torch.contiguous_format
+        self._networks = [self._placed(model.network, kernels) for model in models]
+        pinned = device.type == "cuda"
+        asked = [model.config.max_det_per_image for model in models]
+        self._tables = [torch.zeros(rows, 6, pin_memory=pinned) for rows in asked]
+        self._certain = torch.zeros(len(models), dtype=torch.bool, pin_memory=pinned)
+        self._outputs: list[Outputs] = []
+        self._photo: torch.Tensor | None = None
+        self._launched = self._waited = False
+        with torch.no_grad():
+            self._letterbox = Letterbox(models, device)
+            self._launch = captured(self._run, device)
+
+    def _placed(self, network: torch.nn.Module, kernels: bool) -> torch.nn.Module:
+        placed = rewritten(network).to(self.device, TYPES[self.precision])
+        placed = placed.to(memory_format=self._layout)
+        if not kernels:
+            return placed
+        from effdet_bench.detector.lowered import lowered
+
+        return lowered(placed)
+
+    def _run(self) -> None:
+        """All networks on the inputs as they are, and their tables on the host."""
+        indices = range(len(self.models))
+        if self.options.get("parallel") and self.device.type == "cuda":
+            found = self._on_streams(indices)
+        else:
+            found = [self._answer(index) for index in indices]
+        self._outputs = [outputs for outputs, _, _ in found]
+        for host, (_, table, _) in zip(self._tables, found, strict=True):
+            host.copy_(table, non_blocking=True)
+        self._certain.copy_(torch.stack([certain for _, _, certain in found]), non_blocking=True)
+
+    def _on_streams(self, indices: range) -> list[tuple[Outputs, torch.Tensor, torch.Tensor]]:
+        current = torch.cuda.current_stream(self.device)
+        streams = [torch.cuda.Stream(self.device) for _ in indices]
+        found = []
+        for index, stream in zip(indices, streams, strict=True):
+            stream.wait_stream(current)
+            with torch.cuda.stream(stream):
+                found.append(self._answer(index))
+        for stream in streams:
+            current.wait_stream(stream)
+        return found
+
+    def _answer(self, index: int) -> tuple[Outputs, torch.Tensor, torch.Tensor]:
+        pixels, scale, size = self._letterbox.inputs[index]
+        pixels = pixels.to(TYPES[self.precision], memory_format=self._layout)
+        outputs = self._networks[index](pixels)
+        found = detect_statically(self.models[index], outputs, self._anchors[index], scale, size)
+        return outputs, *found
+
+    def decode(self, encoded: bytes) -> torch.Tensor:
+        """The photo, uint8 [height, width, 3]: on the GPU where that decodes it."""
+        if self.options.get("gpu_decode"):
+            from torchvision.io import ImageReadMode, decode_jpeg
+
+            data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+            try:
+                photo: torch.Tensor = decode_jpeg(data, ImageReadMode.RGB, device=self.device)
+            except RuntimeError:
+                pass  # of a kind that nvJPEG does not know, such as CMYK
+            else:
+                return photo.permute(1, 2, 0)
+        return torch.from_numpy(np.array(request.decode(encoded)))
+
+    def preprocess(self, index: int, photo: torch.Tensor) -> request.ModelInput:
+        """Makes all inputs of a photo that is new."""
+        if photo is not self._photo:
+            self._letterbox.load(photo)
+            self._photo, self._launched = photo, False
+        return self._letterbox.inputs[index]
+
+    def each_model(self, task: Callable[[int], T]) -> list[T]:
+        return [task(index) for index in range(len(self.models))]
+
+    def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
+        """Runs all networks, with whichever comes first."""
+        if not self._launched:
+            self._launch()
+            self._launched, self._waited = True, False
+        return self._outputs[index]
+
+    def postprocess(
+        self, index: int, outputs: Outputs, scale: torch.Tensor, size: torch.Tensor
+    ) -> torch.Tensor:
+        if not self._waited:
+            synchronize(self.device)
+            self._waited = True
+        if not self._certain[index]:
+            return detect(self.models[index], outputs, self._anchors[index], scale, size)
+        return self._tables[index].clone()
+
+
+def load(models: list[Model], device: torch.device, options: Options) -> Engine:
+    if device.type != "cuda":
+        raise UnavailableError(f"CUDA graphs need an NVIDIA GPU; this is a mode on {device}.")
+    check_triton("the engine graph")
+    return Graph(models, device, options)
