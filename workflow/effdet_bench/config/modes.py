@@ -27,8 +27,8 @@ FUSED: dict[OptionValue, Options] = {
 class Mode(TypedDict):
     """A named configuration of an engine.
 
-    It is run on its `devices`. `env` are environment variables that its process is started with, and
-    `python` is its interpreter, `None` for the one that everything runs in.
+    It is run on its `devices`. `env` are environment variables that its process is started with,
+    and `python` is its interpreter, `None` for the one that everything runs in.
     """
 
     name: str

@@ -158,9 +158,10 @@ def _of_devices(modes: list[Mode], devices: list[str]) -> list[Mode]:
     """The `modes` that are run on one of `devices`, each of which must have some."""
     for device in devices:
         if not any(device in mode["devices"] for mode in modes):
+            names = ", ".join(mode["name"] for mode in modes)
             raise BenchError(
-                f"config: none of the modes is for {device} ({', '.join(m['name'] for m in modes)}): "
-                f"name one that is, or take {device} out of devices."
+                f"config: none of the modes ({names}) is for {device}: name one that is, or take "
+                f"{device} out of devices."
             )
     return [mode for mode in modes if not set(devices).isdisjoint(mode["devices"])]
 

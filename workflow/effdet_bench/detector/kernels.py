@@ -116,7 +116,8 @@ def weighted_sum(parts: list[Part], size: tuple[int, int], silu: bool = False) -
 
 @triton.jit
 def _weighted_sum(
-    a, a_height, a_width, a_above, a_left, a_weight, b, b_height, b_width, b_above, b_left, b_weight,
+    a, a_height, a_width, a_above, a_left, a_weight,
+    b, b_height, b_width, b_above, b_left, b_weight,
     c, c_height, c_width, c_above, c_left, c_weight, out, height, width, channels,
     FIRST: tl.constexpr, SECOND: tl.constexpr, THIRD: tl.constexpr, SILU: tl.constexpr,
     BLOCK: tl.constexpr,

@@ -122,12 +122,12 @@ class Sum(nn.Module):
         self.inputs = nn.ModuleList(map(Resampled, combine.resample))
 
     def forward(self, x: list[torch.Tensor]) -> torch.Tensor:
+        inputs: Any = self.inputs
         parts = [
             one.part(x[offset], weight)
-            for one, offset, weight in zip(self.inputs, self.offsets, self.weights, strict=True)
+            for one, offset, weight in zip(inputs, self.offsets, self.weights, strict=True)
         ]
-        size: Any = self.inputs[0].size
-        return weighted_sum(parts, size, self.silu)
+        return weighted_sum(parts, inputs[0].size, self.silu)
 
 
 class Resampled(nn.Module):

@@ -171,10 +171,13 @@ def _power_saving(power: Record) -> bool:
 
 def _throttled(conditions: Record) -> float:
     moments = (conditions["before"]["gpu"], conditions["after"]["gpu"])
-    return float(any(gpu["throttled"] for gpu in moments if gpu))
+    # archives of before the counters were read have none
+    during = any((conditions.get("slowed_ns") or {}).values())
+    return float(during or any(gpu["throttled"] for gpu in moments if gpu))
 
 
 def _clock(conditions: Record) -> float | None:
     """The clock right after the requests, as a share of the highest; before them a GPU may idle."""
-    gpu = conditions["after"]["gpu"]
-    return float(gpu["sm_clock_mhz"] / gpu["sm_clock_max_mhz"]) if gpu else None
+    gpu = conditions["after"]["gpu"] or {}
+    now, most = gpu.get("sm_clock_mhz"), gpu.get("sm_clock_max_mhz")
+    return float(now / most) if now and most else None

@@ -20,9 +20,11 @@ import torch
 from effdet_bench.detector.devices import open_device, synchronize
 from effdet_bench.records import Record
 from effdet_bench.timing.effort import busy_and_steal
+from effdet_bench.timing.gpu import Gpu, uuid_of
 
 PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # of the matrices, and float32 values that are copied
 PROBE_RUNS, PROBE_WARMUP = 50, 40
+PROBE_WARMUP_SECONDS = 0.5  # at least, of a GPU, whose clocks rise within that after it was idle
 LOAD_SECONDS = 1.0  # below, the system's counters are too coarse
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
@@ -32,15 +34,16 @@ def drift_probe(device: torch.device) -> float:
     matrix = torch.ones(PROBE_SIDE, PROBE_SIDE, device=device)
     source = torch.ones(PROBE_COPY, device=device)
     target = torch.empty_like(source)
-    spans = []
-    for _ in range(PROBE_WARMUP + PROBE_RUNS):
+    spans: list[int] = []
+    warm = time.perf_counter_ns() + (PROBE_WARMUP_SECONDS * 1e9 if device.type != "cpu" else 0)
+    while len(spans) < PROBE_WARMUP + PROBE_RUNS or time.perf_counter_ns() < warm:
         synchronize(device)
         begin = time.perf_counter_ns()
         torch.mm(matrix, matrix)
         target.copy_(source)
         synchronize(device)
         spans.append(time.perf_counter_ns() - begin)
-    return statistics.median(spans[PROBE_WARMUP:]) / 1e6
+    return statistics.median(spans[-PROBE_RUNS:]) / 1e6
 
 
 class Surroundings:
@@ -53,10 +56,15 @@ class Surroundings:
     def __init__(self, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
         self._device = open_device(device)
+        self._gpu = Gpu(self.uuid())
+
+    def uuid(self) -> str | None:
+        """See `gpu.uuid_of`; asked of this process, as others are forked and must not know CUDA."""
+        return uuid_of(self._device)
 
     def now(self) -> Record:
-        """`probe_ms`, see `drift_probe`, and `gpu`, see `gpu_state`."""
-        return {"probe_ms": drift_probe(self._device), "gpu": gpu_state(self._device)}
+        """`probe_ms`, see `drift_probe`, and `gpu`, see `Gpu.state`: at work, as it slows idle."""
+        return {"probe_ms": drift_probe(self._device), "gpu": self._gpu.state()}
 
 
 class Taken(NamedTuple):
@@ -135,29 +143,3 @@ def _low_power() -> bool | None:
     done = subprocess.run(["pmset", "-g"], capture_output=True, text=True)
     words = [line.split() for line in done.stdout.splitlines()]
     return next((line[1] == "1" for line in words if line[:1] == ["lowpowermode"]), None)
-
-
-def gpu_state(device: torch.device) -> Record | None:
-    """Clocks, temperature and throttling of the first NVIDIA GPU, by NVML; `None` elsewhere."""
-    if device.type != "cuda":
-        return None
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
-        slowed = {
-            "thermal": pynvml.nvmlClocksEventReasonSwThermalSlowdown
-            | pynvml.nvmlClocksEventReasonHwThermalSlowdown,
-            "power": pynvml.nvmlClocksEventReasonSwPowerCap
-            | pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown,
-        }
-        return {
-            "sm_clock_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-            "sm_clock_max_mhz": pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM),
-            "temperature_c": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-            "throttled": [name for name, mask in slowed.items() if reasons & mask],
-        }
-    except pynvml.NVMLError:
-        return None

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import psutil
 
+from effdet_bench.timing.gpu import Gpu
+
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -32,29 +34,28 @@ MARGIN = 1.25  # the next mode may take so many times what the largest one took
 RESERVE = 512 * 2**20  # bytes that stay free, of the machine and of a GPU
 
 
-def available(device: str) -> list[int]:
-    """Bytes that are free: of the machine or of this process's group, and of the first GPU."""
+def available(gpu: str | None) -> list[int]:
+    """Bytes that are free: of the machine or of this process's group, and of the GPU `gpu`."""
+    of_gpu = Gpu(gpu).free_bytes()
     free = [min([psutil.virtual_memory().available, *_of_cgroups()])]
-    if device == "cuda":
-        free += _of_gpu()
-    return free
+    return free if of_gpu is None else [*free, of_gpu]
 
 
 class Room:
-    """What is left on `device` for modes that are loaded one after the other."""
+    """What is left for modes that are loaded one after the other; `gpu` as of `gpu.uuid_of`."""
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    def __init__(self, gpu: str | None) -> None:
+        self._gpu = gpu
         self._largest = [0, 0]
         self._peak = 0
-        self._before = available(device)
+        self._before = available(self._gpu)
 
     def fits(self) -> bool:
         """Whether a mode as large as the largest so far may be loaded, with a margin.
 
         Beside what modes keep, the one that serves takes more for the moment: `took` is told of it.
         """
-        self._before = available(self._device)
+        self._before = available(self._gpu)
         spare = [RESERVE + self._peak, RESERVE]
         return all(
             free > MARGIN * largest + kept
@@ -64,7 +65,7 @@ class Room:
     def took(self, peak: int) -> None:
         """Has a mode been loaded since `fits`, whose requests take `peak` more bytes at times."""
         self._peak = max(self._peak, peak)
-        after = available(self._device)
+        after = available(self._gpu)
         self._largest = [
             max(largest, before - now)
             for largest, before, now in zip(self._largest, self._before, after, strict=False)
@@ -98,14 +99,3 @@ def _left(group: Path, version: _Version) -> int | None:
         # pages of files are given back before anything is killed
         return limit - used + sum(int(stat.get(key, 0)) for key in version.given_back)
     return None
-
-
-def _of_gpu() -> list[int]:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        return [int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)]
-    except pynvml.NVMLError:
-        return []

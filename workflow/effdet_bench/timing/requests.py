@@ -27,6 +27,7 @@ from effdet_bench.reference.outputs import Reference, check_reference, read_refe
 from effdet_bench.timing.capture import Capture
 from effdet_bench.timing.checks import Checks
 from effdet_bench.timing.effort import Meter
+from effdet_bench.timing.gpu import Gpu, uuid_of
 from effdet_bench.timing.networks import Networks, load_networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 
@@ -72,6 +73,8 @@ class Measurement:
             for index, (files, model) in enumerate(zip(spec.models, models, strict=True))
         }
         self._capture = Capture(spec.folder, checks)
+        self._gpu = Gpu(uuid_of(self._device))
+        self._slowed: dict[str, int] = {}
         self._served = 0
         self._timed = 0
         gc.collect()
@@ -99,6 +102,7 @@ class Measurement:
             Seconds that they took.
         """
         spent, count = 0.0, 0
+        slowed = self._gpu.slowed_ns()
         first = self._unseen if unseen else []
         while count == 0 or spent + spent / count <= seconds:
             if count < len(first):
@@ -107,7 +111,14 @@ class Measurement:
                 carried = self._photos[(photo + count - len(first)) % len(self._photos)]
             spent += self._serve("timed", turn, *carried)
             count += 1
+        self._count_slowed(slowed)
         return spent
+
+    def _count_slowed(self, before: dict[str, int] | None) -> None:
+        """Adds what the GPU's counters went on by since `before`."""
+        now = self._gpu.slowed_ns()
+        if now is not None and before is not None:
+            self._slowed = {k: self._slowed.get(k, 0) + now[k] - before[k] for k in now}
 
     def _serve(self, phase: str, turn: int, name: str, encoded: bytes) -> float:
         """Serves one request, synchronised at both ends; returns the seconds that it took."""
@@ -142,7 +153,7 @@ class Measurement:
         Times in seconds, memory in bytes, and threads.
         """
         # taken first: what follows is not part of what the figures are about
-        memory = _peak_rss()
+        memory, on_device = _peak_rss(), self._gpu.own_bytes() or peak_memory(self._device)
         self._time_stages()
         return {
             "requests": self._timed,
@@ -153,7 +164,8 @@ class Measurement:
             "export_seconds": _export_seconds(self._spec.models),
             "versions": engine_versions(self._spec.engine),
             "peak_rss_bytes": memory,
-            "peak_device_bytes": peak_memory(self._device),
+            "peak_device_bytes": on_device,
+            "slowed_ns": self._slowed or None,
         }
 
     def _time_stages(self) -> None:

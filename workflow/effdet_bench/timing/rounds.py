@@ -152,7 +152,7 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
         return {spec.mode: {**unseen._asdict(), "groups": 1, "group": None} for spec in specs}
     surroundings = Worker(process_context(), Surroundings, shared.device, shared.threads)
     before = surroundings.call("now") or UNKNOWN
-    room = Room(shared.device)
+    room = Room(surroundings.call("uuid"))
     waiting = sorted(modes, key=lambda mode: not mode.stays)
     turns, groups, spans = 0, 0, []
     loaded: list[Timed] = []
@@ -183,7 +183,9 @@ def _result(mode: Timed, groups: int, conditions: Record) -> Record:
         "group": None if mode.stays else mode.group,
     }
     if mode.outcome.completed:
-        result |= {**mode.measured, "conditions": conditions}
+        measured = dict(mode.measured)
+        slowed = {"slowed_ns": measured.pop("slowed_ns")}
+        result |= {**measured, "conditions": {**conditions, **slowed}}
     return result
 
 

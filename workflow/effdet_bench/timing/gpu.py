@@ -1,0 +1,107 @@
+"""What NVIDIA's management library tells of the GPU that torch computes on."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+
+from effdet_bench.records import Record
+
+T = TypeVar("T")
+# of its reasons to lower clocks, those that are no wish of a program's
+REASONS = {
+    "thermal": ("SwThermalSlowdown", "HwThermalSlowdown"),
+    "power": ("SwPowerCap", "HwPowerBrakeSlowdown"),
+}
+# and of its counters of nanoseconds in which clocks were lowered, those of the same reasons
+COUNTERS = {
+    "thermal": ("SW_THERM_SLOWDOWN", "HW_THERM_SLOWDOWN"),
+    "power": ("SW_POWER_CAP", "HW_POWER_BRAKE_SLOWDOWN"),
+}
+
+
+def uuid_of(device: torch.device) -> str | None:
+    """What names the GPU `device`, whatever order and choice of GPUs this process sees.
+
+    `None` for other devices. Initialises CUDA, after which a process must not be forked.
+    """
+    if device.type != "cuda":
+        return None
+    return str(torch.cuda.get_device_properties(device).uuid)
+
+
+class Gpu:
+    """The GPU, or the slice of one, that `uuid_of` names; whatever is not told is `None`."""
+
+    def __init__(self, uuid: str | None) -> None:
+        self._handle: Any = None
+        if uuid is None:
+            return
+        import pynvml
+
+        self._nvml: Any = pynvml
+        found = (self._told(partial(self._open, f"{kind}-{uuid}")) for kind in ("GPU", "MIG"))
+        self._handle = next((handle for handle in found if handle is not None), None)
+
+    def _open(self, name: str) -> Any:
+        self._nvml.nvmlInit()
+        return self._nvml.nvmlDeviceGetHandleByUUID(name)
+
+    def _told(self, ask: Callable[[], T]) -> T | None:
+        try:
+            return ask()
+        except self._nvml.NVMLError:
+            return None
+
+    def state(self) -> Record | None:
+        """Clocks in MHz, temperature in °C, and why clocks are lowered now."""
+        if self._handle is None:
+            return None
+        nvml, handle = self._nvml, self._handle
+        now = self._told(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)) or 0
+        slowed = [
+            reason
+            for reason, names in REASONS.items()
+            if any(now & getattr(nvml, f"nvmlClocksEventReason{name}") for name in names)
+        ]
+        clock = nvml.NVML_CLOCK_SM
+        heat = nvml.NVML_TEMPERATURE_GPU
+        return {
+            "sm_clock_mhz": self._told(lambda: nvml.nvmlDeviceGetClockInfo(handle, clock)),
+            "sm_clock_max_mhz": self._told(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, clock)),
+            "temperature_c": self._told(lambda: nvml.nvmlDeviceGetTemperature(handle, heat)),
+            "throttled": slowed,
+        }
+
+    def slowed_ns(self) -> dict[str, int] | None:
+        """Nanoseconds, since the driver started, in which heat and power lowered the clocks."""
+        if self._handle is None:
+            return None
+        return self._told(lambda: {reason: self._counted(reason) for reason in COUNTERS})
+
+    def _counted(self, reason: str) -> int:
+        names = [f"NVML_FI_DEV_CLOCKS_EVENT_REASON_{name}" for name in COUNTERS[reason]]
+        fields = [getattr(self._nvml, name) for name in names]
+        values = self._nvml.nvmlDeviceGetFieldValues(self._handle, fields)
+        for value in values:
+            if value.nvmlReturn != self._nvml.NVML_SUCCESS:
+                raise self._nvml.NVMLError(value.nvmlReturn)
+        return sum(int(value.value.ullVal) for value in values)
+
+    def free_bytes(self) -> int | None:
+        """Memory that no process has taken."""
+        if self._handle is None:
+            return None
+        return self._told(lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).free))
+
+    def own_bytes(self) -> int | None:
+        """Memory that this process has taken: contexts, libraries and all allocators."""
+        if self._handle is None:
+            return None
+        ask = self._nvml.nvmlDeviceGetComputeRunningProcesses
+        for process in self._told(lambda: ask(self._handle)) or []:
+            if process.pid == os.getpid() and process.usedGpuMemory:
+                return int(process.usedGpuMemory)
+        return None
