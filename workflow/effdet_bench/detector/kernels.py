@@ -193,7 +193,7 @@ def _of(
 def letterbox(
     photo: torch.Tensor, table: torch.Tensor, colours: torch.Tensor, out: torch.Tensor
 ) -> None:
-    """Resizes a photo as Pillow does, to the last bit, and normalises it into the top left of `out`.
+    """Resizes a photo as Pillow does, to the last bit, and normalises it, into a corner of `out`.
 
     Args:
         photo: uint8, flat.
@@ -225,11 +225,11 @@ def _letterbox(
     y = tl.program_id(0)
     x = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = (y < high) & (x < wide)
-    of_rows = table + HEAD + step * y + 0 * x
-    of_columns = table + HEAD + step * (high + x)
+    of_rows = HEAD + step * y + 0 * x
+    of_columns = HEAD + step * (high + x)
     # first within, then across what was found
-    within = tl.where(columns_first != 0, of_rows, of_columns)
-    across = tl.where(columns_first != 0, of_columns, of_rows)
+    within = table + tl.where(columns_first != 0, of_rows, of_columns)
+    across = table + tl.where(columns_first != 0, of_columns, of_rows)
     by_within = tl.where(columns_first != 0, by_row, by_column)
     by_across = tl.where(columns_first != 0, by_column, by_row)
     most_within = tl.where(columns_first != 0, rows, columns)
