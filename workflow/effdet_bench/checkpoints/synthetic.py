@@ -119,7 +119,7 @@ def _align_to_inputs(model: Model) -> None:
 def _inside_photo(model: Model, image: Image.Image, levels: list[torch.Tensor]) -> torch.Tensor:
     """bool [cells of all levels]: whether a cell's centre lies on the photo, not on its padding."""
     height, width = model.image_size
-    scale = letterbox_scale(image.size, model)
+    scale = letterbox_scale(image.size, model.image_size)
     masks = []
     for level in levels:
         rows, columns = level.shape[-2:]

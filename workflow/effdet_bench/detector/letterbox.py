@@ -1,5 +1,6 @@
 """A photo brought to the inputs of all networks on a GPU, at one launch and to the last bit."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -69,7 +70,8 @@ class Letterbox:
 
     def load(self, photo: torch.Tensor) -> None:
         """Has every network's input made of `photo`, uint8 [height, width, 3] in any memory."""
-        filled = [self._numbers(photo, model) for model in self._models]
+        size, strides = tuple(photo.shape[:2]), tuple(photo.stride())
+        filled = [_numbers(size, strides, model.image_size) for model in self._models]
         if photo.numel() > self._size or filled[0][1].shape[1] > self._step:
             self._make_room(max(photo.numel(), self._size), max(filled[0][1].shape[1], self._step))
         for part, (head, table) in zip(self._parts, filled, strict=True):
@@ -84,17 +86,25 @@ class Letterbox:
         self._photo[:count].copy_(flat, non_blocking=True)
         self._launch()
 
-    def _numbers(self, photo: torch.Tensor, model: Model) -> tuple[np.ndarray, np.ndarray]:
-        """What `kernels.letterbox` is told: the numbers at the head, and where values come from."""
-        rows, columns = photo.shape[:2]
-        scale = letterbox_scale((columns, rows), model)
-        high, wide = int(rows * scale), int(columns * scale)
-        table = taps([(rows, high), (columns, wide)])
-        first = columns_first((rows, columns), (high, wide))
-        head = np.zeros(LETTERBOX_HEAD, np.int32)
-        head[:9] = (rows, columns, high, wide, *photo.stride(), table.shape[1], first)
-        head[9:].view(np.float32)[:] = (1 / scale, columns, rows)
-        return head, table
+
+# photos of one size come again and again
+@functools.lru_cache(maxsize=64)
+def _numbers(
+    size: tuple[int, int], strides: tuple[int, ...], wanted: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `kernels.letterbox` is told: the numbers at the head, and where values come from.
+
+    `size` is the photo's (height, width), and `wanted` that of the network's input.
+    """
+    rows, columns = size
+    scale = letterbox_scale((columns, rows), wanted)
+    high, wide = int(rows * scale), int(columns * scale)
+    table = taps([(rows, high), (columns, wide)])
+    head = np.zeros(LETTERBOX_HEAD, np.int32)
+    first = columns_first(size, (high, wide))
+    head[:9] = (rows, columns, high, wide, *strides, table.shape[1], first)
+    head[9:].view(np.float32)[:] = (1 / scale, columns, rows)
+    return head, table
 
 
 def _memory_order(photo: torch.Tensor) -> list[int]:

@@ -58,16 +58,18 @@ def decode(encoded: bytes) -> Image.Image:
     return Image.open(io.BytesIO(encoded)).convert("RGB")
 
 
-def letterbox_scale(size: tuple[int, int], model: Model) -> float:
-    """From pixels of a photo, whose `size` is (width, height), to pixels of the network's input."""
-    height, width = model.image_size
-    return min(height / size[1], width / size[0])
+def letterbox_scale(size: tuple[int, int], wanted: tuple[int, int]) -> float:
+    """From pixels of a photo to pixels of a network's input.
+
+    `size` is the photo's (width, height), as Pillow says it; `wanted` the input's (height, width).
+    """
+    return min(wanted[0] / size[1], wanted[1] / size[0])
 
 
 def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelInput:
     """Letterboxes `image` to the input of `model` and normalises it on `device`."""
     height, width = model.image_size
-    scale = letterbox_scale(image.size, model)
+    scale = letterbox_scale(image.size, model.image_size)
     wide, high = int(image.width * scale), int(image.height * scale)
     resized = image.resize((wide, high), Image.Resampling.BILINEAR)
     bytes_hwc = torch.from_numpy(np.array(resized)).to(device)
