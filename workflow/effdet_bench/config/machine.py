@@ -81,6 +81,17 @@ def gpu_names() -> list[str]:
     return list(_gpu_names())
 
 
+def gpu_driver() -> str | None:
+    """The version of NVIDIA's driver; `None` without one."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return None
+
+
 def devices() -> list[str]:
     """Devices of this machine, `cpu` first; what torch makes of them is found by the timing job."""
     names = ["cpu"]

@@ -10,6 +10,7 @@ import yaml
 
 from effdet_bench import layout
 from effdet_bench.config.declarations import FP32, OptionValue, declaration, engine_names
+from effdet_bench.config.machine import gpu_names
 from effdet_bench.config.names import BASELINE, CONTROL, DEVICES
 from effdet_bench.config.versions import versions
 from effdet_bench.errors import BenchError, did_you_mean
@@ -93,9 +94,10 @@ def export_of(mode: Mode, device: str) -> Export | None:
         return None
     precision = declared.exports[precision_of(mode)]
     rewritten = bool(mode["options"].get("rewritten"))
-    name = f"{mode['engine']}-{device}-{precision}" + ("-rewritten" if rewritten else "")
-    if mode["python"]:
-        name += re.sub(r"[^a-z0-9]+", "-", f"-{mode['python']}".lower()).rstrip("-")
+    # what is built for one GPU may not run on another
+    where = f"{device}-{gpu_names()[0]}" if device == "cuda" and gpu_names() else device
+    name = f"{mode['engine']}-{where}-{precision}" + ("-rewritten" if rewritten else "")
+    name = re.sub(r"[^a-z0-9]+", "-", f"{name}-{mode['python'] or ''}".lower()).rstrip("-")
     return {
         "name": name,
         "device": device,

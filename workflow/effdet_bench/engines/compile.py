@@ -12,7 +12,7 @@ from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.rewrite import mean_by_blocks
-from effdet_bench.engines.base import TYPES, Engine
+from effdet_bench.engines.base import TYPES, Engine, check_triton
 from effdet_bench.errors import UnavailableError
 
 OPTIONS = {
@@ -43,6 +43,8 @@ def export(
     """Compiles the network of `model` for `device` to `folder`."""
     if not any(map(shutil.which, COMPILERS)):
         raise UnavailableError("inductor needs a C++ compiler: install g++.")
+    if device.type == "cuda":
+        _check_cuda()
     pixels = samples[0].to(device)
     dtype = TYPES[str(options["precision"])]
     reduced = dtype != torch.float32
@@ -55,6 +57,18 @@ def export(
             package_path=str(folder / FILE),
             # not `freezing`: in torch 2.14 it leaves errors of a third of the outputs' spread
             inductor_configs={"compile_threads": 1},
+        )
+
+
+def _check_cuda() -> None:
+    """Raises UnavailableError where inductor cannot build for an NVIDIA GPU."""
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    check_triton("the engine compile")
+    if CUDA_HOME is None:
+        raise UnavailableError(
+            "inductor needs NVIDIA's CUDA toolkit to build for a GPU ahead of time: install it, or "
+            "set CUDA_HOME to where it is."
         )
 
 

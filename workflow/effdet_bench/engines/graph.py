@@ -4,10 +4,14 @@ One graph makes the networks' inputs; another runs the networks and their postpr
 the tables to the host.
 """
 
+import io
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from PIL import Image
+from PIL.JpegImagePlugin import get_sampling
+from torchvision.io import ImageReadMode, decode_jpeg
 
 from effdet_bench.config.modes import Options
 from effdet_bench.detector import request
@@ -32,7 +36,7 @@ class Graph(Engine):
     """The networks rewritten, in one precision from end to end; with `parallel` side by side.
 
     With `kernels`, what is bound by memory is done by kernels of Triton, and with `gpu_decode`
-    photos are decoded by nvJPEG. The outputs of a request hold until the next one.
+    photos are decoded by nvJPEG where that is exact. The outputs of a request hold until the next one.
     """
 
     version = f"torch {torch.__version__}"
@@ -98,17 +102,15 @@ class Graph(Engine):
         return outputs, *found
 
     def decode(self, encoded: bytes) -> torch.Tensor:
-        """The photo, uint8 [height, width, 3]: on the GPU where that decodes it."""
-        if self.options.get("gpu_decode"):
-            from torchvision.io import ImageReadMode, decode_jpeg
+        """The photo, uint8 [height, width, 3]: on the GPU where that decodes it to the same bytes.
 
+        Those are photos with all of their colour (4:4:4): where it was thinned out (4:2:0), nvJPEG
+        fills it in otherwise than libjpeg does.
+        """
+        if self.options.get("gpu_decode") and _has_all_colour(encoded):
             data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
-            try:
-                photo: torch.Tensor = decode_jpeg(data, ImageReadMode.RGB, device=self.device)
-            except RuntimeError:
-                pass  # of a kind that nvJPEG does not know, such as CMYK
-            else:
-                return photo.permute(1, 2, 0)
+            photo: torch.Tensor = decode_jpeg(data, ImageReadMode.RGB, device=self.device)
+            return photo.permute(1, 2, 0)
         return torch.from_numpy(np.array(request.decode(encoded)))
 
     def preprocess(self, index: int, photo: torch.Tensor) -> request.ModelInput:
@@ -137,6 +139,12 @@ class Graph(Engine):
         if not self._certain[index]:
             return detect(self.models[index], outputs, self._anchors[index], scale, size)
         return self._tables[index].clone()
+
+
+def _has_all_colour(encoded: bytes) -> bool:
+    """Whether `encoded` is a JPEG in three colours, none of which has fewer values than pixels."""
+    image = Image.open(io.BytesIO(encoded))  # reads no more than the header
+    return image.mode == "RGB" and get_sampling(image) == 0 and image.format == "JPEG"
 
 
 def load(models: list[Model], device: torch.device, options: Options) -> Engine:

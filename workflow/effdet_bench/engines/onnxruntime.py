@@ -43,16 +43,32 @@ class OnnxRuntime(ExportedEngine):
         settings.inter_op_num_threads = 1
         # its threads would spin on after a request, into the next one of another mode
         settings.add_session_config_entry("session.force_spinning_stop", "1")
-        self._sessions = [
-            onnxruntime.InferenceSession(
-                model.exported / FILE, settings, providers=self._available(model)
+        if device.type == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # those of CUDA that came with torch
+        self._sessions = [self._session(model, settings) for model in models]
+
+    def _session(self, model: Model, settings: Any) -> Any:
+        """The session of `model`, by the provider that was asked for and no other.
+
+        ONNX Runtime goes on with the CPU where a library of the provider is missing, with no more
+        than a line on the terminal.
+        """
+        wanted = self._available(model)
+        session = onnxruntime.InferenceSession(
+            model.exported / FILE, settings, providers=wanted, enable_fallback=0
+        )
+        first = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
+        if session.get_providers()[0] != first:
+            raise UnavailableError(
+                f"onnxruntime {onnxruntime.__version__} has {first}, but cannot load it, and would "
+                "run on the CPU: install the libraries that it names on the terminal."
             )
-            for model in models
-        ]
+        return session
 
     def providers(self, model: Model) -> list[Any]:
         """What is to execute `model`: a name, or a name and settings."""
-        return [PROVIDERS[self.device.type]]
+        name = PROVIDERS[self.device.type]
+        return [(name, {"use_tf32": "0"})] if self.device.type == "cuda" else [name]
 
     def _available(self, model: Model) -> list[Any]:
         wanted = self.providers(model)

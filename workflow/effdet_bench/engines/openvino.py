@@ -80,6 +80,7 @@ def export(
     model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
     """Writes the network of `model` to `folder`; INT8 by NNCF's post-training quantisation."""
+    refuse_gpus("OpenVINO", device)
     pixels = samples[0]
     exact = options["precision"] == "fp32"
     network = Flat(mean_by_blocks(model.network) if exact else model.network).eval()

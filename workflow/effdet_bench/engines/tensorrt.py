@@ -3,6 +3,8 @@
 The top-k of postprocessing stays outside the graph, as TensorRT refuses one of more than 3,840.
 """
 
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,17 @@ class TensorRt(onnxruntime.OnnxRuntime):
 def export(
     model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
-    """Writes the fp32 network of `model` to `folder`; what is built of it stays there too."""
+    """Writes the fp32 network of `model` to `folder`, and builds what TensorRT runs of it there."""
     _refuse_other_devices(device)
     onnxruntime.export(model, device, options, samples, folder)
+    load([replace(model, export=folder)], device, options)
 
 
 def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
     _refuse_other_devices(device)
-    return TensorRt(models, device, {"precision": "fp16", **options})
+    import_module("tensorrt")  # loads the libraries that ONNX Runtime looks for
+    # whatever the export is in: its check asks with that
+    return TensorRt(models, device, {**options, "precision": "fp16"})
 
 
 def _refuse_other_devices(device: torch.device) -> None:

@@ -30,7 +30,7 @@ class ExportCheck:
 
         Raises:
             UnavailableError: a package that the engine needs is not installed.
-            BenchError: an fp32 export answers otherwise.
+            BenchError: an export that is run in fp32 answers otherwise.
         """
         spec = self._spec
         torch.set_num_threads(spec.threads)
@@ -45,7 +45,7 @@ class ExportCheck:
             outputs = engine.forward(0, pixels.to(device))
             sampled, counts = sample_outputs(outputs, cells), sampled_anchors(model.cells, cells)
             errors = relative_errors(sampled, expected, counts)[:2]
-        if spec.options["precision"] == "fp32" and not max(errors) <= FP32_LIMIT:
+        if engine.precision == "fp32" and not max(errors) <= FP32_LIMIT:
             raise BenchError(
                 f"the export of {model.name} for {spec.engine} answers otherwise than PyTorch "
                 f"(error {max(errors):.2g}): install versions that work together, those of "

@@ -18,7 +18,7 @@ from effdet_bench.detector.devices import open_device
 from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.detector.request import decode, preprocess
 from effdet_bench.detector.rewrite import rewritten
-from effdet_bench.engines.base import engine_module, missing_package
+from effdet_bench.engines.base import allow_tf32, engine_module, missing_package
 from effdet_bench.processes import Worker, process_context
 
 CPU = torch.device("cpu")
@@ -74,6 +74,7 @@ class Exporter:
         """
         spec = self._spec
         torch.set_num_threads(spec.threads)
+        allow_tf32(spec.options["precision"] == "tf32")
         module, device = engine_module(spec.engine), open_device(spec.device)
         model = spec.model()
         samples = spec.samples(model)

@@ -28,6 +28,7 @@ SILU_ELEMENTS = (2**14, 2**15, 2**16, 2**17)  # of each thread: what a core's ow
 ACCELERATOR_THREADS = 64  # so that its kernels take long beside what their start takes
 SLOW_SECONDS = 0.3  # a size whose run would take longer is not tried: the rate has long settled
 RUNS, RUN_SECONDS = 3, 0.3  # at least, of each size
+COPIES = 8  # per clock on an accelerator
 COPY_ELEMENTS = 64 * 2**20  # of float32: larger than any processor's caches
 
 # a size's operations, and what does them once
@@ -65,11 +66,25 @@ def measure_ceilings(device: torch.device) -> Ceilings:
         # emulated, where it is slower than the precision that it emulates: no ceiling of anything
         if best > flops.get("fp32", 0):
             flops[precision], kernels[precision] = best, rates
+    silu = round(_best_rate(_activations(device), device))
+    return Ceilings(flops, _bandwidth(device), kernels, silu)
+
+
+def _bandwidth(device: torch.device) -> int:
+    """Bytes read and written per second of copies.
+
+    On accelerators of several per clock, as launching one takes several percent of it. What fits
+    into a GPU's caches moves faster: there it is no strict bound.
+    """
     source = torch.ones(COPY_ELEMENTS, device=device)
     target = torch.empty_like(source)
-    seconds = _best_seconds(lambda: target.copy_(source), device)
-    silu = round(_best_rate(_activations(device), device))
-    return Ceilings(flops, round(2 * source.nbytes / seconds), kernels, silu)
+    copies = 1 if device.type == "cpu" else COPIES
+
+    def work() -> None:
+        for _ in range(copies):
+            target.copy_(source)
+
+    return round(2 * source.nbytes * copies / _best_seconds(work, device))
 
 
 def _rates(precision: str, device: torch.device) -> dict[str, int]:

@@ -16,7 +16,11 @@ def describe(name: str) -> Record:
     """The record of this machine under the name `name`: processor, memory in bytes, system."""
     import torch
 
-    accelerators = machine.gpu_names()
+    accelerators, cudnn = machine.gpu_names(), None
+    if torch.cuda.is_available():
+        # as torch sees it, which knows a slice of a GPU from a whole one; then all others
+        accelerators = list(dict.fromkeys([torch.cuda.get_device_name(), *accelerators]))
+        cudnn = str(torch.backends.cudnn.version())
     if torch.backends.mps.is_available():
         accelerators.append(f"{machine.cpu_name()} GPU")
     return {
@@ -29,6 +33,8 @@ def describe(name: str) -> Record:
         "memory_bytes": psutil.virtual_memory().total,
         "accelerators": accelerators,
         "cuda": torch.version.cuda,
+        "cudnn": cudnn,
+        "driver": machine.gpu_driver(),
         "system": platform.system(),
         "platform": f"{_system_name()} ({platform.machine()})",
         "kernel": platform.release(),
