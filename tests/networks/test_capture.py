@@ -20,7 +20,8 @@ torch.set_num_threads(1)
 numpy.ones((512, 512)) @ numpy.ones((512, 512))  # its BLAS has threads from here on
 model, cpu = build_model("tf_efficientdet_lite0"), torch.device("cpu")
 engine = load_engine("eager", [model], cpu)
-capture = Capture(folder, {model.name: Checks(model, [read_reference(record)], cpu)})
+given = lambda encoded: engine.preprocess(0, engine.decode(encoded))
+capture = Capture(folder, {model.name: Checks(model, [read_reference(record)], given)})
 with torch.inference_mode():
     answer = serve(engine, photo.read_bytes())
     spent = []

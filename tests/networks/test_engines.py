@@ -213,7 +213,8 @@ def test_stages_are_timed_one_model_after_the_other(lite0, d0):
     ("engine", "options", "words"),
     [
         ("eager", {"precision": "fp16"}, "only emulates fp16"),
-        ("eager", {"graph": True}, "CUDA graphs need an NVIDIA GPU"),
+        ("eager", {"precision": "tf32"}, "TF32 is of NVIDIA GPUs"),
+        ("graph", {}, "CUDA graphs need an NVIDIA GPU"),
         ("tensorrt", {"precision": "fp16"}, "TensorRT needs an NVIDIA GPU"),
     ],
 )

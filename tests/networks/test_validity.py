@@ -12,6 +12,7 @@ import yaml
 
 from effdet_bench import layout, records
 from effdet_bench.config.photos import list_photos
+from effdet_bench.detector import request as detector
 from effdet_bench.detector.request import Answer, serve
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
@@ -40,7 +41,12 @@ def capture_in(folder: Path, models: list, references: list[Path]) -> Capture:
     for name, columns in records.RAW_COLUMNS.items():
         layout.hidden(folder / name).write_text(",".join(columns) + "\n")
     checks = {
-        model.name: Checks(model, [read_reference(path)], CPU)
+        model.name: Checks(
+            model,
+            [read_reference(path)],
+            # by their names in the module, as an engine calls them
+            lambda encoded, model=model: detector.preprocess(detector.decode(encoded), model, CPU),
+        )
         for model, path in zip(models, references, strict=True)
     }
     return Capture(folder, checks)

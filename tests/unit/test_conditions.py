@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-import types
 
 import psutil
 import pytest
@@ -67,38 +66,3 @@ def test_power_is_what_the_system_tells(tmp_path, monkeypatch):
     assert conditions.power()["governor"] is None
     (tmp_path / "governor").write_text("powersave\n")
     assert conditions.power()["governor"] == "powersave"
-
-
-def test_gpu_state_is_of_nvidia_alone():
-    assert conditions.gpu_state(CPU) is None
-
-
-@pytest.mark.parametrize(("reasons", "throttled"), [(0, []), (0x20, ["thermal"]), (0x4, ["power"])])
-def test_gpu_state_reads_nvml(monkeypatch, reasons, throttled):
-    """A stand-in for NVML, which no machine of the tests has: names and masks are the real ones."""
-    import pynvml
-
-    stand_in = types.SimpleNamespace(**vars(pynvml))
-    stand_in.nvmlInit = lambda: None
-    stand_in.nvmlDeviceGetHandleByIndex = lambda index: index
-    stand_in.nvmlDeviceGetCurrentClocksEventReasons = lambda handle: reasons
-    stand_in.nvmlDeviceGetClockInfo = lambda handle, kind: 1700
-    stand_in.nvmlDeviceGetMaxClockInfo = lambda handle, kind: 1980
-    stand_in.nvmlDeviceGetTemperature = lambda handle, kind: 61
-    monkeypatch.setitem(sys.modules, "pynvml", stand_in)
-    assert conditions.gpu_state(torch.device("cuda")) == {
-        "sm_clock_mhz": 1700,
-        "sm_clock_max_mhz": 1980,
-        "temperature_c": 61,
-        "throttled": throttled,
-    }
-
-
-def test_gpu_state_without_a_driver_is_unknown(monkeypatch):
-    import pynvml
-
-    def fail():
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
-
-    monkeypatch.setattr(pynvml, "nvmlInit", fail)
-    assert conditions.gpu_state(torch.device("cuda")) is None

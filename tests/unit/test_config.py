@@ -69,7 +69,7 @@ def test_every_engine_and_model_is_known_without_importing_torch():
         ({"modes": "every"}, ["modes is 'every'", "all, or a list"]),
         (
             {"modes": [{"name": "a", "engine": "eager", "precision": "int9"}]},
-            ["modes[0].precision is 'int9'", "fp32, bf16"],
+            ["modes[0].precision is 'int9'", "fp32, tf32, bf16"],
         ),
         (
             {"modes": [{"name": "baseline", "engine": "eager", "rewritten": True}]},

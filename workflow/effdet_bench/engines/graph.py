@@ -36,7 +36,7 @@ class Graph(Engine):
     """The networks rewritten, in one precision from end to end; with `parallel` side by side.
 
     With `kernels`, what is bound by memory is done by kernels of Triton, and with `gpu_decode`
-    photos are decoded by nvJPEG where that is exact. The outputs of a request hold until the next one.
+    photos are decoded by nvJPEG where that is exact. Outputs hold until the next request.
     """
 
     version = f"torch {torch.__version__}"
