@@ -1,6 +1,7 @@
 """Fixtures of all rooms."""
 
 import os
+import shutil
 from pathlib import Path
 
 # Tests run side by side: networks in their processes take one thread each, and keep the memory of
@@ -12,6 +13,9 @@ os.environ["GLIBC_TUNABLES"] = ":".join(
     f"glibc.malloc.{name}={size}"
     for name, size in (("mmap_threshold", 2**32), ("trim_threshold", 2**33), ("top_pad", 2**26))
 )
+# kernels of Triton run on the CPU where there is no GPU; read as Triton is imported
+if shutil.which("nvidia-smi") is None:
+    os.environ["TRITON_INTERPRET"] = "1"
 
 import pytest
 from filelock import FileLock

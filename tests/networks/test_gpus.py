@@ -91,7 +91,7 @@ def random_outputs(model: Model, spread: float):
     return classes, boxes
 
 
-@pytest.mark.parametrize("spread", [1.0, 3.0])
+@pytest.mark.parametrize("spread", [0.5, 1.0])
 def test_postprocessing_of_fixed_shapes_is_upstreams_where_it_says_so(model, spread):
     given = model.anchors, torch.tensor([1.7]), torch.tensor([[500.0, 375.0]])
     outputs = random_outputs(model, spread)
@@ -101,14 +101,11 @@ def test_postprocessing_of_fixed_shapes_is_upstreams_where_it_says_so(model, spr
 
 
 def test_where_it_is_not_known_to_be_right_upstreams_own_is_run(model):
-    """All candidates in one place: too few are left of those that are looked at."""
-    given = model.anchors, torch.tensor([1.7]), torch.tensor([[500.0, 375.0]])
-    classes, boxes = random_outputs(model, 0.01)
-    classes[0][..., 5:16, 5:16] += 5.0
-    boxes[0][:] = 0.0
-    for level in classes:
-        level.view(1, model.anchors_per_cell, model.classes, *level.shape[2:])[:, :, 1:] -= 20.0
-    _, certain = detect_statically(model, (classes, boxes), *given)
+    """All boxes in one place, so that NMS leaves one of each class: fewer than are asked for."""
+    anchors = model.anchors[2000:2001].expand(len(model.anchors), 4)
+    given = anchors, torch.tensor([1.7]), torch.tensor([[500.0, 375.0]])
+    classes, boxes = random_outputs(model, 1.0)
+    outputs = classes, [torch.zeros_like(level) for level in boxes]
+    _, certain = detect_statically(model, outputs, *given)
     assert not certain
-    expected = detect(model, (classes, boxes), *given)
-    assert torch.equal(detect_at_once(model, (classes, boxes), *given), expected)
+    assert torch.equal(detect_at_once(model, outputs, *given), detect(model, outputs, *given))

@@ -2,17 +2,12 @@
 
 import copy
 import io
-import os
 from dataclasses import replace
 
+import effdet
 import numpy as np
 import pytest
 import torch
-
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read as Triton is imported
-
-import effdet
 from effdet.anchors import Anchors
 from effdet.config import get_efficientdet_config
 from hypothesis import given, settings
