@@ -22,7 +22,7 @@ PACKAGE = "workflow/effdet_bench"
 
 def timings(*rounds: int) -> list[str]:
     folder = "results/smoke/timing/cpu"
-    return [f"time_round {folder}/baseline/round-{number}/requests.csv" for number in rounds]
+    return [f"time_cpu {folder}/baseline/round-{number}/requests.csv" for number in rounds]
 
 
 def judged(*modes: str) -> list[str]:
@@ -86,8 +86,8 @@ def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
         ("export/check.py", {"check_export"}),
         ("validity/agreement.py", {"judge_mode", "summary", "figures", "report", "manifest"}),
         ("reference/rounding.py", {"rounding", "judge_mode", "summary", "report", "manifest"}),
-        ("reference/errors.py", {"check_export", "reference", "time_round"}),
-        ("export/export.py", {"export_model", "check_export", "time_round"}),
+        ("reference/errors.py", {"check_export", "reference", "time_cpu"}),
+        ("export/export.py", {"export_model", "check_export", "time_cpu"}),
     ):
         before = (finished.package / file).read_text()
         finished.append(f"{PACKAGE}/{file}", "# edited\n")
@@ -96,7 +96,7 @@ def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
         planned = {job.split()[0] for job in finished.planned(*target)}
         (finished.package / file).write_text(before)
         if judges:  # what the change of modes left to do is done again too
-            assert not planned & {"export_model", "check_export", "time_round", "reference"}
+            assert not planned & {"export_model", "check_export", "time_cpu", "reference"}
             assert rules <= planned
         else:
             assert planned == rules, file
