@@ -30,10 +30,15 @@ def test_a_bad_setting(workspace, setting, sentence):
 def test_a_bad_mode(workspace):
     workspace.append("smoke.yaml", "modes: [{name: fast, engine: egaer}]\n")
     sentence = (
-        "modes[0].engine is 'egaer', but must be one of compile, coreml, eager, executorch, "
+        "modes[0].engine is 'egaer', but must be one of compile, coreml, eager, executorch, graph, "
         "grouped, invalid, mnn, onnxruntime, openvino, tensorrt, vmap (did you mean 'eager'?)"
     )
     assert sentence in refused(workspace)
+
+
+def test_a_device_without_a_mode(workspace):
+    workspace.append("smoke.yaml", "devices: [cuda]\nmodes: [openvino]\n")
+    assert "none of the modes (openvino) is for cuda: name one that is" in refused(workspace)
 
 
 def test_an_engine_that_cannot_be_planned_with_is_named(workspace):

@@ -66,7 +66,7 @@ def test_a_rule_depends_on_the_code_of_its_step():
     """What `unit/test_code.py` proves of a step's module holds for the rule that runs it."""
     seen = {}
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):
-        for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
+        for rule in re.split(r"^ *rule[ :]", path.read_text(), flags=re.M)[1:]:
             name = re.search(r"\bstep\(\s*\"(\w+)\"", rule)
             code = re.search(r"step_code\(\s*\"([\w.]+)\"", rule)
             if name and code:
