@@ -136,8 +136,9 @@ class Graph(Engine):
         if not self._waited:
             synchronize(self.device)
             self._waited = True
-        if not self._certain[index]:
-            return detect(self.models[index], outputs, self._anchors[index], scale, size)
+        model = self.models[index]
+        if model.config.soft_nms or not self._certain[index]:
+            return detect(model, outputs, self._anchors[index], scale, size)
         return self._tables[index].clone()
 
 
