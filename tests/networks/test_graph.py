@@ -73,11 +73,13 @@ def test_the_letterbox_makes_room_for_larger_photos(monkeypatch):
     monkeypatch.setattr(letterbox, "PHOTO_BYTES", 1000)
     monkeypatch.setattr(letterbox, "TAPS", 3)
     model = replace(describe_model("tf_efficientdet_d0"), image_size=(8, 8))
-    box = letterbox.Letterbox([model], DEVICE)
+    larger = replace(model, image_size=(32, 32))  # which is made of fewer values each, and first
+    box = letterbox.Letterbox([larger, model], DEVICE)
     image = request.decode(jpeg(64, 60))
     channels_first = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
     box.load(channels_first.permute(1, 2, 0))
-    assert torch.equal(box.inputs[0].pixels.cpu(), request.preprocess(image, model, CPU).pixels)
+    for made, one in zip(box.inputs, (larger, model), strict=True):
+        assert torch.equal(made.pixels.cpu(), request.preprocess(image, one, CPU).pixels)
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,14 @@ class Letterbox:
         """Has every network's input made of `photo`, uint8 [height, width, 3] in any memory."""
         size, strides = tuple(photo.shape[:2]), tuple(photo.stride())
         filled = [_numbers(size, strides, model.image_size) for model in self._models]
-        if photo.numel() > self._size or filled[0][1].shape[1] > self._step:
-            self._make_room(max(photo.numel(), self._size), max(filled[0][1].shape[1], self._step))
+        room = photo.numel(), max(table.shape[1] for _, table in filled)
+        if room[0] > self._size or room[1] > self._step:
+            self._make_room(max(room[0], self._size), max(room[1], self._step))
         for part, (head, table) in zip(self._parts, filled, strict=True):
             part[:LETTERBOX_HEAD] = head
             part[LETTERBOX_HEAD : LETTERBOX_HEAD + table.size] = table.reshape(-1)
         self._table.copy_(self._filled, non_blocking=True)
-        count = photo.numel()
+        count = room[0]
         flat = photo.permute(_memory_order(photo)).reshape(-1)
         if photo.device.type == "cpu":
             self._upload[:count] = flat
