@@ -13,6 +13,7 @@ import torch
 from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.config.modes import Options, engine_versions
+from effdet_bench.config.names import DEVICES
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.devices import open_device
 from effdet_bench.detector.ensemble import Model, load_model
@@ -123,7 +124,7 @@ def spec_of(args: argparse.Namespace, known: dict[str, Any], record: str) -> Exp
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", required=True)
-    parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
+    parser.add_argument("--device", required=True, choices=DEVICES)
     parser.add_argument("--options", type=json.loads, required=True, help="{precision, rewritten}")
     add_network_arguments(parser)
     parser.add_argument("--output", required=True, help="the record to write, FOLDER.json")

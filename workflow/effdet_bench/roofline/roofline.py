@@ -6,6 +6,7 @@ import json
 import torch
 
 from effdet_bench import records
+from effdet_bench.config.names import DEVICES
 from effdet_bench.config.versions import versions
 from effdet_bench.detector.devices import open_device
 from effdet_bench.errors import BenchError, outcome_of
@@ -14,7 +15,7 @@ from effdet_bench.roofline.ceilings import measure_ceilings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
+    parser.add_argument("--device", required=True, choices=DEVICES)
     parser.add_argument(
         "--ensemble",
         type=json.loads,

@@ -19,6 +19,7 @@ from typing import IO
 
 from effdet_bench import layout, records
 from effdet_bench.config.modes import Mode, engine_versions, export_of
+from effdet_bench.config.names import DEVICES
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
 from effdet_bench.timing.spec import Environment, JobSpec, ModelFiles
@@ -67,7 +68,7 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--machine", required=True)
-    parser.add_argument("--device", required=True, choices=["cpu", "cuda", "mps"])
+    parser.add_argument("--device", required=True, choices=DEVICES)
     parser.add_argument(
         "--modes",
         type=json.loads,
