@@ -15,6 +15,7 @@ include: "workflow/rules/timing.smk"
 include: "workflow/rules/validity.smk"
 include: "workflow/rules/roofline.smk"
 include: "workflow/rules/summary.smk"
+include: "workflow/rules/load.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/archive.smk"
 

@@ -13,7 +13,6 @@ import onnx
 import pytest
 import torch
 
-from effdet_bench import records
 from effdet_bench.__main__ import main
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
@@ -22,7 +21,6 @@ from effdet_bench.engines import onnxruntime as onnxruntime_engine
 from effdet_bench.engines.base import engine_module, load_engine
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.export.check import ExportCheck
-from effdet_bench.export.export import Exporter, ExportSpec
 from effdet_bench.reference.errors import relative_errors, sample_outputs
 from effdet_bench.reference.outputs import read_reference
 from effdet_bench.reference.rounding import rounding_errors
@@ -32,34 +30,6 @@ CPU = torch.device("cpu")
 EXPORTED = ("onnxruntime", "openvino", "executorch", "mnn")
 PLAIN = ("executorch", False)  # which cannot
 OF_INT8 = ("onnxruntime", "openvino")
-
-
-@pytest.fixture(scope="session")
-def exports(lite0, tmp_path_factory):
-    """Makes and keeps exports of lite0: the model that has one, its record, and its check."""
-    folder = tmp_path_factory.mktemp("exports")
-    record, file = verified(lite0, folder)
-    made = {}
-
-    def export(engine: str, precision: str = "fp32", rewritten: bool = True):
-        key = engine, precision, rewritten
-        if key not in made:
-            spec = ExportSpec(
-                engine=engine,
-                device="cpu",
-                options={"precision": precision, "rewritten": rewritten},
-                threads=torch.get_num_threads(),
-                checkpoint=records.read_json(record, "checkpoint"),
-                file=str(file),
-                photos=str(CALIBRATION),
-                record=str(folder / f"{engine}-{precision}-{rewritten}.json"),
-            )
-            exported = Exporter(spec).export()
-            model = dataclasses.replace(lite0, export=spec.folder)
-            made[key] = model, exported | ExportCheck(spec).check(), spec
-        return made[key]
-
-    return export
 
 
 @pytest.fixture

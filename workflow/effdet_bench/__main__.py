@@ -23,6 +23,8 @@ STEPS = {
     "timing": ("timing.job", "time all modes of one device and round"),
     "retry": ("timing.retry", "forget exports and timing jobs that did not complete"),
     "validity": ("validity.gate", "judge the answers of one device and mode"),
+    "load": ("load.job", "put one mode under load"),
+    "capacities": ("load.capacities", "compute what modes under load sustain"),
     "summary": ("summary.summary", "compute every number of a report"),
     "figures": ("report.figures.draw", "draw the figures of the report"),
     "render": ("archive.render", "render an archive anew, from its raw data alone"),

@@ -38,6 +38,11 @@ REQUESTS, STAGES, OUTPUTS, ERRORS, DETECTIONS = (
     "detections.csv",
 )
 
+# files of a mode under load
+LOAD_RECORD, LOADED = "load.json", "load.csv"
+ANSWERS, ANSWER_FILES = "answers", (OUTPUTS, ERRORS, DETECTIONS)
+LOADGEN = "loadgen"  # folder of its logs, by pass
+
 
 def synthetic_checkpoint(model: str, seed: int | str) -> Path:
     return CHECKPOINTS / "synthetic" / f"{model}-seed{seed}.pth"
@@ -146,6 +151,19 @@ class Archive:
     def job_records(self) -> Iterator[Path]:
         """The records of all timing jobs that are there."""
         return iter(sorted(self.timing.glob(f"*/*/round-*/{JOB_RECORD}")))
+
+    def load(self, device: str, mode: str) -> Path:
+        """The folder of a mode under load."""
+        return self.root / "load" / device / mode
+
+    def load_records(self) -> Iterator[Path]:
+        """The records of all modes that were put under load."""
+        return iter(sorted(self.root.glob(f"load/*/*/{LOAD_RECORD}")))
+
+    @property
+    def capacities(self) -> Path:
+        """What follows from them."""
+        return self.root / "capacities.json"
 
     def reference(self, model: str) -> Path:
         return self.root / "reference" / f"{model}.json"

@@ -41,6 +41,11 @@ RAW_COLUMNS = {
     layout.ERRORS: ["errors", "class_levels", "box_levels", "classes"],
     layout.DETECTIONS: ["table", *DETECTION],
 }
+# Of a mode under load; times since the first arrival of a pass.
+LOAD_COLUMNS = [
+    *("pass", "request", "photo", "instance", "batch", "arrived_ns", "taken_ns", "began_ns"),
+    *("ended_ns", "answered_ns", "answer"),
+]
 OLD_REQUESTS = ["request", "phase", "photo", "latency_ns"]  # of schema versions 2 and 3
 # of schema versions 2 to 4
 OLD_OUTPUTS = ["request", "photo", "model", "fault", "class_error", "box_error", "table"]

@@ -15,6 +15,7 @@ try:
     from effdet_bench.checkpoints.catalogue import RELEASE
     from effdet_bench.config import machine, modes, settings
     from effdet_bench.config.code import module_files
+    from effdet_bench.config.names import CONTROL, FLOOR_ENGINE
     from effdet_bench.config.photos import PICTURED, carried, list_photos
     from effdet_bench.config.versions import versions
     from effdet_bench.errors import BenchError
@@ -64,6 +65,16 @@ ARCHIVE = layout.Archive(layout.RESULTS / CONFIG["machine"])
 JOB = str(ARCHIVE.job("{device}", "{mode}", "{round}"))
 DEVICES = CONFIG["devices"]
 MODES = {device: [mode["name"] for mode in modes_of(device)] for device in DEVICES}
+MODE = {mode["name"]: mode for mode in CONFIG["modes"]}
+# Who asks for the target `load` by its name wants some.
+LOAD = CONFIG["load"] or ("quick" if "load" in sys.argv else None)
+# of all modes but those that have no detector, or are there as a control
+LOADS = [
+    ARCHIVE.load(device, mode) / layout.LOAD_RECORD
+    for device in DEVICES
+    for mode in MODES[device]
+    if LOAD and MODE[mode]["engine"] != FLOOR_ENGINE and mode != CONTROL
+]
 ROUNDS = range(1, CONFIG["rounds"] + 1)
 # The priority of what finds mistakes of the user: they are told before anything takes long.
 AT_ONCE = len(ROUNDS) + 1
@@ -81,6 +92,7 @@ ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 # int8 is no rounding of the same network, and has no yardstick
 PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"int8"})
 FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course", "accuracy"]
+FIGURES += ["load"] if LOAD else []
 REPORT_LOG = str(ARCHIVE.logs / "report.log")
 STARTED = time.time()
 

@@ -21,6 +21,7 @@ rule settings:
 rule figures:
     input:
         summary=rules.summary.output.json,
+        capacities=rules.capacities.output if LOAD else [],
         requests=job_files(layout.REQUESTS),
         stages=job_files(layout.STAGES),
         outputs=job_files(layout.OUTPUTS),
@@ -59,6 +60,7 @@ rule figures:
 rule report:
     input:
         summary=rules.summary.output.json,
+        capacities=rules.capacities.output if LOAD else [],
         figures=rules.figures.output,
         environment=rules.environment.output,
         photos=rules.photos.output.record,

@@ -15,9 +15,10 @@ from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import settings_of, summary_of
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
+from effdet_bench.load.capacities import capacities_of, read_capacities
 from effdet_bench.records import Record
 from effdet_bench.report.figures.detections import draw_detections
-from effdet_bench.report.figures.draw import draw
+from effdet_bench.report.figures.draw import draw, draw_load
 from effdet_bench.report.page import to_html
 from effdet_bench.report.report import render, view_of
 from effdet_bench.roofline.bound import request_bounds
@@ -43,6 +44,7 @@ def audit(archive: Archive) -> Iterator[str]:
         summary, jobs = summary_of(archive)
         yield from _judgements(archive, summary["ensemble"])
         yield from _bounds(archive, summary["ensemble"])
+        yield from _capacities(archive)
         yield from _derived(archive, summary, jobs)
     except (BenchError, OSError) as error:
         yield str(error)
@@ -60,6 +62,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
     with tempfile.TemporaryDirectory() as folder:
         draw(kept, jobs, Path(folder))
         draw_detections(archive, kept, Path(folder))
+        draw_load(archive, Path(folder))
         for drawn in sorted(Path(folder).iterdir()):
             figure = archive.figures / drawn.name
             alike = _drawn_by(figure) == _drawn_by(drawn)
@@ -94,6 +97,12 @@ def _bounds(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
         ceilings = Ceilings(flops, kept["copy_bytes_per_second"], kernels, silu)
         fresh = request_bounds(ensemble, ceilings, device)
         yield from differences(f"roofline/{device}.json", kept, fresh)
+
+
+def _capacities(archive: Archive) -> Iterator[str]:
+    kept = read_capacities(archive)
+    if kept is not None:
+        yield from differences(archive.capacities.name, kept, capacities_of(archive))
 
 
 def differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[str]:

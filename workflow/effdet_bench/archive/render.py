@@ -11,8 +11,9 @@ from effdet_bench.archive.manifest import renew_manifest
 from effdet_bench.config.settings import defaults
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
+from effdet_bench.load.capacities import capacities_of
 from effdet_bench.report.figures.detections import draw_detections
-from effdet_bench.report.figures.draw import draw
+from effdet_bench.report.figures.draw import draw, draw_load
 from effdet_bench.report.report import view_of, write_report
 from effdet_bench.summary.jobs import Job, read_jobs
 from effdet_bench.summary.rows import Summary
@@ -67,6 +68,9 @@ def render_archive(archive: Archive) -> None:
     summary = read_summary(archive)
     draw(summary, jobs, archive.figures)
     draw_detections(archive, summary, archive.figures)
+    if archive.capacities.exists():
+        records.write_json(archive.capacities, capacities_of(archive), "capacities")
+    draw_load(archive, archive.figures)
     write_report(archive, view_of(archive, summary, jobs, settings_of(archive)))
     renew_manifest(archive)
 

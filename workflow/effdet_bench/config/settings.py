@@ -110,7 +110,11 @@ def _of_terminal(value: Any) -> Any:
         return {key: _of_terminal(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_of_terminal(one) for one in value]
-    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+    return (
+        {"true": True, "false": False, "off": False}.get(value, value)
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _sentence(error: ValidationError) -> str:

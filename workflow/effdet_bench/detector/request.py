@@ -7,6 +7,7 @@ left corner, mean colour elsewhere, then (x - mean) / std on the device.
 import functools
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -123,6 +124,18 @@ def serve(engine: Served, encoded: bytes) -> Answer:
     return _together(engine.each_model(lambda index: _answer(engine, index, photo, _no_mark)))
 
 
+def serve_together(engine: Served, batch: list[bytes], pool: ThreadPoolExecutor) -> list[Answer]:
+    """Serves a `batch` of requests as one: each network runs once, on all photos.
+
+    Photos are decoded and preprocessed side by side, by the threads of `pool`. The engine must have
+    been asked to `accept` as many.
+    """
+    photos = list(pool.map(engine.decode, batch))
+    engine.begin_request()
+    of_models = engine.each_model(lambda index: _answers(engine, index, photos, pool))
+    return [_together(list(of_photo)) for of_photo in zip(*of_models, strict=True)]
+
+
 def serve_in_stages(engine: Served, encoded: bytes, mark: Mark) -> Answer:
     """Serves one request with one model after the other, whatever the engine would do.
 
@@ -145,6 +158,21 @@ def _answer(engine: Served, index: int, photo: Any, mark: Mark) -> tuple[np.ndar
     table = detections.cpu().numpy()
     mark("postprocess", model.name)
     return table, outputs
+
+
+def _answers(
+    engine: Served, index: int, photos: list[Any], pool: ThreadPoolExecutor
+) -> list[tuple[np.ndarray, Outputs]]:
+    """`_answer` for each of `photos`."""
+    inputs = list(pool.map(lambda photo: engine.preprocess(index, photo), photos))
+    classes, boxes = engine.forward(index, torch.cat([one.pixels for one in inputs]))
+    answers = []
+    for number, one in enumerate(inputs):
+        own = slice(number, number + 1)
+        outputs = [level[own] for level in classes], [level[own] for level in boxes]
+        detections = engine.postprocess(index, outputs, one.scale, one.size)
+        answers.append((detections.cpu().numpy(), outputs))
+    return answers
 
 
 def _together(answers: list[tuple[np.ndarray, Outputs]]) -> Answer:

@@ -87,13 +87,24 @@ class Engine(ABC):
         """The input of network `index` of a decoded `photo`."""
         return request.preprocess(photo, self.models[index], self.device)
 
+    def accept(self, photos: int) -> None:
+        """Gets ready to be given `photos` at a time, besides what it was ready for before.
+
+        Raises:
+            UnavailableError: this engine's networks are made for one photo.
+        """
+        if photos > 1:
+            raise UnavailableError("this engine's networks are made for one photo at a time.")
+
     @abstractmethod
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
-        """Runs network `index` on float32 [1, 3, height, width]; may return before it is done.
+        """Runs network `index` on float32 [photos, 3, height, width]; may return before it is done.
+
+        It is one photo, unless the engine was asked to `accept` more.
 
         Returns:
             Class logits and box regressions, each a list over feature levels of
-            [1, channels, height, width].
+            [photos, channels, height, width].
         """
 
     def each_model(self, task: Callable[[int], T]) -> list[T]:
@@ -139,7 +150,7 @@ class ExportedEngine(Engine):
 
     @abstractmethod
     def run(self, index: int, pixels: torch.Tensor) -> Sequence[np.ndarray | torch.Tensor]:
-        """Class logits [1, anchors, classes] and box regressions [1, anchors, 4]."""
+        """Class logits [photos, anchors, classes] and box regressions [photos, anchors, 4]."""
 
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
         model = self.models[index]
@@ -196,8 +207,8 @@ def write_onnx(model: Model, pixels: torch.Tensor, path: Path) -> None:
 
 
 def _levels(model: Model, table: torch.Tensor, values: int) -> list[torch.Tensor]:
-    """Views of `table` [1, anchors, values] as the levels of `Engine.forward`."""
-    shape = (1, -1, model.anchors_per_cell * values)
+    """Views of `table` [photos, anchors, values] as the levels of `Engine.forward`."""
+    shape = (len(table), -1, model.anchors_per_cell * values)
     areas = [height * width for height, width in model.cells]
     return [
         level.unflatten(1, cells).permute(0, 3, 1, 2)

@@ -43,6 +43,9 @@ class Eager(Engine):
         ]
         self._networks = [network.to(device).to(memory_format=self._layout) for network in networks]
 
+    def accept(self, photos: int) -> None:
+        """PyTorch takes any number."""
+
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
         pixels = pixels.contiguous(memory_format=self._layout)
         reduced = self._dtype != torch.float32

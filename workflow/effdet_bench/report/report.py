@@ -10,7 +10,9 @@ import jinja2
 
 from effdet_bench import records
 from effdet_bench.layout import TEMPLATES, Archive
+from effdet_bench.load.capacities import read_capacities
 from effdet_bench.records import Record
+from effdet_bench.report.capacity import load_view
 from effdet_bench.report.page import to_html
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
 from effdet_bench.report.words import FILTERS, RAW_VALUES, milliseconds, times
@@ -45,7 +47,8 @@ def view_of(archive: Archive, summary: Summary, jobs: list[Job], config: Record)
     photos = records.read_json(archive.photos, "photos")["photos"]
     models = [entry["model"] for entry in summary["ensemble"]]
     pictured = [model for model in models if archive.pictured(model).exists()]
-    return context(summary, environment, photos, jobs, config, pictured)
+    load = load_view(read_capacities(archive), config)
+    return context(summary, environment, photos, jobs, config, pictured, load)
 
 
 def write_report(archive: Archive, view: View) -> None:

@@ -62,6 +62,7 @@ class View(TypedDict):
     floors: list[Row]
     twins: list[Row]
     pictured: list[str]
+    load: dict[str, Any] | None
     judged: list[Row]
     accurate: list[Row]
     doubted: list[Row]
@@ -95,10 +96,12 @@ def context(
     jobs: list[Job],
     config: Record,
     pictured: list[str],
+    load: dict[str, Any] | None = None,
 ) -> View:
     """What the templates see.
 
-    `config` are the settings of the archive, `pictured` models with a figure of their detections.
+    `config` are the settings of the archive, `pictured` models with a figure of their detections,
+    and `load` is what `capacity.load_view` makes of modes under load.
     """
     rows = summary["rows"]
     measured = sorted((row for row in rows if row["latency"]), key=standing)
@@ -126,6 +129,7 @@ def context(
         "twins": [row for row in measured if row["twin"]],
         "judged": judged,
         "pictured": pictured,
+        "load": load,
         "accurate": [r for r in judged if r["validity"]["accuracy"] is not None and not r["floor"]],
         "doubted": [row for row in measured if row["doubts"]],
         "missing": [row for row in rows if row["outcome"] != "completed"],

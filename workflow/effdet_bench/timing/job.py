@@ -66,9 +66,23 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
     return results
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_mode_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every step needs that serves requests, see `job_spec`."""
     parser.add_argument("--machine", required=True)
     parser.add_argument("--device", required=True, choices=DEVICES)
+    parser.add_argument("--warmup", type=int, required=True, help="requests before timed ones")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--photos", required=True, help="folder of JPEG files")
+    parser.add_argument("--first", type=int, required=True, help="how many of them are carried")
+    parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
+    parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
+    parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
+    parser.add_argument("--exports", nargs="*", default=[], help="records of `export`")
+    parser.add_argument("--results", required=True, help="results/<machine>")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_mode_arguments(parser)
     parser.add_argument(
         "--modes",
         type=json.loads,
@@ -79,22 +93,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, help="how many there are, for the terminal")
     parser.add_argument("--seconds", type=float, default=0, help="of timed requests of each mode")
     parser.add_argument("--requests", type=int, default=1, help="timed requests at least")
-    parser.add_argument("--warmup", type=int, required=True, help="requests before them")
     parser.add_argument("--stages", type=int, default=0, help="requests of the separate pass")
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--photos", required=True, help="folder of JPEG files")
-    parser.add_argument("--first", type=int, required=True, help="how many of them are carried")
-    parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
-    parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
-    parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
-    parser.add_argument("--exports", nargs="*", default=[], help="records of `export`")
     parser.add_argument("--seed", type=int, default=0, help="of the order of turns")
-    parser.add_argument("--results", required=True, help="results/<machine>")
 
 
 def run(args: argparse.Namespace) -> None:
     ensemble = [records.read_json(path, "checkpoint") for path in args.records]
-    specs = [_spec(args, mode, ensemble) for mode in args.modes]
+    archive = layout.Archive(Path(args.results))
+    specs = [
+        replace(
+            job_spec(args, mode, ensemble, archive.job(args.device, mode["name"], args.round)),
+            round=args.round,
+            seconds=args.seconds,
+            requests=args.requests,
+            stages=args.stages,
+        )
+        for mode in args.modes
+    ]
     label = f"{args.device} round {args.round}" + (f" of {args.rounds}" if args.rounds else "")
     results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
     for record in ensemble:
@@ -123,7 +138,14 @@ def run(args: argparse.Namespace) -> None:
             print(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}", file=sys.stderr)
 
 
-def _spec(args: argparse.Namespace, mode: Mode, ensemble: list[records.Record]) -> JobSpec:
+def job_spec(
+    args: argparse.Namespace, mode: Mode, ensemble: list[records.Record], folder: Path
+) -> JobSpec:
+    """What `add_mode_arguments` says of `mode`, whose raw data go to `folder`.
+
+    Raises:
+        BenchError: exports are missing.
+    """
     export = export_of(mode, args.device)
     exports = [path for path in args.exports if export and Path(path).parent.name == export["name"]]
     if export and len(exports) != len(ensemble):
@@ -144,16 +166,12 @@ def _spec(args: argparse.Namespace, mode: Mode, ensemble: list[records.Record]) 
     return JobSpec(
         device=args.device,
         mode=mode["name"],
-        round=args.round,
         engine=mode["engine"],
         options=mode["options"],
         models=tuple(models),
         photos=tuple(str(path) for path in list_photos(args.photos)[: args.first]),
-        seconds=args.seconds,
-        requests=args.requests,
         warmup=args.warmup,
-        stages=args.stages,
         threads=args.threads,
-        folder=layout.Archive(Path(args.results)).job(args.device, mode["name"], args.round),
+        folder=folder,
         environment=Environment(mode["python"], tuple(sorted(mode["env"].items()))),
     )

@@ -5,12 +5,9 @@ It runs in a process of its own, and sleeps between its turns; `timing.rounds` t
 
 import csv
 import gc
-import hashlib
 import resource
 import sys
 import time
-from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -18,17 +15,13 @@ import torch
 
 from effdet_bench import layout, records
 from effdet_bench.config.modes import engine_versions
-from effdet_bench.config.photos import list_photos
-from effdet_bench.detector.devices import open_device, peak_memory, synchronize
-from effdet_bench.detector.request import Answer, ModelInput, serve, serve_in_stages
-from effdet_bench.engines.base import load_engine
-from effdet_bench.errors import BenchError
-from effdet_bench.reference.outputs import Reference, check_reference, read_reference
+from effdet_bench.detector.devices import peak_memory, synchronize
+from effdet_bench.detector.request import Answer, serve, serve_in_stages
 from effdet_bench.timing.capture import Capture
-from effdet_bench.timing.checks import Checks
 from effdet_bench.timing.effort import Meter
 from effdet_bench.timing.gpu import Gpu, uuid_of
-from effdet_bench.timing.networks import Networks, load_networks
+from effdet_bench.timing.loaded import LoadedMode
+from effdet_bench.timing.networks import Networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 
 
@@ -43,52 +36,26 @@ class Measurement:
     """One mode in one round, loaded and ready to serve; raw data are appended to its folder.
 
     Raises:
-        UnavailableError: this machine lacks the device or what the engine needs.
-        BenchError: a checkpoint is not the verified one, the reference is of another, or threads
-            could not be set.
+        BenchError: as `LoadedMode` says.
     """
 
     def __init__(self, spec: JobSpec, networks: Networks | None = None) -> None:
-        begin = time.monotonic()
-        torch.set_num_threads(spec.threads)
-        if torch.get_num_threads() != spec.threads:
-            raise BenchError(
-                f"torch uses {torch.get_num_threads()} threads instead of {spec.threads}: "
-                "set `threads` in config.yaml to what this machine allows."
-            )
         self._spec = spec
-        self._device = open_device(spec.device)
-        networks = networks or load_networks([spec])
-        models = [networks.model(files) for files in spec.models]
-        self._engine = load_engine(spec.engine, models, self._device, spec.options)
-        read = sum(networks.seconds[f.file] for f in spec.models if not f.export)
-        self._load_seconds = round(time.monotonic() - begin + read, 3)
-        self._photos = _read([Path(path) for path in spec.photos])
-        self._unseen = _read(list_photos(spec.unseen)) if spec.unseen else []
-        photos, unseen = _digests(self._photos), _digests(self._unseen)
-        checks = {
-            model.name: Checks(
-                model, _references(spec, files, photos, unseen), partial(self._input_of, index)
-            )
-            for index, (files, model) in enumerate(zip(spec.models, models, strict=True))
-        }
-        self._capture = Capture(spec.folder, checks)
+        self._mode = LoadedMode(spec, networks)
+        self._device, self._engine = self._mode.device, self._mode.engine
+        self._capture = Capture(spec.folder, self._mode.checks)
         self._gpu = Gpu(uuid_of(self._device))
         self._slowed: dict[str, int] = {}
         self._served = 0
         self._timed = 0
         gc.collect()
 
-    def _input_of(self, index: int, encoded: bytes) -> ModelInput:
-        """What network `index` gets of the photo `encoded`."""
-        return self._engine.preprocess(index, self._engine.decode(encoded))
-
     @torch.inference_mode()
     def warm_up(self) -> WarmUp:
         """Serves the warm-up requests."""
         seconds = 0.0
         for number in range(self._spec.warmup):
-            seconds = self._serve("warmup", 0, *self._photos[number % len(self._photos)])
+            seconds = self._serve("warmup", 0, *self._mode.photos[number % len(self._mode.photos)])
         return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
     @torch.inference_mode()
@@ -103,12 +70,12 @@ class Measurement:
         """
         spent, count = 0.0, 0
         slowed = self._gpu.slowed_ns()
-        first = self._unseen if unseen else []
+        first = self._mode.unseen if unseen else []
         while count == 0 or spent + spent / count <= seconds:
             if count < len(first):
                 carried = first[count]
             else:
-                carried = self._photos[(photo + count - len(first)) % len(self._photos)]
+                carried = self._mode.photos[(photo + count - len(first)) % len(self._mode.photos)]
             spent += self._serve("timed", turn, *carried)
             count += 1
         self._count_slowed(slowed)
@@ -160,7 +127,7 @@ class Measurement:
             "engine_version": self._engine.version,
             "precision": self._engine.precision,
             "threads_used": torch.get_num_threads(),
-            "load_seconds": self._load_seconds,
+            "load_seconds": self._mode.load_seconds,
             "export_seconds": _export_seconds(self._spec.models),
             "versions": engine_versions(self._spec.engine),
             "peak_rss_bytes": memory,
@@ -173,7 +140,7 @@ class Measurement:
         with layout.hidden(self._spec.folder / layout.STAGES).open("a", newline="") as out:
             rows = csv.writer(out, lineterminator="\n")
             for request in range(self._spec.stages):
-                name, encoded = self._photos[request % len(self._photos)]
+                name, encoded = self._mode.photos[request % len(self._mode.photos)]
                 marks: list[tuple[str, str, int]] = []
 
                 def mark(stage: str, model: str, marks: list[tuple[str, str, int]] = marks) -> None:
@@ -192,28 +159,6 @@ def _export_seconds(models: tuple[ModelFiles, ...]) -> float | None:
     """What all exports took, done once by a step of its own; `None` where there are none."""
     taken = [records.read_json(m.export, "export")["seconds"] for m in models if m.export]
     return round(sum(taken), 3) if taken else None
-
-
-def _read(paths: list[Path]) -> list[tuple[str, bytes]]:
-    return [(path.name, path.read_bytes()) for path in paths]
-
-
-def _digests(photos: list[tuple[str, bytes]]) -> dict[str, str]:
-    return {name: hashlib.sha256(encoded).hexdigest() for name, encoded in photos}
-
-
-def _references(
-    spec: JobSpec, files: ModelFiles, photos: dict[str, str], unseen: dict[str, str]
-) -> list[Reference]:
-    """What answers of a model are compared with, once known to be of its checkpoint and photos."""
-    sources = [(Path(files.reference), photos)]
-    if spec.unseen:
-        sources.append((layout.unseen_reference(spec.unseen, files.record["model"]), unseen))
-    references = []
-    for record, known in sources:
-        references.append(read_reference(record))
-        check_reference(references[-1], files.record["sha256"], known)
-    return references
 
 
 def _peak_rss() -> int:

@@ -35,7 +35,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One timing job: one mode in one round on one device.
+    """One mode on one device, in one round of timing or under load, which leaves out the rounds.
 
     It serves for at least `seconds`, and at least `requests`, after `warmup` requests; they carry
     the files `photos` in turn. Of `stages` requests, stages are timed in a separate pass. `threads`
@@ -45,16 +45,16 @@ class JobSpec:
 
     device: str
     mode: str
-    round: int
     engine: str
     options: Options
     models: tuple[ModelFiles, ...]
     photos: tuple[str, ...]
-    seconds: float
-    requests: int
     warmup: int
-    stages: int
     threads: int
     folder: Path
+    round: int = 0
+    seconds: float = 0
+    requests: int = 1
+    stages: int = 0
     unseen: Path | None = None
     environment: Environment = field(default_factory=Environment)

@@ -28,13 +28,14 @@ class Answers(NamedTuple):
     """What one round answered, by what its timing job left.
 
     `rows` of `outputs.csv`, one per request and model; `tables` and `errors` by their number there;
-    `requests` of `requests.csv`. Archives of schema versions 2 to 4 have no `errors`.
+    `requests` of `requests.csv`, `None` under load. Archives of schema versions 2 to 4 have no
+    `errors`.
     """
 
     rows: pd.DataFrame
     tables: dict[int, np.ndarray]
     errors: pd.DataFrame | None
-    requests: pd.DataFrame
+    requests: pd.DataFrame | None
 
 
 def model_figures(

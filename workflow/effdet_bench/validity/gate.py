@@ -82,7 +82,8 @@ def judge(
         for name, tables in references.items()
     ]
     old = any(answers.errors is None for answers in rounds)
-    unseen = None if old else compare_unseen([answers.requests for answers in rounds])
+    requests = [answers.requests for answers in rounds if answers.requests is not None]
+    unseen = None if old or not requests else compare_unseen(requests)
     found = next(_failures(models, unseen, tolerance), None)
     return {
         "verdict": "invalid" if found else "valid",
@@ -141,6 +142,38 @@ def read_answers(folder: Path, record: Record) -> Answers:
     return Answers(rows, tables, errors, requests)
 
 
+class Standards(NamedTuple):
+    """What answers are judged by, see `judge`."""
+
+    tolerance: Record
+    yardsticks: dict[str, Record]
+    expected: dict[str, dict[str, np.ndarray]]
+
+
+def standards(
+    job: Record, references: list[Path], roundings: list[Path], old: bool = False
+) -> Standards:
+    """The standards for what the timing job of the record `job` answers.
+
+    `references` and `roundings` are the records of these steps, one for each model; `old` is as in
+    `tolerance_of`.
+
+    Raises:
+        BenchError: a file is missing or broken, or has no yardstick for the job's precision.
+    """
+    tolerance = tolerance_of(job["precision"], old)
+    yardsticks = {}
+    if "classes" in tolerance:
+        yardsticks = dict(_yardstick(path, job) for path in roundings)
+    expected = {
+        records.read_json(path, "reference")["model"]: records.read_detections(
+            layout.reference_detections(path), "photo"
+        )
+        for path in references
+    }
+    return Standards(tolerance, yardsticks, expected)
+
+
 def judge_jobs(
     folders: list[Path],
     references: list[Path],
@@ -163,16 +196,9 @@ def judge_jobs(
         return result | {"verdict": "not judged", "failed": None, "reason": reason, "models": []}
     record = completed[0][1]
     rounds = [read_answers(folder, record) for folder, record in completed]
-    tolerance = tolerance_of(record["precision"], old=rounds[0].errors is None)
-    yardsticks = {}
-    if "classes" in tolerance:
-        yardsticks = dict(_yardstick(path, record) for path in roundings)
-    expected = {
-        records.read_json(path, "reference")["model"]: records.read_detections(
-            layout.reference_detections(path), "photo"
-        )
-        for path in references
-    }
+    tolerance, yardsticks, expected = standards(
+        record, references, roundings, old=rounds[0].errors is None
+    )
     result |= {"precision": record["precision"], "tolerance": tolerance}
     shown = [{"model": name} | one for name, one in yardsticks.items()]
     result |= {"yardsticks": shown or None}

@@ -6,10 +6,12 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from effdet_bench.layout import Archive
+from effdet_bench.load.capacities import read_capacities
 from effdet_bench.report.figures.accuracy import accuracy
 from effdet_bench.report.figures.breakdown import ablation, speedup, stages
 from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.latency import course, distribution
+from effdet_bench.report.figures.load import load
 from effdet_bench.report.figures.roofline import roofline
 from effdet_bench.report.figures.style import STYLE, save
 from effdet_bench.summary.jobs import Job, jobs_of
@@ -26,6 +28,14 @@ def draw(summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg") -> 
             save(figure(summary, jobs), folder / f"{figure.__name__}.{kind}")
 
 
+def draw_load(archive: Archive, folder: Path, kind: str = "svg") -> None:
+    """Writes the figure of modes under load to `folder`, if there are any in `archive`."""
+    capacities = read_capacities(archive)
+    if capacities is not None:
+        with plt.rc_context(STYLE):
+            save(load(capacities), folder / f"load.{kind}")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", required=True, help="results/<machine>")
     parser.add_argument("--kind", choices=["svg", "png"], default="svg")
@@ -36,3 +46,4 @@ def run(args: argparse.Namespace) -> None:
     summary = read_summary(archive)
     draw(summary, jobs_of(summary, archive), archive.figures, args.kind)
     draw_detections(archive, summary, archive.figures)
+    draw_load(archive, archive.figures, args.kind)

@@ -1,0 +1,151 @@
+"""Under load: how cores are split, how a capacity is found, and what follows from passes."""
+
+import sys
+
+import pandas as pd
+import pytest
+
+from effdet_bench import records
+from effdet_bench.errors import UnavailableError
+from effdet_bench.load import capacities, loadgen, placement
+from effdet_bench.load.job import why_not
+from effdet_bench.load.search import Goal, Tried, bracket, next_rate, still_gains
+from effdet_bench.report.capacity import load_view, plan
+
+GOAL = Goal(200, "p90")
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "expected"),
+    [
+        ([(0,), (1,)], 2, [(2, ((0, 1),)), (1, ((0,), (1,)))]),
+        ([(0, 4), (1, 5), (2, 6)], 3, [(3, ((0, 4, 1, 5, 2, 6),)), (1, ((0, 4), (1, 5), (2, 6)))]),
+        ([(0,), (1,), (2,)], 2, [(2, ((0, 1),)), (1, ((0,), (1,)))]),
+        ([(), ()], 2, [(2, ((),)), (1, ((), ()))]),
+    ],
+)
+def test_every_instance_has_cores_of_its_own(cores, threads, expected):
+    assert [(one.threads, one.cpus) for one in placement.splits(cores, threads)] == expected
+
+
+def test_threads_of_one_core_stay_together(tmp_path, monkeypatch):
+    for cpu, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
+        folder = tmp_path / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(siblings)
+    monkeypatch.setattr(placement, "TOPOLOGY", tmp_path)
+    monkeypatch.setattr(placement.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    assert placement.physical_cores() == [(0, 2), (1, 3)]
+
+
+def test_bisection_ends_at_the_rate_that_keeps_the_bound():
+    tried = []
+    while (rate := next_rate(tried, GOAL, 10, 0.04)) is not None:
+        tried.append(Tried(rate, {"p90": 190 if rate <= 6.3 else 210}))
+    low, high = bracket(tried, GOAL, 10)
+    assert low <= 6.3 < high
+    assert high - low <= 0.4
+    assert len(tried) < 7
+
+
+def test_a_rate_above_one_that_broke_the_bound_does_not_count():
+    tried = [Tried(4, {"p90": 210}), Tried(5, {"p90": 190}), Tried(3, {"p90": 190})]
+    assert bracket(tried, GOAL, 10) == (3, 4)
+
+
+def test_batches_grow_while_they_gain():
+    assert still_gains([10], 0.05)
+    assert still_gains([10, 10.6], 0.05)
+    assert not still_gains([10, 10.6, 10.7], 0.05)
+
+
+def pass_of(number: int, **more) -> records.Record:
+    shape = {"instances": 1, "threads": 2, "batch": 1, "kind": "loadgen", "pass": number}
+    return shape | more
+
+
+def asked(number: int, purpose: str, rate: float, keeps: bool) -> records.Record:
+    more = {"bound_ms": 200, "percentile": "p90", "purpose": purpose, "keeps": keeps}
+    return pass_of(number, scheduled_rps=rate, **more)
+
+
+def test_a_capacity_is_what_was_confirmed_and_what_broke_beyond_it():
+    passes = [
+        pass_of(0, kind="closed", answered_rps=8.0),
+        asked(1, "search", 7, True),
+        asked(2, "confirm", 7, False),
+        asked(3, "confirm", 6, True),
+        asked(4, "beyond", 7.2, False),
+    ]
+    found = capacities._capacity(passes, 200, "p90")
+    assert (found["rate"], found["confirm"], found["beyond"]) == (6, 3, 4)
+    assert found["headroom"] == pytest.approx(0.25)
+
+
+def test_what_no_pass_confirmed_is_no_capacity():
+    found = capacities._capacity([asked(1, "search", 7, True)], 200, "p90")
+    assert found["rate"] is None
+
+
+def test_times_of_a_pass_are_kept_apart(tmp_path):
+    rows = pd.DataFrame(
+        [[0, n, "a.jpg", 0, 1, n * 10**6, n * 10**6 + 4, n * 10**6 + 6, n * 10**6 + 106,
+          n * 10**6 + 109, "x" if n < 9 else ""] for n in range(10)],
+        columns=records.LOAD_COLUMNS,
+    )  # fmt: skip
+    record = {**pass_of(0, kind="closed", requests=10), "rss_before_bytes": 1, "rss_after_bytes": 3}
+    found = capacities._pass(tmp_path, record, rows)
+    assert found["latency"]["p50"] == pytest.approx(109e-6)
+    assert found["queue"]["p90"] == pytest.approx(4e-6)
+    assert found["service"]["p50"] == pytest.approx(100e-6)
+    assert found["hand_over"]["p50"] == pytest.approx(5e-6)
+    assert (found["lost"], found["growth_bytes"], found["drift"]) == (1, 2, 1)
+
+
+def mode_with(rate: float | None, verdict: str = "valid") -> records.Record:
+    capacity = {"bound_ms": 200, "percentile": "p90", "rate": rate, "confirm": 1, "beyond": None}
+    return {"capacities": [capacity | {"headroom": 0.3}], "answers": {"verdict": verdict}}
+
+
+def test_machines_are_planned_for_the_mode_that_needs_the_fewest():
+    slow, fast, wrong = mode_with(4), mode_with(6), mode_with(50, "invalid")
+    planned = plan([slow, fast, wrong], 30, 200, "p90", 2.0)
+    assert planned["mode"] is fast
+    assert planned["machines"] == 5
+    assert planned["busy"] == 1
+    assert planned["per_million"] == pytest.approx(5 * 2 / 3600 / 30 * 1e6)
+    assert planned["per_month"] == 5 * 2 * 730
+
+
+def test_what_keeps_no_bound_is_planned_for_nothing():
+    planned = plan([mode_with(None)], 30, 200, "p90", 2.0)
+    assert planned["machines"] is planned["per_month"] is planned["mode"] is None
+
+
+def test_an_archive_without_load_has_no_such_section():
+    assert load_view(None, {}) is None
+
+
+def row(mode: str, ms: float, ranked: bool = True) -> records.Record:
+    latency = {"percentiles": {"p50": {"ms": ms}}}
+    return {"device": "cpu", "mode": mode, "ranked": ranked, "latency": latency}
+
+
+def test_quick_is_for_the_baseline_and_the_fastest_valid_modes():
+    rows = [row("baseline", 900), row("baseline-twin", 1), row("a", 100), row("b", 50)]
+    rows += [row("c", 200), row("wrong", 5, ranked=False)]
+    loaded = {
+        setting: [
+            one["mode"] for one in rows if not why_not({"rows": rows}, "cpu", one["mode"], setting)
+        ]
+        for setting in ("quick", "full")
+    }
+    assert loaded["quick"] == ["baseline", "a", "b"]
+    assert loaded["full"] == ["baseline", "a", "b", "c"]
+
+
+def test_loadgen_is_asked_for_where_it_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
+    scenario = loadgen.Scenario("Server", 1, 1, 1)
+    with pytest.raises(UnavailableError, match=r"pip install -e '\.\[load\]'"):
+        loadgen.run(None, scenario, 1, tmp_path)

@@ -1,0 +1,189 @@
+"""What modes sustain under load, from the requests that were kept: pure functions and their files.
+
+A capacity is the highest rate of Poisson arrivals at which a percentile of latencies, from the
+scheduled arrival on, stayed within a bound in a pass that confirmed it. No figure here comes from a
+latency turned upside down.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from effdet_bench import layout, records
+from effdet_bench.layout import Archive
+from effdet_bench.load.loadgen import read_verdict
+from effdet_bench.records import Record
+from effdet_bench.validity.figures import Answers
+from effdet_bench.validity.gate import judge, standards
+
+PERCENTILES = (50, 90, 99)
+BEYOND = 1.1  # times a capacity, from which on a bound must break: chance makes less of 1.2
+NEEDED = {"p90": 64, "p99": 662}  # requests that a percentile needs, as LoadGen's early stopping
+
+
+def capacities_of(archive: Archive) -> Record:
+    """What follows from everything under `load/` in `archive`.
+
+    Raises:
+        BenchError: a file is missing, broken, or another pass's than its record says.
+    """
+    return {"modes": [_mode(archive, path) for path in archive.load_records()]}
+
+
+def _mode(archive: Archive, path: Path) -> Record:
+    record = records.read_json(path, "load")
+    kept = ("device", "mode", "engine", "setting", "bounds", "outcome", "reason", "unbatched")
+    result = {key: record[key] for key in kept}
+    if not record["passes"]:
+        return result | {"passes": [], "capacities": [], "answers": None}
+    rows = records.read_table(path.parent / layout.LOADED, records.LOAD_COLUMNS)
+    passes = [
+        _pass(path.parent, one, rows[rows["pass"] == one["pass"]]) for one in record["passes"]
+    ]
+    found = [
+        capacity
+        for percentile in dict.fromkeys(one["percentile"] for one in passes if one.get("bound_ms"))
+        for bound in record["bounds"]
+        if (capacity := _capacity(passes, bound, percentile)) is not None
+    ]
+    answers = _answers(archive, path.parent, record, rows)
+    return result | {"passes": passes, "capacities": found, "answers": answers}
+
+
+def _pass(folder: Path, record: Record, rows: pd.DataFrame) -> Record:
+    """The figures of one pass, of its `rows` of load.csv; times in milliseconds."""
+    shown = ("pass", "kind", "purpose", "name", "instances", "threads", "batch", "clients")
+    result = {key: record[key] for key in (*shown, "requests", "rate", "bound_ms") if key in record}
+    answered = _answered(rows)
+    times = {
+        "latency": answered["answered_ns"] - answered["arrived_ns"],
+        "queue": answered["taken_ns"] - answered["arrived_ns"],
+        "service": answered["ended_ns"] - answered["began_ns"],
+        "hand_over": answered["answered_ns"] - answered["taken_ns"] - answered["ended_ns"]
+        + answered["began_ns"],
+    }  # fmt: skip
+    for name, values in times.items():
+        result[name] = {
+            f"p{p}": float(np.percentile(values, p)) / 1e6 if len(values) else None
+            for p in PERCENTILES
+        }
+    result["lost"] = len(rows) - len(answered)
+    result["answered_rps"] = 1e9 * len(answered) / int(rows["answered_ns"].max())
+    result["growth_bytes"] = record["rss_after_bytes"] - record["rss_before_bytes"]
+    result["drift"] = _drift(answered)
+    if "valid" in record:
+        folder = folder / layout.LOADGEN / str(record["pass"])
+        valid, scheduled, percentiles = read_verdict(folder)
+        result |= {"loadgen_valid": valid, "scheduled_rps": scheduled, "loadgen": percentiles}
+    if record.get("bound_ms"):
+        result["percentile"] = f"p{100 * record['percentile']:g}"
+        result["keeps"] = result["loadgen"][result["percentile"]] <= record["bound_ms"]
+        result["supported"] = result["requests"] >= NEEDED[result["percentile"]]
+    return result
+
+
+def _answered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The `rows` whose request was answered: all but those of an instance that died."""
+    return rows[rows["answer"] != ""]
+
+
+def _drift(answered: pd.DataFrame) -> float | None:
+    """Service time in the last third of a pass over that in the first, by medians."""
+    third = len(answered) // 3
+    service = (answered["ended_ns"] - answered["began_ns"]).to_numpy()
+    if not third or not service.all():  # the null mode takes no time
+        return None
+    return float(np.median(service[-third:]) / np.median(service[:third]))
+
+
+def _capacity(passes: list[Record], bound: float, percentile: str) -> Record | None:
+    """The confirmed rate for a bound and what followed; the best that is known if none was."""
+    asked = [
+        one
+        for one in passes
+        if one.get("bound_ms") == bound and one.get("percentile") == percentile
+    ]
+    result = {"bound_ms": bound, "percentile": percentile}
+    confirmed = [one for one in asked if one["purpose"] == "confirm" and one["keeps"]]
+    if not confirmed:
+        return result | {"rate": None, "confirm": None, "beyond": None, "headroom": None}
+    best = max(confirmed, key=lambda one: one["scheduled_rps"])
+    rate = best["scheduled_rps"]
+    beyond = [
+        one for one in asked if one["purpose"] == "beyond" and one["scheduled_rps"] >= BEYOND * rate
+    ]
+    shape = ("instances", "threads", "batch")
+    most = max(
+        one["answered_rps"]
+        for one in passes
+        if one["kind"] == "closed" and all(one[key] == best[key] for key in shape)
+    )
+    return result | {
+        "rate": rate,
+        "confirm": best["pass"],
+        "beyond": beyond[0]["pass"] if beyond else None,
+        "headroom": 1 - rate / most,
+    }
+
+
+def _answers(archive: Archive, folder: Path, record: Record, rows: pd.DataFrame) -> Record:
+    """The gate's verdict on what every instance answered while all worked, and on all others.
+
+    Every other answer, one photo at a time, must be one of those that were judged, to the last bit.
+    """
+    jobs = archive.mode(record["device"], record["mode"]).glob(f"round-*/{layout.JOB_RECORD}")
+    timed = [records.read_json(path, "job") for path in sorted(jobs)]
+    job = next(one for one in timed if one["outcome"] == "completed")
+    references = [archive.reference(model) for model in record["ensemble"]]
+    roundings = [layout.reference_rounding(path) for path in references]
+    gate = standards(job, references, roundings)
+    captured = sorted((folder / layout.ANSWERS).glob("*"))
+    verdict = judge(list(_captured(captured)), gate.expected, gate.tolerance, gate.yardsticks)
+    kinds = {one["pass"]: one["kind"] for one in record["passes"]}
+    detected = _answered(rows[rows["pass"].map(kinds) != "null"])
+    own = detected["pass"].map(kinds) == "judged"
+    known = set(zip(detected["photo"][own], detected["answer"][own], strict=True))
+    others = detected[~own & (detected["batch"] == 1)]
+    unknown = sum(pair not in known for pair in zip(others["photo"], others["answer"], strict=True))
+    result = {key: verdict[key] for key in ("verdict", "failed", "reason")}
+    if unknown and verdict["verdict"] == "valid":
+        reason = f"{unknown} of {len(others)} answers are none of those that the gate has judged"
+        result = {"verdict": "invalid", "failed": "changed", "reason": reason}
+    return result | {"judged": int(own.sum()), "compared": len(others), "unknown": unknown}
+
+
+def _captured(folders: list[Path]) -> Iterator[Answers]:
+    for folder in folders:
+        columns = records.RAW_COLUMNS
+        rows, errors = (
+            records.read_table(folder / name, columns[name])
+            for name in (layout.OUTPUTS, layout.ERRORS)
+        )
+        tables = records.read_detections(folder / layout.DETECTIONS, "table")
+        yield Answers(rows, tables, errors, None)
+
+
+def read_capacities(archive: Archive) -> Record | None:
+    """The record that the step wrote; `None` where nothing was put under load."""
+    if not archive.capacities.exists():
+        return None
+    return records.read_json(archive.capacities, "capacities")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+
+
+def run(args: argparse.Namespace) -> None:
+    archive = Archive(Path(args.results))
+    result: dict[str, Any] = capacities_of(archive)
+    records.write_json(archive.capacities, result, "capacities")
+    for mode in result["modes"]:
+        for one in mode["capacities"]:
+            rate = "no rate that was confirmed" if one["rate"] is None else f"{one['rate']:.3g}/s"
+            goal = f"{one['percentile']} ≤ {one['bound_ms']:g} ms"
+            print(f"{mode['device']} {mode['mode']}: {goal}: {rate}")

@@ -1,0 +1,109 @@
+"""One instance of a service, a process of its own: `python -m effdet_bench.load.instance FD`.
+
+It is told what to serve through a pipe, answers through it, and ends with it.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from effdet_bench.errors import Outcome, UnavailableError, outcome_of
+from effdet_bench.load.messages import InstanceSpec, Served
+from effdet_bench.timing.host import without_effect
+
+if TYPE_CHECKING:
+    from effdet_bench.detector.request import Answer
+
+
+class Null:
+    """The null mode."""
+
+    def serve(self, photos: list[int], _judged: bool) -> Served:
+        now = time.monotonic_ns()
+        return Served(now, now, [b""] * len(photos))
+
+
+class Instance:
+    """A loaded mode that serves batches of photos, each given by its place among them.
+
+    Raises:
+        BenchError: as `LoadedMode` says.
+        UnavailableError: the engine is for one photo at a time.
+    """
+
+    def __init__(self, spec: InstanceSpec) -> None:
+        # torch's libraries ask for the cores that they may use as they are loaded
+        from effdet_bench.timing.capture import Capture
+        from effdet_bench.timing.loaded import LoadedMode
+
+        assert spec.job is not None and spec.folder is not None
+        self._mode: LoadedMode = LoadedMode(spec.job)
+        for power in range(spec.batch.bit_length()):
+            self._mode.engine.accept(2**power)
+        self._pool = ThreadPoolExecutor(spec.job.threads)
+        self._capture: Capture = Capture(spec.folder, self._mode.checks)
+        self._judged = 0
+        for number in range(spec.job.warmup):
+            self.serve([number % len(self._mode.photos)] * spec.batch, False)
+
+    def serve(self, photos: list[int], judged: bool) -> Served:
+        """Serves a batch; what is `judged` is captured once its clock has stopped."""
+        import torch
+
+        from effdet_bench.detector.devices import synchronize
+
+        carried = [self._mode.photos[photo] for photo in photos]
+        with torch.inference_mode():
+            began = time.monotonic_ns()
+            answers = self._answers([encoded for _, encoded in carried])
+            synchronize(self._mode.device)
+            served = Served(began, time.monotonic_ns(), [_content(one) for one in answers])
+            for (name, encoded), answer in zip(carried, answers, strict=True):
+                if judged:
+                    self._capture(self._judged, name, encoded, answer)
+                    self._judged += 1
+        return served
+
+    def _answers(self, batch: list[bytes]) -> "list[Answer]":
+        from effdet_bench.detector.request import serve, serve_together
+
+        if len(batch) == 1:
+            return [serve(self._mode.engine, batch[0])]
+        return serve_together(self._mode.engine, batch, self._pool)
+
+
+def _content(answer: "Answer") -> bytes:
+    return b"".join(table.tobytes() for table in answer.tables)
+
+
+def _load(spec: InstanceSpec) -> Instance | Null:
+    if spec.cpus:
+        os.sched_setaffinity(0, spec.cpus)
+    if spec.job is None:
+        return Null()
+    if reason := without_effect(dict(spec.job.environment.env)):
+        raise UnavailableError(reason)
+    return Instance(spec)
+
+
+def main() -> None:
+    pipe = Connection(int(sys.argv[1]))
+    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        serve: Callable[[Any], Any] = _load
+        while (asked := pipe.recv()) is not None:
+            try:
+                result = serve(*asked)
+                if isinstance(result, Instance | Null):
+                    serve, result = result.serve, None  # type: ignore[assignment]
+                pipe.send((Outcome("completed", None), result))
+            except Exception as error:
+                pipe.send((outcome_of(error), None))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""MLCommons LoadGen as the generator: the scenarios that MLPerf Inference is measured by."""
+
+import re
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from effdet_bench.errors import UnavailableError
+from effdet_bench.load.service import Done, Service
+
+SUMMARY = "mlperf_log_summary.txt"
+# MLPerf's seeds change with each of its versions; ours stay, so that machines are sent the same
+SEEDS = {"qsl_rng_seed": 1, "sample_index_rng_seed": 2, "schedule_rng_seed": 3}
+OFFLINE = 1.1  # times the rate that is expected: what ends before its time is INVALID
+QUERY = 8  # samples of a query of MultiStream, as MLPerf has it
+
+
+class Scenario(NamedTuple):
+    """What LoadGen is to do: for at least `seconds`, and `queries`.
+
+    `name` is SingleStream, MultiStream, Offline or Server. `rate` is what is expected a second, and
+    of Server the mean of its Poisson arrivals; `bound_ms` what `percentile` of them must keep.
+    """
+
+    name: str
+    seconds: float
+    queries: int
+    rate: float
+    bound_ms: float = 0
+    percentile: float = 0.9
+
+
+class Verdict(NamedTuple):
+    """What LoadGen's summary says.
+
+    `percentiles` of latencies are from the scheduled arrival, in milliseconds; `scheduled_rps` is
+    the rate of arrivals that Server's chance made of the one that was asked for.
+    """
+
+    valid: bool
+    scheduled_rps: float | None
+    percentiles: dict[str, float]
+
+
+def run(service: Service, scenario: Scenario, photos: int, folder: Path) -> list[Done]:
+    """Has LoadGen put `service` under the load of `scenario`; its logs go to `folder`.
+
+    Raises:
+        UnavailableError: LoadGen is not installed.
+    """
+    try:
+        import mlperf_loadgen as lg
+    except ImportError:
+        raise UnavailableError(
+            "load needs the package mlcommons-loadgen, which is not installed: run "
+            "`pip install -e '.[load]' -c constraints.txt`."
+        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    done: list[Done] = []
+    lock = threading.Lock()
+
+    def answered(some: list[Done]) -> None:
+        with lock:
+            done.extend(some)
+        responses = [lg.QuerySampleResponse(one.request.key, 0, 0) for one in some]
+        lg.QuerySamplesComplete(responses)
+
+    service.serve(answered)
+    sut = lg.ConstructFastSUT(
+        lambda keys, places: service.submit(list(zip(keys, places, strict=True))), lambda: None
+    )
+    library = lg.ConstructQSL(photos, photos, lambda samples: None, lambda samples: None)
+    output = lg.LogOutputSettings()
+    output.outdir = str(folder)
+    logs = lg.LogSettings()
+    logs.log_output = output
+    logs.enable_trace = False
+    lg.StartTestWithLogSettings(sut, library, _settings(lg, scenario), logs, "")
+    lg.DestroyQSL(library)
+    lg.DestroyFastSUT(sut)
+    return done
+
+
+def _settings(lg: Any, scenario: Scenario) -> Any:
+    settings = lg.TestSettings()
+    settings.scenario = getattr(lg.TestScenario, scenario.name)
+    settings.mode = lg.TestMode.PerformanceOnly
+    settings.min_duration_ms = int(1000 * scenario.seconds)
+    settings.min_query_count = scenario.queries
+    # half of it: LoadGen makes its queries beforehand, and a run that uses them up is INVALID
+    expected_ns = int(0.5e9 / scenario.rate)
+    settings.single_stream_expected_latency_ns = expected_ns
+    settings.multi_stream_expected_latency_ns = QUERY * expected_ns
+    settings.multi_stream_samples_per_query = QUERY
+    settings.offline_expected_qps = OFFLINE * scenario.rate
+    settings.server_target_qps = scenario.rate
+    settings.server_target_latency_ns = int(1e6 * scenario.bound_ms)
+    settings.server_target_latency_percentile = scenario.percentile
+    for name, seed in SEEDS.items():
+        setattr(settings, name, seed)
+    return settings
+
+
+def read_verdict(folder: Path) -> Verdict:
+    """What the summary in `folder` says."""
+    text = (folder / SUMMARY).read_text()
+    found = re.findall(r"^\s*(\d+\.\d+) percentile latency \(ns\)\s*: (\d+)", text, re.MULTILINE)
+    valid = re.search(r"^Result is : (\w+)", text, re.MULTILINE)
+    percentiles = {f"p{float(share):g}": int(ns) / 1e6 for share, ns in found}
+    scheduled = re.search(r"^Scheduled samples per second\s*: (\S+)", text, re.MULTILINE)
+    rate = float(scheduled[1]) if scheduled else None
+    return Verdict(valid is not None and valid[1] == "VALID", rate, percentiles)

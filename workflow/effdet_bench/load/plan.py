@@ -1,0 +1,160 @@
+"""Which passes a mode is put through: splits, batches, then the highest rate for each bound."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import psutil
+
+from effdet_bench.errors import UnavailableError
+from effdet_bench.load.loadgen import Scenario
+from effdet_bench.load.passes import Pass, Passes, Place
+from effdet_bench.load.placement import Split
+from effdet_bench.load.search import Goal, Tried, bracket, next_rate, still_gains
+
+NULL_SECONDS = 1
+CLIENTS = (1, 2, 4, 8)
+BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
+MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
+BEYOND = 1.2  # times the rate that was confirmed, at which the bound must break
+BACK = 0.93  # times the rate that was not confirmed, which is tried next
+ON = 1.1  # times the rate beyond which the bound did not break
+CONFIRMATIONS = 4  # at most, for one bound
+
+
+class Setting(NamedTuple):
+    """How long passes are, in seconds: of a closed loop, of a search, and what follows it.
+
+    A pass of LoadGen has at least `queries`. The search stops `step` from the rate to be found, as
+    a share of the most that is answered. `scenarios` and their queries are of the best split, and
+    as long as a confirmation.
+    """
+
+    closed: float
+    search: float
+    confirm: float
+    beyond: float
+    queries: int
+    step: float
+    percentiles: tuple[str, ...]
+    scenarios: dict[str, int]
+
+
+# durations and counts of MLPerf Inference, which asks one query over all photos of Offline
+FULL = Setting(
+    closed=20,
+    search=60,
+    confirm=600,
+    beyond=60,
+    queries=100,
+    step=0.04,
+    percentiles=("p90", "p99"),
+    scenarios={"SingleStream": 100, "MultiStream": 662, "Offline": 1},
+)
+QUICK = Setting(
+    closed=3,
+    search=10,
+    confirm=60,
+    beyond=20,
+    queries=10,
+    step=0.2,
+    percentiles=("p90",),
+    scenarios={},
+)
+SETTINGS = {"quick": QUICK, "full": FULL}
+
+
+class Plan:
+    """Puts the mode of `passes` under load as `setting` says, on the splits `spread`."""
+
+    def __init__(self, passes: Passes, setting: Setting, spread: Sequence[Split]) -> None:
+        self._passes, self._setting, self._spread = passes, setting, spread
+        self._batches = dict.fromkeys(spread, 1)
+
+    def run(self, bounds: Sequence[float]) -> str | None:
+        """Runs every pass, for latencies within `bounds` in milliseconds.
+
+        Returns:
+            Why no larger batches were tried; `None` if they were.
+        """
+        self._passes.null(NULL_SECONDS)
+        for split in self._spread:
+            for count in CLIENTS:
+                self._passes.clients(Place(split, 1), count, self._setting.closed)
+        best = max(self._spread, key=self._most)
+        unbatched = self._grow_batches(best)
+        for percentile in self._setting.percentiles:
+            for bound in bounds:
+                self._find_capacity(Goal(bound, percentile))
+        for name, queries in self._setting.scenarios.items():
+            scenario = Scenario(name, self._setting.confirm, queries, self._most(best))
+            self._passes.generate(self._place(best), "scenario", scenario)
+        return unbatched
+
+    def _grow_batches(self, split: Split) -> str | None:
+        """Batches of 2, 4, 8 and so on, until throughput or memory has no more to give."""
+        rates, batch = [self._most(split)], 1
+        while still_gains(rates, BATCH_GAIN):
+            memory = psutil.virtual_memory()
+            if memory.available < MEMORY_LEFT * memory.total:
+                return f"less than {MEMORY_LEFT:.0%} of the memory was free for {2 * batch} photos."
+            batch *= 2
+            count = 2 * batch * split.instances
+            try:
+                done = self._passes.clients(Place(split, batch), count, self._setting.closed)
+            except UnavailableError as error:
+                return str(error)
+            rates.append(done.rate)
+            if still_gains(rates, BATCH_GAIN):
+                self._batches[split] = batch
+        return None
+
+    def _find_capacity(self, goal: Goal) -> None:
+        """Finds the highest rate that keeps `goal`, confirms it, and goes beyond it."""
+        able = [one for one in self._spread if self._alone(one, goal.percentile) <= goal.bound_ms]
+        if not able:
+            return
+        split = max(able, key=self._most)
+        most, setting = self._most(split), self._setting
+        while (rate := next_rate(self._tried(split), goal, most, setting.step)) is not None:
+            self._arrive(split, "search", rate, goal, setting.search)
+        rate = bracket(self._tried(split), goal, most)[0]
+        for _ in range(CONFIRMATIONS if rate else 0):
+            confirmed = self._arrive(split, "confirm", rate, goal, setting.confirm)
+            if not confirmed.keeps(goal):
+                rate *= BACK
+                continue
+            more = BEYOND * max(rate, confirmed.rate)
+            if not self._arrive(split, "beyond", more, goal, setting.beyond).keeps(goal):
+                return
+            rate *= ON  # short passes of the search had said too little
+
+    def _arrive(self, split: Split, purpose: str, rate: float, goal: Goal, seconds: float) -> Tried:
+        """A pass of Poisson arrivals."""
+        share = float(goal.percentile.removeprefix("p")) / 100
+        queries = self._setting.queries
+        scenario = Scenario("Server", seconds, queries, rate, goal.bound_ms, share)
+        return _tried(self._passes.generate(self._place(split), purpose, scenario))
+
+    def _place(self, split: Split) -> Place:
+        return Place(split, self._batches[split])
+
+    def _most(self, split: Split) -> float:
+        """What `split` answers a second at most, in a closed loop one by one."""
+        return max(one.rate for one in self._of(Place(split, 1), "closed"))
+
+    def _alone(self, split: Split, percentile: str) -> float:
+        """Milliseconds where there are as many clients as instances, and so no queue."""
+        of_split = self._of(Place(split, 1), "closed")
+        idle = [one for one in of_split if one.record["clients"] <= split.instances]
+        return idle[-1].percentile(percentile)
+
+    def _tried(self, split: Split) -> list[Tried]:
+        of_split = self._of(self._place(split), "loadgen")
+        return [_tried(one) for one in of_split if one.record["name"] == "Server"]
+
+    def _of(self, place: Place, kind: str) -> list[Pass]:
+        return [p for p in self._passes.all if p.place == place and p.record["kind"] == kind]
+
+
+def _tried(one: Pass) -> Tried:
+    return Tried(one.record["scheduled_rps"], one.record["percentiles"])

@@ -1,0 +1,203 @@
+"""A mode as a service on this machine: instances of it, and one queue in front of them."""
+
+import collections
+import contextlib
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple
+
+import psutil
+
+from effdet_bench.errors import BenchError, Outcome, UnavailableError, cause_of_death
+from effdet_bench.load.messages import InstanceSpec, Served
+
+LIMIT = 100_000  # requests in the queue: of more, something is wrong with the generator
+
+
+class Request(NamedTuple):
+    """What a generator asks for: `key` is its own, `photo` the place of one among the photos."""
+
+    key: int
+    photo: int
+    arrived_ns: int
+
+
+class Done(NamedTuple):
+    """What became of a request, in nanoseconds of the monotonic clock.
+
+    It `arrived` in the queue, was `taken` off it and sent to an `instance`, which `began` and
+    `ended` it in a batch of `batch`; its answer was here at `answered`. `answer` is a digest of the
+    detection tables, empty if there is none as the instance died.
+    """
+
+    request: Request
+    instance: int
+    batch: int
+    taken_ns: int
+    began_ns: int
+    ended_ns: int
+    answered_ns: int
+    answer: str
+
+
+class Process:
+    """An instance's process, and the end of the pipe to it."""
+
+    def __init__(self, spec: InstanceSpec) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.set_inheritable(True)
+        environment = spec.job.environment if spec.job else None
+        python = (environment and environment.python) or sys.executable
+        self.running = subprocess.Popen(
+            [python, "-m", "effdet_bench.load.instance", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, **(dict(environment.env) if environment else {})},
+        )
+        theirs.close()
+        self.pipe = Connection(ours.detach())
+        self.pipe.send((spec,))
+
+    def receive(self) -> tuple[Outcome, Any]:
+        """What the instance says; why it died, if it has."""
+        try:
+            received: tuple[Outcome, Any] = self.pipe.recv()
+            return received
+        except (EOFError, ConnectionError):
+            return Outcome("failed", cause_of_death(self.running.wait())), None
+
+    def memory(self) -> int:
+        """Bytes of resident memory; 0 once it has died."""
+        with contextlib.suppress(psutil.Error):
+            return int(psutil.Process(self.running.pid).memory_info().rss)
+        return 0
+
+    def end(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            self.pipe.send(None)
+        self.running.wait()
+        self.pipe.close()
+
+
+class Service:
+    """Instances made to `specs`, loaded side by side, that take requests off one queue.
+
+    An idle instance takes as many requests as are waiting, the largest power of two of at most
+    `batch`: nothing waits for a batch to fill. `outcome` says whether every instance still lives.
+
+    Raises:
+        BenchError, UnavailableError: an instance could not be loaded.
+    """
+
+    def __init__(self, specs: Sequence[InstanceSpec]) -> None:
+        self.batch = specs[0].batch
+        self.outcome = Outcome("completed", None)
+        self.judged = False
+        self._waiting: collections.deque[Request] = collections.deque()
+        self._work: dict[int, tuple[list[Request], int]] = {}
+        self._told: Callable[[list[Done]], None] = lambda done: None
+        self._lock = threading.Lock()
+        self._processes = [Process(spec) for spec in specs]
+        loaded = [process.receive()[0] for process in self._processes]
+        if failed := [one for one in loaded if not one.completed]:
+            self._alive: list[int] = []
+            self.close()
+            kind = UnavailableError if failed[0].outcome == "unavailable" else BenchError
+            raise kind(failed[0].reason)
+        self._alive = list(range(len(specs)))
+        self._thread = threading.Thread(target=self._receive, daemon=True)
+        self._thread.start()
+
+    def serve(self, told: Callable[[list[Done]], None], judged: bool = False) -> None:
+        """From now on, `told` is called with what is done; answers are captured if `judged`."""
+        with self._lock:
+            self._told, self.judged = told, judged
+
+    def submit(self, requests: Sequence[tuple[int, int]]) -> None:
+        """Puts (key, photo) of `requests` into the queue; they arrive now."""
+        now = time.monotonic_ns()
+        new = [Request(key, photo, now) for key, photo in requests]
+        with self._lock:
+            room = LIMIT - len(self._waiting)
+            self._waiting.extend(new[:room])
+            lost = new[room:]
+            if lost:
+                self.outcome = Outcome("failed", f"{LIMIT} requests waited in the queue.")
+            lost += self._dispatch()
+        self._give_up(lost)
+
+    def memory(self) -> int:
+        """Bytes of resident memory of all instances together."""
+        return sum(process.memory() for process in self._processes)
+
+    def close(self) -> None:
+        """Ends all instances, and waits until they have."""
+        for process in self._processes:
+            process.end()
+
+    def _dispatch(self) -> list[Request]:
+        """Gives idle instances work; returns the requests that none is left for."""
+        for number in self._alive:
+            if not self._waiting:
+                break
+            if number in self._work:
+                continue
+            count = 1 << (min(len(self._waiting), self.batch).bit_length() - 1)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            self._work[number] = batch, time.monotonic_ns()
+            with contextlib.suppress(ConnectionError):  # its end is seen where it is received
+                self._processes[number].pipe.send(([one.photo for one in batch], self.judged))
+        if self._alive:
+            return []
+        lost = list(self._waiting)
+        self._waiting.clear()
+        return lost
+
+    def _receive(self) -> None:
+        """The thread that takes answers, until no instance lives."""
+        while self._alive:
+            pipes = {self._processes[number].pipe: number for number in self._alive}
+            with contextlib.suppress(OSError):  # closed
+                for pipe in wait(list(pipes)):
+                    self._take(pipes[pipe])  # type: ignore[index]
+
+    def _take(self, number: int) -> None:
+        outcome, served = self._processes[number].receive()
+        now = time.monotonic_ns()
+        with self._lock:
+            batch, taken = self._work.pop(number, ([], now))
+            if not outcome.completed:
+                self._alive.remove(number)
+                if batch:  # else it was told to end
+                    reason = f"instance {number + 1}: {outcome.reason}"
+                    self.outcome = Outcome(outcome.outcome, reason)
+            told = self._told
+            lost = self._dispatch()
+        served = served or Served(now, now, [b""] * len(batch))
+        if batch:
+            told(
+                [
+                    Done(
+                        request, number, len(batch), taken, served.began_ns, served.ended_ns, now,
+                        _digest(tables) if outcome.completed else "",
+                    )
+                    for request, tables in zip(batch, served.tables, strict=True)
+                ]
+            )  # fmt: skip
+        self._give_up(lost)
+
+    def _give_up(self, lost: list[Request]) -> None:
+        """Says of requests that nobody will serve that they are done, without an answer."""
+        now = time.monotonic_ns()
+        if lost:
+            self._told([Done(request, -1, 0, now, now, now, now, "") for request in lost])
+
+
+def _digest(tables: bytes) -> str:
+    return hashlib.blake2b(tables, digest_size=8).hexdigest()

@@ -1,0 +1,82 @@
+"""A mode that is loaded in this process, with its photos and what its answers are judged by."""
+
+import hashlib
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from effdet_bench import layout
+from effdet_bench.config.photos import list_photos
+from effdet_bench.detector.devices import open_device
+from effdet_bench.detector.request import ModelInput
+from effdet_bench.engines.base import load_engine
+from effdet_bench.errors import BenchError
+from effdet_bench.reference.outputs import Reference, check_reference, read_reference
+from effdet_bench.timing.checks import Checks
+from effdet_bench.timing.networks import Networks, load_networks
+from effdet_bench.timing.spec import JobSpec, ModelFiles
+
+
+class LoadedMode:
+    """The engine of `spec`, ready to serve.
+
+    `photos` and `unseen` are names and contents of files; `checks` are of the models, by name;
+    `load_seconds` is what a process pays before its first request, imports aside.
+
+    Raises:
+        UnavailableError: this machine lacks the device or what the engine needs.
+        BenchError: a checkpoint is not the verified one, the reference is of another, or threads
+            could not be set.
+    """
+
+    def __init__(self, spec: JobSpec, networks: Networks | None = None) -> None:
+        begin = time.monotonic()
+        torch.set_num_threads(spec.threads)
+        if torch.get_num_threads() != spec.threads:
+            raise BenchError(
+                f"torch uses {torch.get_num_threads()} threads instead of {spec.threads}: "
+                "set `threads` in config.yaml to what this machine allows."
+            )
+        self.device = open_device(spec.device)
+        networks = networks or load_networks([spec])
+        models = [networks.model(files) for files in spec.models]
+        self.engine = load_engine(spec.engine, models, self.device, spec.options)
+        read = sum(networks.seconds[f.file] for f in spec.models if not f.export)
+        self.load_seconds = round(time.monotonic() - begin + read, 3)
+        self.photos = _read([Path(path) for path in spec.photos])
+        self.unseen = _read(list_photos(spec.unseen)) if spec.unseen else []
+        photos, unseen = _digests(self.photos), _digests(self.unseen)
+        self.checks = {
+            model.name: Checks(
+                model, _references(spec, files, photos, unseen), partial(self._input_of, index)
+            )
+            for index, (files, model) in enumerate(zip(spec.models, models, strict=True))
+        }
+
+    def _input_of(self, index: int, encoded: bytes) -> ModelInput:
+        """What network `index` gets of the photo `encoded`."""
+        return self.engine.preprocess(index, self.engine.decode(encoded))
+
+
+def _read(paths: list[Path]) -> list[tuple[str, bytes]]:
+    return [(path.name, path.read_bytes()) for path in paths]
+
+
+def _digests(photos: list[tuple[str, bytes]]) -> dict[str, str]:
+    return {name: hashlib.sha256(encoded).hexdigest() for name, encoded in photos}
+
+
+def _references(
+    spec: JobSpec, files: ModelFiles, photos: dict[str, str], unseen: dict[str, str]
+) -> list[Reference]:
+    """What answers of a model are compared with, once known to be of its checkpoint and photos."""
+    sources = [(Path(files.reference), photos)]
+    if spec.unseen:
+        sources.append((layout.unseen_reference(spec.unseen, files.record["model"]), unseen))
+    references = []
+    for record, known in sources:
+        references.append(read_reference(record))
+        check_reference(references[-1], files.record["sha256"], known)
+    return references

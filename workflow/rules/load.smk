@@ -1,0 +1,67 @@
+# Each mode as a service under load, once it is known which modes are fast and valid.
+localrules:
+    load,
+
+
+# The report with it, too.
+rule load:
+    input:
+        ARCHIVE.capacities,
+        ARCHIVE.manifest,
+
+
+rule load_mode:
+    input:
+        records=RECORDS,
+        checkpoints=[source.path for source in SOURCES.values()],
+        photos=rules.photos.output.record,
+        references=REFERENCES,
+        exports=lambda wildcards: export_records(wildcards.device),
+        summary=rules.summary.output.json,
+        code=lambda wildcards: step_code(
+            "load.job", "load.instance", f"engines.{MODE[wildcards.mode]['engine']}"
+        ),
+    output:
+        ARCHIVE.load("{device}", "{mode}") / layout.LOAD_RECORD,
+    log:
+        ARCHIVE.logs / "load/{device}-{mode}.log",
+    resources:
+        timing=1,
+    params:
+        machine=CONFIG["machine"],
+        mode=lambda wildcards: json.dumps(MODE[wildcards.mode]),
+        setting=LOAD,
+        bounds=CONFIG["latency_bounds"],
+        warmup=CONFIG["warmup"],
+        threads=CONFIG["threads"],
+        photos=os.path.dirname(PHOTOS[0]),
+        first=carried(len(PHOTOS), CONFIG["requests"]),
+        results=str(ARCHIVE.root),
+    shell:
+        step(
+            "load",
+            "--machine {params.machine} --device {wildcards.device} --mode {params.mode:q}",
+            "--setting {params.setting} --bounds {params.bounds} --summary {input.summary:q}",
+            "--warmup {params.warmup} --threads {params.threads} --photos {params.photos:q}",
+            "--first {params.first} --records {input.records:q}",
+            "--checkpoints {input.checkpoints:q} --references {input.references:q}",
+            "--exports {input.exports:q} --results {params.results:q}",
+        )
+
+
+rule capacities:
+    input:
+        loads=LOADS,
+        roundings=ROUNDINGS,
+        tolerances=os.path.relpath(layout.TOLERANCES),
+        code=step_code("load.capacities"),
+    output:
+        ARCHIVE.capacities,
+    log:
+        ARCHIVE.logs / "capacities.log",
+    resources:
+        timing=1,
+    params:
+        results=str(ARCHIVE.root),
+    shell:
+        step("capacities", "--results {params.results:q}")
