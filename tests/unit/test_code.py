@@ -22,6 +22,7 @@ ORDER = [
     ("validity",),
     ("roofline",),
     ("summary",),
+    ("load",),
     ("report",),
     ("archive",),
 ]

@@ -144,8 +144,7 @@ def test_quick_is_for_the_baseline_and_the_fastest_valid_modes():
     assert loaded["full"] == ["baseline", "a", "b", "c"]
 
 
-def test_loadgen_is_asked_for_where_it_is_missing(monkeypatch, tmp_path):
+def test_loadgen_is_asked_for_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
-    scenario = loadgen.Scenario("Server", 1, 1, 1)
     with pytest.raises(UnavailableError, match=r"pip install -e '\.\[load\]'"):
-        loadgen.run(None, scenario, 1, tmp_path)
+        loadgen.generator()

@@ -15,8 +15,9 @@ from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import settings_of, summary_of
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
-from effdet_bench.load.capacities import capacities_of, read_capacities
+from effdet_bench.load.capacities import capacities_of
 from effdet_bench.records import Record
+from effdet_bench.report.capacity import read_capacities
 from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.draw import draw, draw_load
 from effdet_bench.report.page import to_html

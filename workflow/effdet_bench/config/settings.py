@@ -133,6 +133,7 @@ def _sentence(error: ValidationError) -> str:
         )
     allowed = _description(error)
     choices: Any = error.validator_value if error.validator == "enum" else []
+    choices = [choice for choice in choices if isinstance(choice, str)]
     return f"config: {where} is {error.instance!r}, but must be {allowed}" + (
         f"{did_you_mean(error.instance, choices)}."
     )

@@ -39,19 +39,20 @@ def _mode(archive: Archive, path: Path) -> Record:
     kept = ("device", "mode", "engine", "setting", "bounds", "outcome", "reason", "unbatched")
     result = {key: record[key] for key in kept}
     if not record["passes"]:
-        return result | {"passes": [], "capacities": [], "answers": None}
+        return result | {"passes": [], "most": None, "capacities": [], "answers": None}
     rows = records.read_table(path.parent / layout.LOADED, records.LOAD_COLUMNS)
     passes = [
         _pass(path.parent, one, rows[rows["pass"] == one["pass"]]) for one in record["passes"]
     ]
     found = [
-        capacity
-        for percentile in dict.fromkeys(one["percentile"] for one in passes if one.get("bound_ms"))
+        _capacity(passes, bound, percentile)
+        for percentile in record["percentiles"]
         for bound in record["bounds"]
-        if (capacity := _capacity(passes, bound, percentile)) is not None
     ]
-    answers = _answers(archive, path.parent, record, rows)
-    return result | {"passes": passes, "capacities": found, "answers": answers}
+    closed = [one for one in passes if one["kind"] == "closed"]
+    most = max(closed, key=lambda one: one["answered_rps"], default=None)
+    answers = _answers(archive, path.parent, record, rows) if most else None
+    return result | {"passes": passes, "most": most, "capacities": found, "answers": answers}
 
 
 def _pass(folder: Path, record: Record, rows: pd.DataFrame) -> Record:
@@ -100,14 +101,14 @@ def _drift(answered: pd.DataFrame) -> float | None:
     return float(np.median(service[-third:]) / np.median(service[:third]))
 
 
-def _capacity(passes: list[Record], bound: float, percentile: str) -> Record | None:
-    """The confirmed rate for a bound and what followed; the best that is known if none was."""
+def _capacity(passes: list[Record], bound: float, percentile: str) -> Record:
+    """The confirmed rate for a bound, and what broke it beyond; `rate` is `None` if none was."""
     asked = [
         one
         for one in passes
         if one.get("bound_ms") == bound and one.get("percentile") == percentile
     ]
-    result = {"bound_ms": bound, "percentile": percentile}
+    result: Record = {"bound_ms": bound, "percentile": percentile}
     confirmed = [one for one in asked if one["purpose"] == "confirm" and one["keeps"]]
     if not confirmed:
         return result | {"rate": None, "confirm": None, "beyond": None, "headroom": None}
@@ -165,13 +166,6 @@ def _captured(folders: list[Path]) -> Iterator[Answers]:
         )
         tables = records.read_detections(folder / layout.DETECTIONS, "table")
         yield Answers(rows, tables, errors, None)
-
-
-def read_capacities(archive: Archive) -> Record | None:
-    """The record that the step wrote; `None` where nothing was put under load."""
-    if not archive.capacities.exists():
-        return None
-    return records.read_json(archive.capacities, "capacities")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

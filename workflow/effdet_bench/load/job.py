@@ -15,6 +15,7 @@ from typing import Any
 from effdet_bench import layout, records
 from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.errors import BenchError, Outcome, outcome_of
+from effdet_bench.load.loadgen import generator
 from effdet_bench.load.passes import Passes, end_files
 from effdet_bench.load.placement import physical_cores, splits
 from effdet_bench.load.plan import SETTINGS, Plan
@@ -47,6 +48,7 @@ def put_under_load(spec: JobSpec, setting: str, bounds: list[float], label: str)
     passes = Passes(spec, spec.folder, label)
     outcome, unbatched = Outcome("completed", None), None
     try:
+        generator()
         plan = Plan(passes, SETTINGS[setting], splits(physical_cores(), spec.threads))
         unbatched = plan.run(bounds)
     except BenchError as error:
@@ -89,6 +91,7 @@ def run(args: argparse.Namespace) -> None:
         "engine": spec.engine,
         "setting": args.setting,
         "bounds": args.bounds,
+        "percentiles": list(SETTINGS[args.setting].percentiles),
         "threads": args.threads,
         "started": started,
         "ensemble": [entry["model"] for entry in ensemble],

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,19 +43,24 @@ class Verdict(NamedTuple):
     percentiles: dict[str, float]
 
 
-def run(service: Service, scenario: Scenario, photos: int, folder: Path) -> list[Done]:
-    """Has LoadGen put `service` under the load of `scenario`; its logs go to `folder`.
+def generator() -> Any:
+    """The module of LoadGen.
 
     Raises:
-        UnavailableError: LoadGen is not installed.
+        UnavailableError: it is not installed.
     """
     try:
-        import mlperf_loadgen as lg
+        return import_module("mlperf_loadgen")
     except ImportError:
         raise UnavailableError(
             "load needs the package mlcommons-loadgen, which is not installed: run "
-            "`pip install -e '.[load]' -c constraints.txt`."
+            "`pip install -e '.[load]' -c constraints.txt`, and then `make retry`."
         ) from None
+
+
+def run(service: Service, scenario: Scenario, photos: int, folder: Path) -> list[Done]:
+    """Has LoadGen put `service` under the load of `scenario`; its logs go to `folder`."""
+    lg = generator()
     folder.mkdir(parents=True, exist_ok=True)
     done: list[Done] = []
     lock = threading.Lock()

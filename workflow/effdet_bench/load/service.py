@@ -18,6 +18,7 @@ import psutil
 from effdet_bench.errors import BenchError, Outcome, UnavailableError, cause_of_death
 from effdet_bench.load.messages import InstanceSpec, Served
 
+PATIENCE = 60  # seconds that an instance has to end
 LIMIT = 100_000  # requests in the queue: of more, something is wrong with the generator
 
 
@@ -78,11 +79,17 @@ class Process:
             return int(psutil.Process(self.running.pid).memory_info().rss)
         return 0
 
-    def end(self) -> None:
+    def tell_to_end(self) -> None:
         with contextlib.suppress(ConnectionError):
             self.pipe.send(None)
-        self.running.wait()
-        self.pipe.close()
+
+    def end(self) -> None:
+        """Waits until the process has ended, and kills one that was told to and does not."""
+        try:
+            self.running.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.running.kill()
+            self.running.wait()
 
 
 class Service:
@@ -103,6 +110,7 @@ class Service:
         self._work: dict[int, tuple[list[Request], int]] = {}
         self._told: Callable[[list[Done]], None] = lambda done: None
         self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
         self._processes = [Process(spec) for spec in specs]
         loaded = [process.receive()[0] for process in self._processes]
         if failed := [one for one in loaded if not one.completed]:
@@ -139,7 +147,13 @@ class Service:
     def close(self) -> None:
         """Ends all instances, and waits until they have."""
         for process in self._processes:
+            process.tell_to_end()
+        for process in self._processes:
             process.end()
+        if self._thread:
+            self._thread.join()  # at the ends of the pipes, which must stay open until then
+        for process in self._processes:
+            process.pipe.close()
 
     def _dispatch(self) -> list[Request]:
         """Gives idle instances work; returns the requests that none is left for."""
@@ -163,9 +177,8 @@ class Service:
         """The thread that takes answers, until no instance lives."""
         while self._alive:
             pipes = {self._processes[number].pipe: number for number in self._alive}
-            with contextlib.suppress(OSError):  # closed
-                for pipe in wait(list(pipes)):
-                    self._take(pipes[pipe])  # type: ignore[index]
+            for pipe in wait(list(pipes)):
+                self._take(pipes[pipe])  # type: ignore[index]
 
     def _take(self, number: int) -> None:
         outcome, served = self._processes[number].receive()

@@ -3,6 +3,8 @@
 import math
 from typing import Any, TypedDict
 
+from effdet_bench import records
+from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 
 HOURS = 730  # of a month, a twelfth of a year
@@ -25,22 +27,35 @@ class Planned(TypedDict):
     per_month: float | None
 
 
+def read_capacities(archive: Archive) -> Record | None:
+    """The record that the step wrote; `None` where nothing was put under load."""
+    if not archive.capacities.exists():
+        return None
+    return records.read_json(archive.capacities, "capacities")
+
+
+def shape(served: Record) -> str:
+    """Where a pass under load ran: `2 × 1 threads`, and the size of batches beyond one."""
+    text = f"{served['instances']} × {served['threads']} threads"
+    return text if served["batch"] == 1 else f"{text}, batches of {served['batch']}"
+
+
 def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | None:
     """What the templates see of `capacities`; `None` where nothing was put under load."""
     if capacities is None:
         return None
-    loaded = [mode for mode in capacities["modes"] if mode["passes"]]
+    loaded = [mode for mode in capacities["modes"] if mode["most"]]
     goals = list(dict.fromkeys((c["bound_ms"], c["percentile"]) for m in loaded for c in _goals(m)))
-    null = [one for mode in loaded for one in mode["passes"] if one["kind"] == "null"]
+    null = [one for mode in capacities["modes"] for one in mode["passes"] if one["kind"] == "null"]
     price = config["report"].get("price_per_hour")
     strictest = max((percentile for _, percentile in goals), default=None)
     return {
         "setting": loaded[0]["setting"] if loaded else None,
-        "modes": sorted(loaded, key=lambda mode: -most(mode)["answered_rps"]),
-        "left_out": [mode for mode in capacities["modes"] if not mode["passes"]],
+        "modes": sorted(loaded, key=lambda mode: -mode["most"]["answered_rps"]),
+        "left_out": [mode for mode in capacities["modes"] if not mode["most"]],
         "goals": goals,
         "null": null,
-        "most": most,
+        "found": any(one["rate"] for mode in loaded for one in mode["capacities"]),
         "capacity": capacity,
         "pass_of": lambda mode, number: mode["passes"][number],
         "price": price,
@@ -51,13 +66,6 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
             if percentile == strictest
         ],
     }
-
-
-def most(mode: Record) -> Record:
-    """The pass of `mode` in a closed loop that answered the most requests a second."""
-    closed = [one for one in mode["passes"] if one["kind"] == "closed"]
-    best: Record = max(closed, key=lambda one: one["answered_rps"], default={"answered_rps": 0})
-    return best
 
 
 def capacity(mode: Record, bound: float, percentile: str) -> Record | None:

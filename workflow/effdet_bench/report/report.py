@@ -10,9 +10,8 @@ import jinja2
 
 from effdet_bench import records
 from effdet_bench.layout import TEMPLATES, Archive
-from effdet_bench.load.capacities import read_capacities
 from effdet_bench.records import Record
-from effdet_bench.report.capacity import load_view
+from effdet_bench.report.capacity import load_view, read_capacities, shape
 from effdet_bench.report.page import to_html
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
 from effdet_bench.report.words import FILTERS, RAW_VALUES, milliseconds, times
@@ -31,7 +30,7 @@ def templates() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= FILTERS
-    environment.filters |= {f.__name__: f for f in (unsplit, heaviest, over_bound, worst)}
+    environment.filters |= {f.__name__: f for f in (shape, unsplit, heaviest, over_bound, worst)}
     environment.globals["raw_values"] = RAW_VALUES
     return environment
 

@@ -203,14 +203,7 @@ def as_yaml(value: object) -> str:
     return text
 
 
-def shape(served: Record) -> str:
-    """Where a pass under load ran: `2 × 1 threads`, and the size of batches beyond one."""
-    text = f"{served['instances']} × {served['threads']} threads"
-    return text if served["batch"] == 1 else f"{text}, batches of {served['batch']}"
-
-
 FILTERS = {
-    "shape": shape,
     "ms": milliseconds,
     "times": times,
     "rps": requests_per_second,

@@ -1,4 +1,4 @@
-"""Forgets the records of exports and timing jobs that did not complete; the next run makes them."""
+"""Forgets records of exports, timing and load that did not complete; the next run makes them."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,9 @@ def forget(results: str | Path, exports: str | Path) -> list[Path]:
     Returns:
         The paths of what is forgotten.
     """
-    schemas = {path: "job" for path in layout.Archive(Path(results)).job_records()}
+    archive = layout.Archive(Path(results))
+    schemas = {path: "job" for path in archive.job_records()}
+    schemas |= {path: "load" for path in archive.load_records()}
     for path in sorted(Path(exports).glob("*/*.json")):
         schemas[path] = "export_check" if path.name.endswith(".check.json") else "export"
     forgotten = [

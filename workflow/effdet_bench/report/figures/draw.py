@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from effdet_bench.layout import Archive
-from effdet_bench.load.capacities import read_capacities
+from effdet_bench.report.capacity import read_capacities
 from effdet_bench.report.figures.accuracy import accuracy
 from effdet_bench.report.figures.breakdown import ablation, speedup, stages
 from effdet_bench.report.figures.detections import draw_detections

@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from effdet_bench.records import Record
+from effdet_bench.report.capacity import shape
 from effdet_bench.report.figures.style import COLOURS, WIDTH, name, nothing, plain_log
-from effdet_bench.report.words import shape
 
 PERCENTILES = {"p50": ":", "p90": "-", "p99": "--"}
 
 
 def load(capacities: Record) -> Figure:
     """Percentiles over the rate, a panel per mode that has them, and throughput of all modes."""
-    modes = [mode for mode in capacities["modes"] if mode["passes"]]
+    modes = [mode for mode in capacities["modes"] if mode["most"]]
     arrived = [mode for mode in modes if any(map(_arrivals, mode["passes"]))]
     count = max(len(arrived), 1)
     figure, panels = plt.subplots(
@@ -26,7 +26,10 @@ def load(capacities: Record) -> Figure:
         _latencies(panel, mode)
     if not arrived:
         nothing(panels[0, 0], "no bound is kept at any rate")
-    _throughput(panels[-1, 0], modes)
+    if modes:
+        _throughput(panels[-1, 0], modes)
+    else:
+        nothing(panels[-1, 0], "no mode was put under load")
     return figure
 
 

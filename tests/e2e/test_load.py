@@ -1,0 +1,139 @@
+"""A mode of a finished run under load, in short passes: raw data, judgement, report, audit."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from effdet_bench import records
+from effdet_bench.__main__ import main
+from effdet_bench.archive.audit import audit
+from effdet_bench.layout import Archive
+from effdet_bench.load import job, plan
+from helpers import SHIPPED, Workspace
+
+SHORT = plan.Setting(0.5, 1, 2, 1, 5, 0.3, ("p90",), {"SingleStream": 10})
+MODE = {"engine": "eager", "options": {}, "devices": ["cpu"], "env": {}, "python": None}
+
+
+@pytest.fixture(scope="module")
+def put_under_load(smoke: Workspace, tmp_path_factory):
+    """Puts a mode under load, in a copy of the smoke run; the archive."""
+    workspace = smoke.copy(tmp_path_factory.mktemp("load") / "project")
+
+    def put(mode: str = "baseline", bounds: tuple[str, ...] = ("1", "2000"), env: str = "{}"):
+        given = json.dumps(MODE | {"name": mode, "env": json.loads(env)})
+        results = Path("results/smoke")
+        model = "tf_efficientdet_lite0"
+        checkpoints = Path("checkpoints")
+        arguments = {
+            "machine": ["smoke"],
+            "device": ["cpu"],
+            "mode": [given],
+            "setting": ["quick"],
+            "bounds": bounds,
+            "summary": [results / "summary.json"],
+            "warmup": ["1"],
+            "threads": ["2"],
+            "photos": [SHIPPED],
+            "first": ["8"],
+            "records": checkpoints.glob("verified/*.json"),
+            "checkpoints": checkpoints.glob("synthetic/*.pth"),
+            "references": [results / f"reference/{model}.json"],
+            "results": [results],
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(workspace.path)
+            patch.setitem(job.SETTINGS, "quick", SHORT)
+            for variable in ("OMP_NUM_THREADS", "GLIBC_TUNABLES"):
+                patch.delenv(variable, raising=False)
+            flags = [str(w) for key, some in arguments.items() for w in (f"--{key}", *some)]
+            main(["load", *flags])
+            main(["capacities", "--results", str(results)])
+            main(["archive", "--manifest", str(results)])
+            main(["render", "--results", str(results)])
+        return Archive(workspace.path / results)
+
+    return put
+
+
+@pytest.fixture(scope="module")
+def loaded(put_under_load) -> Archive:
+    return put_under_load()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="splits need two cores")
+def test_what_a_mode_sustains_is_found_judged_and_shown(loaded):
+    record = records.read_json(loaded.load("cpu", "baseline") / "load.json", "load")
+    assert record["outcome"] == "completed"
+    kinds = {(one["kind"], one.get("purpose")) for one in record["passes"]}
+    expected = {("null", None), ("judged", None), ("closed", None)}
+    assert expected | {("loadgen", "search"), ("loadgen", "scenario")} <= kinds
+    cpus = {json.dumps(one["cpus"]) for one in record["passes"] if one["kind"] == "closed"}
+    assert len(cpus) == 2
+    (mode,) = records.read_json(loaded.capacities, "capacities")["modes"]
+    assert mode["answers"]["verdict"] == "valid", mode["answers"]
+    assert mode["answers"]["judged"] >= 3 * 8
+    assert mode["answers"]["unknown"] == 0
+    assert [one["bound_ms"] for one in mode["capacities"]] == [1, 2000]
+    assert mode["capacities"][0]["rate"] is None
+    for one in mode["passes"]:
+        assert one["lost"] == 0
+        assert one["latency"]["p50"] >= one["service"]["p50"]
+    report = loaded.report.read_text()
+    assert "## Under load" in report
+    assert "figures/load.svg" in report
+
+
+def test_it_follows_from_its_raw_data(loaded):
+    assert list(audit(loaded)) == []
+
+
+def test_an_edited_request_is_found(loaded, tmp_path):
+    copied = Archive(Path(shutil.copytree(loaded.root, tmp_path / "smoke")))
+    path = copied.load("cpu", "baseline") / "load.csv"
+    rows = list(csv.reader(path.open(newline="")))
+    rows[-1][-2] = str(10 * int(rows[-1][-2]))
+    with path.open("w", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(rows)
+    found = list(audit(copied))
+    assert any(line.startswith("capacities.json") for line in found), found
+
+
+def test_a_mode_whose_answers_are_wrong_is_not_put_under_load(put_under_load):
+    archive = put_under_load("invalid")
+    record = records.read_json(archive.load("cpu", "invalid") / "load.json", "load")
+    assert record["outcome"] == "unavailable"
+    assert "only modes that completed their timing with valid answers" in record["reason"]
+    assert record["reason"] in archive.report.read_text()
+
+
+def test_a_mode_that_cannot_be_loaded_is_reported_with_its_reason(put_under_load):
+    archive = put_under_load("baseline", env='{"LD_PRELOAD": "libnowhere.so"}')
+    record = records.read_json(archive.load("cpu", "baseline") / "load.json", "load")
+    assert record["outcome"] == "unavailable"
+    assert "libnowhere.so, which the loader did not find" in record["reason"]
+    assert [one["kind"] for one in record["passes"]] == ["null"]
+    assert "libnowhere.so" in archive.report.read_text()
+
+
+def test_the_workflow_plans_it_for_every_mode_with_a_detector(smoke: Workspace):
+    planned = smoke.planned("--config", "load=quick")
+    loads = [line for line in planned if line.startswith("load_mode")]
+    assert loads == ["load_mode results/smoke/load/cpu/baseline/load.json"]
+    assert {line.split()[0] for line in planned} == {
+        *("load_mode", "capacities", "settings", "figures", "report", "manifest")
+    }
+    asked = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--config", "load=much"],
+        cwd=smoke.path,
+        env=smoke.env,
+        capture_output=True,
+        text=True,
+    )
+    assert "load is 'much', but must be off, quick or full." in asked.stdout + asked.stderr
