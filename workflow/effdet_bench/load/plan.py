@@ -11,7 +11,7 @@ from effdet_bench.load.passes import Pass, Passes, Place
 from effdet_bench.load.placement import Split
 from effdet_bench.load.search import Goal, Tried, bracket, next_rate, still_gains
 
-NULL_SECONDS = 1
+NULL_SECONDS = 0.1  # a thousand requests
 CLIENTS = (1, 2, 4, 8)
 BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
 MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
