@@ -18,7 +18,7 @@ MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to
 BEYOND = 1.2  # times the rate that was confirmed, at which the bound must break
 BACK = 0.93  # times the rate that was not confirmed, which is tried next
 ON = 1.1  # times the rate beyond which the bound did not break
-CONFIRMATIONS = 4  # at most, for one bound
+CONFIRMATIONS = 3  # at most, for one bound
 
 
 class Setting(NamedTuple):
@@ -119,14 +119,12 @@ class Plan:
             self._arrive(split, "search", rate, goal, setting.search)
         rate = bracket(self._tried(split), goal, most)[0]
         for _ in range(CONFIRMATIONS if rate else 0):
-            confirmed = self._arrive(split, "confirm", rate, goal, setting.confirm)
-            if not confirmed.keeps(goal):
+            if not self._arrive(split, "confirm", rate, goal, setting.confirm).keeps(goal):
                 rate *= BACK
-                continue
-            more = BEYOND * max(rate, confirmed.rate)
-            if not self._arrive(split, "beyond", more, goal, setting.beyond).keeps(goal):
+            elif self._arrive(split, "beyond", BEYOND * rate, goal, setting.beyond).keeps(goal):
+                rate *= ON  # short passes of the search had said too little
+            else:
                 return
-            rate *= ON  # short passes of the search had said too little
 
     def _arrive(self, split: Split, purpose: str, rate: float, goal: Goal, seconds: float) -> Tried:
         """A pass of Poisson arrivals."""
@@ -157,4 +155,5 @@ class Plan:
 
 
 def _tried(one: Pass) -> Tried:
-    return Tried(one.record["scheduled_rps"], one.record["percentiles"])
+    # the rate that was asked for, as bisection must come closer to it with every pass
+    return Tried(one.record["rate"], one.record["percentiles"])
