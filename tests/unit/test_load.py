@@ -1,6 +1,7 @@
 """Under load: how cores are split, how a capacity is found, and what follows from passes."""
 
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from effdet_bench import records
 from effdet_bench.errors import UnavailableError
 from effdet_bench.load import capacities, loadgen, placement
 from effdet_bench.load.job import why_not
+from effdet_bench.load.plan import SETTINGS, Plan
 from effdet_bench.load.search import Goal, Tried, bracket, next_rate, still_gains
 from effdet_bench.report.capacity import load_view, plan
 
@@ -142,6 +144,51 @@ def test_quick_is_for_the_baseline_and_the_fastest_valid_modes():
     }
     assert loaded["quick"] == ["baseline", "a", "b"]
     assert loaded["full"] == ["baseline", "a", "b", "c"]
+
+
+class Simulated:
+    """Passes of a mode that answers `most` a second on two cores, and slower the closer to it.
+
+    Chance makes `chance` times the rate that is asked for in short passes.
+    """
+
+    def __init__(self, most: float, chance: float) -> None:
+        self.all: list[SimpleNamespace] = []
+        self._most, self._chance = most, chance
+
+    def null(self, seconds: float) -> None:
+        assert seconds > 0
+
+    def clients(self, place, count, seconds):
+        rate = self._most / (1 if place.split.instances > 1 else 1.2) / place.batch
+        record = {"kind": "closed", "clients": count}
+        return self._keep(place, record, rate, 100 * place.split.instances)
+
+    def generate(self, place, purpose, scenario):
+        arriving = scenario.rate * (self._chance if scenario.seconds < 30 else 1)
+        p90 = 150 / max(0.01, 1 - arriving / self._most)
+        record = {"kind": "loadgen", "purpose": purpose, **scenario._asdict()}
+        return self._keep(place, record | {"percentiles": {"p90": p90}}, arriving, p90)
+
+    def _keep(self, place, record, rate, ms):
+        latency = {"rate": rate, "percentile": lambda _: ms}
+        self.all.append(SimpleNamespace(place=place, record=record, **latency))
+        return self.all[-1]
+
+
+@pytest.mark.parametrize("chance", [0.85, 1.0, 1.2])
+def test_a_plan_ends_at_a_rate_that_keeps_the_bound_and_one_that_does_not(chance):
+    passes = Simulated(10, chance)
+    spread = placement.splits([(0,), (1,)], 2)
+    Plan(passes, SETTINGS["quick"], spread).run([90, 500])
+    asked = [one.record for one in passes.all if one.record["kind"] == "loadgen"]
+    assert len(asked) < 12
+    assert {one["bound_ms"] for one in asked} == {500}
+    confirmed = [one for one in asked if one["purpose"] == "confirm"]
+    assert confirmed[-1]["percentiles"]["p90"] <= 500
+    # 500 ms are kept up to 7 a second
+    assert 4.5 < confirmed[-1]["rate"] <= 7
+    assert asked[-1]["purpose"] == "beyond"
 
 
 def test_loadgen_is_asked_for_where_it_is_missing(monkeypatch):

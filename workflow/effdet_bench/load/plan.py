@@ -16,9 +16,9 @@ CLIENTS = (1, 2, 4, 8)
 BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
 MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
 BEYOND = 1.2  # times the rate that was confirmed, at which the bound must break
-BACK = 0.93  # times the rate that was not confirmed, which is tried next
+BACK = 0.85  # times the rate that was not confirmed, which is tried next
 ON = 1.1  # times the rate beyond which the bound did not break
-CONFIRMATIONS = 3  # at most, for one bound
+CONFIRMATIONS = 4  # at most, for one bound
 
 
 class Setting(NamedTuple):
