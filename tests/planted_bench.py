@@ -15,7 +15,7 @@ from effdet_bench.config.photos import list_photos
 from effdet_bench.detector import request
 from effdet_bench.engines.base import Engine
 from effdet_bench.reference.rounding import EMULATED, Emulated
-from effdet_bench.timing import requests as timed
+from effdet_bench.timing import loaded
 from effdet_bench.timing.networks import Networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 from effdet_bench.timing.unseen import make_unseen
@@ -73,7 +73,7 @@ class Bench:
 
     def judged(self, engine: Engine, folder: Path, monkeypatch, turns: int = 3) -> dict:
         """The judgement of a mode that serves by `engine`, the unseen photo in the second turn."""
-        monkeypatch.setattr(timed, "load_engine", lambda *_: engine)
+        monkeypatch.setattr(loaded, "load_engine", lambda *_: engine)
         monkeypatch.setattr(timed.gc, "collect", lambda: 0)  # a quarter of a test's time
         for name, columns in records.RAW_COLUMNS.items():
             (folder / f".{name}").write_text(",".join(columns) + "\n")

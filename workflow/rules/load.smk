@@ -36,7 +36,7 @@ rule load_mode:
         threads=CONFIG["threads"],
         photos=os.path.dirname(PHOTOS[0]),
         first=carried(len(PHOTOS), CONFIG["requests"]),
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, output: str(Path(output[0]).parents[3]),
     shell:
         step(
             "load",
@@ -62,6 +62,6 @@ rule capacities:
     resources:
         timing=1,
     params:
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         step("capacities", "--results {params.results:q}")

@@ -35,7 +35,7 @@ def why_not(summary: Summary, device: str, mode: str, setting: str) -> str | Non
         return "only modes that completed their timing with valid answers are put under load."
     fastest: list[Row] = sorted((r for r in valid if r["mode"] != BASELINE), key=p50)[:FASTEST]
     if setting == "quick" and mode not in [BASELINE, *(row["mode"] for row in fastest)]:
-        return f"load: quick is for {BASELINE} and the {FASTEST} fastest valid modes alone."
+        return f"`quick` is for {BASELINE} and the {FASTEST} fastest valid modes alone."
     return None
 
 

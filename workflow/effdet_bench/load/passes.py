@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -63,6 +64,9 @@ class Passes:
         self._begun = time.monotonic()
         self._served: tuple[Place, Service] | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        # of a run that was broken off, whose passes had other numbers
+        for name in (layout.ANSWERS, layout.LOADGEN):
+            shutil.rmtree(folder / name, ignore_errors=True)
         _begin(folder, [layout.LOADED])
 
     def null(self, seconds: float) -> None:

@@ -45,6 +45,10 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
     if capacities is None:
         return None
     loaded = [mode for mode in capacities["modes"] if mode["most"]]
+    left_out: dict[str, list[Record]] = {}
+    for mode in capacities["modes"]:
+        if not mode["most"]:
+            left_out.setdefault(mode["reason"], []).append(mode)
     goals = list(dict.fromkeys((c["bound_ms"], c["percentile"]) for m in loaded for c in _goals(m)))
     null = [one for mode in capacities["modes"] for one in mode["passes"] if one["kind"] == "null"]
     price = config["report"].get("price_per_hour")
@@ -52,7 +56,7 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
     return {
         "setting": loaded[0]["setting"] if loaded else None,
         "modes": sorted(loaded, key=lambda mode: -mode["most"]["answered_rps"]),
-        "left_out": [mode for mode in capacities["modes"] if not mode["most"]],
+        "left_out": left_out,
         "goals": goals,
         "null": null,
         "found": any(one["rate"] for mode in loaded for one in mode["capacities"]),
