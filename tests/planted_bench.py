@@ -16,6 +16,7 @@ from effdet_bench.detector import request
 from effdet_bench.engines.base import Engine
 from effdet_bench.reference.rounding import EMULATED, Emulated
 from effdet_bench.timing import loaded
+from effdet_bench.timing import requests as timed
 from effdet_bench.timing.networks import Networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 from effdet_bench.timing.unseen import make_unseen
