@@ -65,7 +65,7 @@ def _latencies(axes: Axes, mode: Record) -> None:
     plain_log(axes, "y")
     axes.set(xlabel="Poisson arrivals, requests/s", ylabel="latency, ms")
     axes.set_title(f"{name(mode)}: latency under load (▾ capacities)", loc="left")  # type: ignore[arg-type]
-    axes.legend(loc="upper left", bbox_to_anchor=(1.08, 1))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.16, 1))
     axes.grid(axis="y", which="both")
 
 
@@ -80,5 +80,5 @@ def _throughput(axes: Axes, modes: list[Record]) -> None:
     plain_log(axes, "x")
     axes.set(xlabel="clients of a closed loop", ylabel="answers, requests/s", ylim=(0, None))
     axes.set_title("Throughput by instances, clients and batches", loc="left")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.08, 1))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.16, 1))
     axes.grid(axis="y")
