@@ -69,12 +69,12 @@ def test_loadgen_puts_it_under_load_and_says_what_it_saw(started, tmp_path, scen
 
 
 def kill(made: Service, number: int) -> None:
-    os.kill(made._processes[number].running.pid, signal.SIGKILL)
+    os.kill(made._processes[number].process.pid, signal.SIGKILL)
 
 
 def test_requests_of_an_instance_that_died_are_known_and_others_go_on(started):
     made = started(2)
-    stopped = [process.running.pid for process in made._processes]
+    stopped = [process.process.pid for process in made._processes]
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     done = []
@@ -91,7 +91,7 @@ def test_requests_of_an_instance_that_died_are_known_and_others_go_on(started):
 
 def test_where_no_instance_is_left_the_generator_still_ends(started):
     made = started(1)
-    os.kill(made._processes[0].running.pid, signal.SIGSTOP)
+    os.kill(made._processes[0].process.pid, signal.SIGSTOP)
     done = []
     made.serve(done.extend)
     made.submit([(n, 0) for n in range(5)])
@@ -106,13 +106,13 @@ def test_where_no_instance_is_left_the_generator_still_ends(started):
 def test_a_full_queue_loses_nothing_in_silence(started, monkeypatch):
     monkeypatch.setattr(service, "LIMIT", 3)
     made = started(1)
-    os.kill(made._processes[0].running.pid, signal.SIGSTOP)
+    os.kill(made._processes[0].process.pid, signal.SIGSTOP)
     done = []
     made.serve(done.extend)
     made.submit([(n, 0) for n in range(5)])
     assert [one.request.key for one in done] == [3, 4]
     assert made.outcome.reason == "3 requests waited in the queue."
-    os.kill(made._processes[0].running.pid, signal.SIGCONT)
+    os.kill(made._processes[0].process.pid, signal.SIGCONT)
     while len(done) < 5:
         time.sleep(0.01)
     assert all(one.answer for one in done[2:])

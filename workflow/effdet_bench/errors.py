@@ -29,6 +29,11 @@ class Outcome(NamedTuple):
     def completed(self) -> bool:
         return self.outcome == "completed"
 
+    def error(self) -> BenchError:
+        """What ended the job, for those who go on with it."""
+        kind = UnavailableError if self.outcome == "unavailable" else BenchError
+        return kind(self.reason)
+
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for a near miss of one of `choices`, else nothing."""

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,19 @@ def _upgraded(record: Any) -> Any:
             row["validity"] = {"unseen": None, **row["validity"]}
         record = {"seconds": 0, **record, "rows": rows}
     return record | {"schema_version": SCHEMA_VERSION}
+
+
+def begin_tables(folder: Path, columns: dict[str, list[str]]) -> None:
+    """Writes the first lines of CSV files, under the names that they have until their job ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, header in columns.items():
+        layout.hidden(folder / name).write_text(",".join(header) + "\n")
+
+
+def end_tables(folder: Path, names: Iterable[str]) -> None:
+    """Gives CSV files of `folder` the names by which they are known."""
+    for name in names:
+        layout.hidden(folder / name).replace(folder / name)
 
 
 def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":

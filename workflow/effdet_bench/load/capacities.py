@@ -29,7 +29,7 @@ def capacities_of(archive: Archive) -> Record:
     """What follows from everything under `load/` in `archive`.
 
     Raises:
-        BenchError: a file is missing, broken, or another pass's than its record says.
+        BenchError: a file is missing or broken.
     """
     return {"modes": [_mode(archive, path) for path in archive.load_records()]}
 

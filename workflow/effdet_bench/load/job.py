@@ -16,7 +16,7 @@ from effdet_bench import layout, records
 from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.load.loadgen import generator
-from effdet_bench.load.passes import Passes, end_files
+from effdet_bench.load.passes import Passes
 from effdet_bench.load.placement import physical_cores, splits
 from effdet_bench.load.plan import SETTINGS, Plan
 from effdet_bench.records import Record
@@ -55,7 +55,7 @@ def put_under_load(spec: JobSpec, setting: str, bounds: list[float], label: str)
         outcome = outcome_of(error)
     finally:
         passes.close()
-    end_files(spec.folder, [layout.LOADED])
+    records.end_tables(spec.folder, [layout.LOADED])
     ran = [one.record for one in passes.all]
     return {**outcome._asdict(), "unbatched": unbatched, "passes": ran}
 

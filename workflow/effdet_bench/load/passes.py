@@ -19,7 +19,7 @@ from effdet_bench.load.clients import Clients
 from effdet_bench.load.messages import InstanceSpec
 from effdet_bench.load.placement import Split
 from effdet_bench.load.service import Done, Service
-from effdet_bench.records import LOAD_COLUMNS, RAW_COLUMNS, Record
+from effdet_bench.records import LOAD_COLUMNS, RAW_COLUMNS, Record, begin_tables, end_tables
 from effdet_bench.timing.spec import JobSpec
 
 
@@ -63,11 +63,10 @@ class Passes:
         self._photos = len(spec.photos)
         self._begun = time.monotonic()
         self._served: tuple[Place, Service] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
         # of a run that was broken off, whose passes had other numbers
         for name in (layout.ANSWERS, layout.LOADGEN):
             shutil.rmtree(folder / name, ignore_errors=True)
-        _begin(folder, [layout.LOADED])
+        begin_tables(folder, {layout.LOADED: LOAD_COLUMNS})
 
     def null(self, seconds: float) -> None:
         """What the queue, and the way to an instance and back, take without a detector."""
@@ -121,14 +120,13 @@ class Passes:
             return service
         before = service.memory()
         for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            _begin(folder, layout.ANSWER_FILES)
+            begin_tables(folder, {name: RAW_COLUMNS[name] for name in layout.ANSWER_FILES})
         # every instance answers all photos, with all of them at work
         count = place.split.instances * place.batch
         clients = Clients(service, count, self._photos)
         done = clients.run(0, at_least=2 * self._photos * count, judged=True)
         for folder in folders:
-            end_files(folder, layout.ANSWER_FILES)
+            end_tables(folder, layout.ANSWER_FILES)
         self._keep({"kind": "judged", "clients": count}, place, done, service, before)
         return service
 
@@ -172,16 +170,3 @@ def _rows(number: int, done: list[Done], photos: Sequence[str]) -> list[list[Any
         where = [number, request, photos[one.request.photo], one.instance, one.batch]
         rows.append([*where, *(at - done[0].request.arrived_ns for at in times), one.answer])
     return rows
-
-
-def _begin(folder: Path, names: Sequence[str]) -> None:
-    """Writes the first lines of raw files, under the names that they have until they end."""
-    for name in names:
-        columns = RAW_COLUMNS.get(name, LOAD_COLUMNS)
-        layout.hidden(folder / name).write_text(",".join(columns) + "\n")
-
-
-def end_files(folder: Path, names: Sequence[str]) -> None:
-    """Gives raw files of `folder` the names by which they are known."""
-    for name in names:
-        layout.hidden(folder / name).replace(folder / name)

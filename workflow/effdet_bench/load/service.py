@@ -3,20 +3,19 @@
 import collections
 import contextlib
 import hashlib
-import os
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from multiprocessing.connection import wait
+from typing import NamedTuple
 
 import psutil
 
-from effdet_bench.errors import BenchError, Outcome, UnavailableError, cause_of_death
+from effdet_bench.errors import Outcome
 from effdet_bench.load.messages import InstanceSpec, Served
+from effdet_bench.timing.host import Interpreter
+from effdet_bench.timing.spec import Environment
 
 PATIENCE = 60  # seconds that an instance has to end
 LIMIT = 100_000  # requests in the queue: of more, something is wrong with the generator
@@ -48,48 +47,27 @@ class Done(NamedTuple):
     answer: str
 
 
-class Process:
-    """An instance's process, and the end of the pipe to it."""
+class Process(Interpreter):
+    """An instance's process."""
 
     def __init__(self, spec: InstanceSpec) -> None:
-        ours, theirs = socket.socketpair()
-        theirs.set_inheritable(True)
-        environment = spec.job.environment if spec.job else None
-        python = (environment and environment.python) or sys.executable
-        self.running = subprocess.Popen(
-            [python, "-m", "effdet_bench.load.instance", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env={**os.environ, **(dict(environment.env) if environment else {})},
-        )
-        theirs.close()
-        self.pipe = Connection(ours.detach())
-        self.pipe.send((spec,))
-
-    def receive(self) -> tuple[Outcome, Any]:
-        """What the instance says; why it died, if it has."""
-        try:
-            received: tuple[Outcome, Any] = self.pipe.recv()
-            return received
-        except (EOFError, ConnectionError):
-            return Outcome("failed", cause_of_death(self.running.wait())), None
+        super().__init__("load.instance", spec.job.environment if spec.job else Environment())
+        with contextlib.suppress(ConnectionError):  # `receive` says what became of it
+            self.pipe.send((spec,))
 
     def memory(self) -> int:
         """Bytes of resident memory; 0 once it has died."""
         with contextlib.suppress(psutil.Error):
-            return int(psutil.Process(self.running.pid).memory_info().rss)
+            return int(psutil.Process(self.process.pid).memory_info().rss)
         return 0
-
-    def tell_to_end(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            self.pipe.send(None)
 
     def end(self) -> None:
         """Waits until the process has ended, and kills one that was told to and does not."""
         try:
-            self.running.wait(PATIENCE)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self.running.kill()
-            self.running.wait()
+            self.process.kill()
+            self.process.wait()
 
 
 class Service:
@@ -116,8 +94,7 @@ class Service:
         if failed := [one for one in loaded if not one.completed]:
             self._alive: list[int] = []
             self.close()
-            kind = UnavailableError if failed[0].outcome == "unavailable" else BenchError
-            raise kind(failed[0].reason)
+            raise failed[0].error()
         self._alive = list(range(len(specs)))
         self._thread = threading.Thread(target=self._receive, daemon=True)
         self._thread.start()

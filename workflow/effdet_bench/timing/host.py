@@ -65,19 +65,21 @@ class Host:
             self.end(mode)
 
 
-class RemoteHost:
-    """A `Host` of `specs` in a process that is started with `environment`; it must be `ready`.
+class Interpreter:
+    """A process that runs `module` of this package in `environment`, and the end of a pipe to it.
+
+    The module finds the number of its end of the pipe in its arguments.
 
     Raises:
         BenchError: the process cannot be started.
     """
 
-    def __init__(self, environment: Environment, specs: Sequence[JobSpec]) -> None:
+    def __init__(self, module: str, environment: Environment) -> None:
         ours, theirs = socket.socketpair()
         theirs.set_inheritable(True)
-        command = [environment.python or sys.executable, "-m", "effdet_bench.timing.host"]
+        command = [environment.python or sys.executable, "-m", f"effdet_bench.{module}"]
         try:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [*command, str(theirs.fileno())],
                 close_fds=False,  # the lock of timing jobs is to be held there too
                 env={**os.environ, **dict(environment.env)},
@@ -88,7 +90,31 @@ class RemoteHost:
                 "the interpreter of an environment in which effdet-bench is installed."
             ) from None
         theirs.close()
-        self._pipe = Connection(ours.detach())
+        self.pipe = Connection(ours.detach())
+
+    def receive(self) -> tuple[Outcome, Any]:
+        """What it says; why it died, if it has."""
+        try:
+            received: tuple[Outcome, Any] = self.pipe.recv()
+            return received
+        except (EOFError, ConnectionError):
+            return Outcome("failed", cause_of_death(self.process.wait())), None
+
+    def tell_to_end(self) -> None:
+        # told, as closing is not enough: processes that were forked since hold this end open too
+        with contextlib.suppress(ConnectionError):
+            self.pipe.send(None)
+
+
+class RemoteHost:
+    """A `Host` of `specs` in a process that is started with `environment`; it must be `ready`.
+
+    Raises:
+        BenchError: the process cannot be started.
+    """
+
+    def __init__(self, environment: Environment, specs: Sequence[JobSpec]) -> None:
+        self._interpreter = Interpreter("timing.host", environment)
         self._send("start", code_digest(), dict(environment.env), specs)
 
     def ready(self) -> "RemoteHost | BenchError":
@@ -112,10 +138,8 @@ class RemoteHost:
         self._ask("end", mode)
 
     def close(self) -> None:
-        # told, as closing is not enough: processes that were forked since hold this end open too
-        with contextlib.suppress(ConnectionError):
-            self._pipe.send(None)
-        self._process.wait()
+        self._interpreter.tell_to_end()
+        self._interpreter.process.wait()
 
     def _ask(self, method: str, *arguments: object) -> Any:
         self._send(method, *arguments)
@@ -124,17 +148,14 @@ class RemoteHost:
     def _send(self, method: str, *arguments: object) -> None:
         # of a process that has died, `_receive` says what became of it
         with contextlib.suppress(ConnectionError):
-            self._pipe.send((method, arguments))
+            self._interpreter.pipe.send((method, arguments))
 
     def _receive(self) -> Any:
-        try:
-            outcome, result = self._pipe.recv()
-        except (EOFError, ConnectionError):
-            status = self._process.wait()
-            raise BenchError(f"{cause_of_death(status)} It was the parent of this mode.") from None
+        outcome, result = self._interpreter.receive()
+        if self._interpreter.process.returncode is not None:
+            raise BenchError(f"{outcome.reason} It was the parent of this mode.")
         if not outcome.completed:
-            kind = UnavailableError if outcome.outcome == "unavailable" else BenchError
-            raise kind(outcome.reason)
+            raise outcome.error()
         return result
 
 

@@ -46,9 +46,7 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
         Requests that were measured before a failure stay in `requests.csv`.
     """
     for spec in specs:
-        spec.folder.mkdir(parents=True, exist_ok=True)
-        for name, columns in records.RAW_COLUMNS.items():
-            layout.hidden(spec.folder / name).write_text(",".join(columns) + "\n")
+        records.begin_tables(spec.folder, records.RAW_COLUMNS)
     with lock_timing():
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         begin = time.monotonic()
@@ -59,8 +57,7 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
             results = run_round(specs, seed, label)
         seconds = time.monotonic() - begin
     for spec in specs:
-        for name in records.RAW_COLUMNS:
-            layout.hidden(spec.folder / name).replace(spec.folder / name)
+        records.end_tables(spec.folder, records.RAW_COLUMNS)
     for result in results.values():
         result |= {"started": started, "job_seconds": round(seconds, 3)}
     return results
