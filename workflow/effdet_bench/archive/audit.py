@@ -18,8 +18,7 @@ from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
 from effdet_bench.records import Record
 from effdet_bench.report.capacity import read_capacities
-from effdet_bench.report.figures.detections import draw_detections
-from effdet_bench.report.figures.draw import draw, draw_load
+from effdet_bench.report.figures.draw import draw_archive
 from effdet_bench.report.page import to_html
 from effdet_bench.report.report import render, view_of
 from effdet_bench.roofline.bound import request_bounds
@@ -61,9 +60,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
     if archive.report_page.read_text() != to_html(report, archive.root):
         yield "report.html is not report.md with its figures"
     with tempfile.TemporaryDirectory() as folder:
-        draw(kept, jobs, Path(folder))
-        draw_detections(archive, kept, Path(folder))
-        draw_load(archive, Path(folder))
+        draw_archive(archive, kept, jobs, Path(folder))
         for drawn in sorted(Path(folder).iterdir()):
             figure = archive.figures / drawn.name
             alike = _drawn_by(figure) == _drawn_by(drawn)

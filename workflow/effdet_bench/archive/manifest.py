@@ -11,12 +11,8 @@ from effdet_bench import records
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 
-DERIVED = (
-    "summary.",
-    "capacities.",
-    "report.",
-    "figures/",
-)  # how files begin that are rendered from the others
+# how files begin that are rendered from the others
+DERIVED = ("summary.", "capacities.", "report.", "figures/")
 
 
 def files_of(archive: Archive) -> list[str]:

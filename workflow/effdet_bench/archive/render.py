@@ -12,8 +12,7 @@ from effdet_bench.config.settings import defaults
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
-from effdet_bench.report.figures.detections import draw_detections
-from effdet_bench.report.figures.draw import draw, draw_load
+from effdet_bench.report.figures.draw import draw_archive
 from effdet_bench.report.report import view_of, write_report
 from effdet_bench.summary.jobs import Job, read_jobs
 from effdet_bench.summary.rows import Summary
@@ -66,11 +65,9 @@ def render_archive(archive: Archive) -> None:
     summary, jobs = summary_of(archive)
     write_summary(summary, archive)
     summary = read_summary(archive)
-    draw(summary, jobs, archive.figures)
-    draw_detections(archive, summary, archive.figures)
     if archive.capacities.exists():
         records.write_json(archive.capacities, capacities_of(archive), "capacities")
-    draw_load(archive, archive.figures)
+    draw_archive(archive, summary, jobs, archive.figures)
     write_report(archive, view_of(archive, summary, jobs, settings_of(archive)))
     renew_manifest(archive)
 

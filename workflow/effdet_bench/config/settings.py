@@ -21,6 +21,8 @@ from effdet_bench.config.names import BASELINE, COCO_CLASSES, CONTROL
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import Record
 
+WORDS = {"true": True, "false": False, "off": False}  # as YAML reads them, and --config does not
+
 
 def resolve(config: dict[str, Any]) -> dict[str, Any]:
     """Checks `config` and returns a copy with every default and `auto` replaced by its value.
@@ -110,11 +112,7 @@ def _of_terminal(value: Any) -> Any:
         return {key: _of_terminal(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_of_terminal(one) for one in value]
-    return (
-        {"true": True, "false": False, "off": False}.get(value, value)
-        if isinstance(value, str)
-        else value
-    )
+    return WORDS.get(value, value) if isinstance(value, str) else value
 
 
 def _sentence(error: ValidationError) -> str:

@@ -6,7 +6,6 @@ latency turned upside down.
 """
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from effdet_bench import layout, records
 from effdet_bench.layout import Archive
 from effdet_bench.load.loadgen import read_verdict
 from effdet_bench.records import Record
-from effdet_bench.validity.figures import Answers
-from effdet_bench.validity.gate import judge, standards
+from effdet_bench.validity.gate import judge, read_captured, standards
 
 PERCENTILES = (50, 90, 99)
 BEYOND = 1.1  # times a capacity, from which on a bound must break: chance makes less of 1.2
@@ -142,8 +140,8 @@ def _answers(archive: Archive, folder: Path, record: Record, rows: pd.DataFrame)
     references = [archive.reference(model) for model in record["ensemble"]]
     roundings = [layout.reference_rounding(path) for path in references]
     gate = standards(job, references, roundings)
-    captured = sorted((folder / layout.ANSWERS).glob("*"))
-    verdict = judge(list(_captured(captured)), gate.expected, gate.tolerance, gate.yardsticks)
+    captured = [read_captured(path) for path in sorted((folder / layout.ANSWERS).glob("*"))]
+    verdict = judge(captured, gate.expected, gate.tolerance, gate.yardsticks)
     kinds = {one["pass"]: one["kind"] for one in record["passes"]}
     detected = _answered(rows[rows["pass"].map(kinds) != "null"])
     own = detected["pass"].map(kinds) == "judged"
@@ -155,17 +153,6 @@ def _answers(archive: Archive, folder: Path, record: Record, rows: pd.DataFrame)
         reason = f"{unknown} of {len(others)} answers are none of those that the gate has judged"
         result = {"verdict": "invalid", "failed": "changed", "reason": reason}
     return result | {"judged": int(own.sum()), "compared": len(others), "unknown": unknown}
-
-
-def _captured(folders: list[Path]) -> Iterator[Answers]:
-    for folder in folders:
-        columns = records.RAW_COLUMNS
-        rows, errors = (
-            records.read_table(folder / name, columns[name])
-            for name in (layout.OUTPUTS, layout.ERRORS)
-        )
-        tables = records.read_detections(folder / layout.DETECTIONS, "table")
-        yield Answers(rows, tables, errors, None)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

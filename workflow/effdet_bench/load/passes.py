@@ -89,8 +89,7 @@ class Passes:
         logs = self._folder / layout.LOADGEN / str(len(self.all))
         done = loadgen.run(service, scenario, self._photos, logs)
         record = {"kind": "loadgen", "purpose": purpose, **scenario._asdict()}
-        if (logs / loadgen.SUMMARY).exists():
-            record |= loadgen.read_verdict(logs)._asdict()
+        record |= loadgen.read_verdict(logs)._asdict()
         return self._keep(record, place, done, service, before)
 
     def close(self) -> None:

@@ -120,26 +120,37 @@ def _failures(
         )
 
 
+def read_captured(folder: Path) -> Answers:
+    """The answers that were captured in `folder`, without the requests that they are of.
+
+    Raises:
+        BenchError: a file is missing or broken.
+    """
+    columns = records.RAW_COLUMNS
+    rows = records.read_table(folder / layout.OUTPUTS, columns[layout.OUTPUTS])
+    errors = None
+    if "errors" in rows:
+        errors = records.read_table(folder / layout.ERRORS, columns[layout.ERRORS])
+    tables = records.read_detections(folder / layout.DETECTIONS, "table")
+    return Answers(rows, tables, errors, None)
+
+
 def read_answers(folder: Path, record: Record) -> Answers:
     """The answers of the completed timing job in `folder`, whose record is `record`.
 
     Raises:
         BenchError: a file is missing or broken, or a timed request has no row.
     """
-    columns = records.RAW_COLUMNS
-    rows = records.read_table(folder / layout.OUTPUTS, columns[layout.OUTPUTS])
+    answers = read_captured(folder)
     expected = record["requests"] * len(record["ensemble"])
-    if len(rows) != expected:
+    if len(answers.rows) != expected:
         raise BenchError(
-            f"{folder / 'outputs.csv'} has {len(rows)} rows, but {record['requests']} timed "
-            f"requests of {len(record['ensemble'])} models make {expected}: run this timing again."
+            f"{folder / 'outputs.csv'} has {len(answers.rows)} rows, but {record['requests']} "
+            f"timed requests of {len(record['ensemble'])} models make {expected}: run this timing "
+            "again."
         )
-    errors = None
-    if "errors" in rows:
-        errors = records.read_table(folder / layout.ERRORS, columns[layout.ERRORS])
-    tables = records.read_detections(folder / layout.DETECTIONS, "table")
-    requests = records.read_table(folder / layout.REQUESTS, columns[layout.REQUESTS])
-    return Answers(rows, tables, errors, requests)
+    columns = records.RAW_COLUMNS[layout.REQUESTS]
+    return answers._replace(requests=records.read_table(folder / layout.REQUESTS, columns))
 
 
 class Standards(NamedTuple):

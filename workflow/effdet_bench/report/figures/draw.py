@@ -28,8 +28,12 @@ def draw(summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg") -> 
             save(figure(summary, jobs), folder / f"{figure.__name__}.{kind}")
 
 
-def draw_load(archive: Archive, folder: Path, kind: str = "svg") -> None:
-    """Writes the figure of modes under load to `folder`, if there are any in `archive`."""
+def draw_archive(
+    archive: Archive, summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg"
+) -> None:
+    """Writes to `folder` what `draw` does, detections, and modes under load if there are any."""
+    draw(summary, jobs, folder, kind)
+    draw_detections(archive, summary, folder)
     capacities = read_capacities(archive)
     if capacities is not None:
         with plt.rc_context(STYLE):
@@ -44,6 +48,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     archive = Archive(Path(args.results))
     summary = read_summary(archive)
-    draw(summary, jobs_of(summary, archive), archive.figures, args.kind)
-    draw_detections(archive, summary, archive.figures)
-    draw_load(archive, archive.figures, args.kind)
+    draw_archive(archive, summary, jobs_of(summary, archive), archive.figures, args.kind)
