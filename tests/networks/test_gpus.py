@@ -37,6 +37,7 @@ def test_a_session_that_falls_back_to_the_cpu_is_no_gpus(model, tmp_path, monkey
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *given: tensor)
+    monkeypatch.setattr(torch, "empty", lambda *shape, device: torch.zeros(*shape))
     models = [dataclasses.replace(model, export=tmp_path)]
     if len(runs) == 1:
         with pytest.raises(UnavailableError, match="would run on the CPU"):

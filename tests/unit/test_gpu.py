@@ -44,7 +44,9 @@ def nvml(monkeypatch) -> types.SimpleNamespace:
     stand_in.nvmlDeviceGetMaxClockInfo = lambda handle, kind: 1980
     stand_in.nvmlDeviceGetTemperature = no_temperature
     stand_in.nvmlDeviceGetFieldValues = fields
-    stand_in.nvmlDeviceGetMemoryInfo = lambda handle: types.SimpleNamespace(free=[1, 7][handle])
+    stand_in.nvmlDeviceGetMemoryInfo = lambda handle: types.SimpleNamespace(
+        free=[1, 7][handle], used=[2, 9][handle]
+    )
     stand_in.nvmlDeviceGetComputeRunningProcesses = lambda handle: [process]
     monkeypatch.setitem(sys.modules, "pynvml", stand_in)
     return stand_in
@@ -59,6 +61,7 @@ def test_the_state_is_of_the_gpu_that_torch_computes_on(nvml, reasons, throttled
         "sm_clock_max_mhz": 1980,
         "temperature_c": None,
         "throttled": throttled,
+        "held_bytes": 9,
     }
     assert Gpu(UUID).free_bytes() == 7
     assert Gpu(UUID).own_bytes() == 123

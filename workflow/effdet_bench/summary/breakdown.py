@@ -33,6 +33,19 @@ def start_costs(completed: list[Job]) -> Start:
     }
 
 
+def held_together(jobs: list[Job]) -> dict[str, int] | None:
+    """By device, the most memory that it held with modes loaded side by side; `None` if not told.
+
+    Archives of before this was asked do not tell it.
+    """
+    held: dict[str, int] = {}
+    for record in (job.record for job in jobs if job.completed):
+        told = (record["conditions"]["after"]["gpu"] or {}).get("held_bytes")
+        if told is not None:
+            held[record["device"]] = max(told, held.get(record["device"], 0))
+    return held or None
+
+
 def stage_means(completed: list[Job]) -> Stages | None:
     """Mean milliseconds per stage and model of the separate pass, and each model's share of it.
 

@@ -202,6 +202,7 @@ class Summary(TypedDict):
     versions: dict[str, str]
     baseline: Place | None
     rooflines: list[dict[str, Any]]
+    held_bytes: dict[str, int] | None
     gaps: list[Gap]
     ablation: list[Step]
     rows: list[Row]

@@ -16,7 +16,7 @@ from effdet_bench.config.names import BASELINE, CONTROL, FLOOR_ENGINE
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
-from effdet_bench.summary.breakdown import break_even, stage_means, start_costs
+from effdet_bench.summary.breakdown import break_even, held_together, stage_means, start_costs
 from effdet_bench.summary.comparison import Comparison
 from effdet_bench.summary.effort import mean_effort
 from effdet_bench.summary.jobs import Job, latencies_by_round, read_jobs
@@ -79,6 +79,7 @@ def summarise(
         "versions": {k: v for job in jobs for k, v in _versions(job.record)},
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
+        "held_bytes": held_together(jobs),
         "gaps": gaps_between(rows, baseline),
         "ablation": [
             step for device in roofs for step in ablation_steps(rows, rounds, device, ablation)

@@ -56,7 +56,7 @@ class Gpu:
             return None
 
     def state(self) -> Record | None:
-        """Clocks in MHz, temperature in °C, and why clocks are lowered now."""
+        """Clocks in MHz, temperature in °C, why clocks are lowered now, and memory of all processes."""
         if self._handle is None:
             return None
         nvml, handle = self._nvml, self._handle
@@ -73,6 +73,7 @@ class Gpu:
             "sm_clock_max_mhz": self._told(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, clock)),
             "temperature_c": self._told(lambda: nvml.nvmlDeviceGetTemperature(handle, heat)),
             "throttled": slowed,
+            "held_bytes": self._told(lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).used)),
         }
 
     def slowed_ns(self) -> dict[str, int] | None:
