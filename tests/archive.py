@@ -226,4 +226,8 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
             "peak_rss_bytes": (900 + number) * 2**20,
             "peak_device_bytes": None if device == "cpu" else 300 * 2**20,
         }
+        if "held_bytes" in job:
+            gpu = {"sm_clock_mhz": 1980, "sm_clock_max_mhz": 1980, "temperature_c": 40}
+            gpu |= {"throttled": [], "held_bytes": job["held_bytes"]}
+            record["conditions"]["after"]["gpu"] = gpu
     return record

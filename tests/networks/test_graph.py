@@ -102,6 +102,22 @@ def test_the_graph_answers_as_effdet_does(architecture, kernels):
     np.testing.assert_allclose(answer.tables[0], table.numpy(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernels", [False, True])
+def test_shifts_of_batch_norm_are_not_rounded_after_a_convolution_was(kernels):
+    """Twice rounded, they made D2's boxes INVALID; the kernels add them before they round."""
+    engine = Graph([small("tf_efficientdet_d0")], DEVICE, {"precision": "fp16", "kernels": kernels})
+    modules = list(engine._networks[0].modules())
+    norms = [one for one in modules if isinstance(one, torch.nn.BatchNorm2d)]
+    assert bool(norms) != kernels
+    assert {one.bias.dtype for one in norms} <= {torch.float32}
+    assert all(
+        p.dtype == torch.float16
+        for one in modules
+        if isinstance(one, torch.nn.Conv2d)
+        for p in one.parameters()
+    )
+
+
 @pytest.mark.parametrize(("subsampling", "on_gpu"), [(0, True), (1, False), (2, False)])
 def test_photos_whose_colour_was_thinned_out_are_decoded_by_the_cpu(
     monkeypatch, subsampling, on_gpu

@@ -247,6 +247,19 @@ def test_the_bound_is_shown_and_none_where_no_ceiling_was_measured(archive, tmp_
     assert "No device's ceilings could be measured" in report
 
 
+def test_what_all_modes_together_hold_of_a_gpu_is_told(tmp_path):
+    job = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
+    jobs = {
+        ("cuda", "baseline", 1): job | {"held_bytes": 3 * 2**30},
+        ("cuda", "baseline", 2): job | {"held_bytes": 5 * 2**30},
+        ("cpu", "baseline", 1): job,
+        ("cpu", "baseline", 2): job,
+    }
+    report = render_archive(write_archive(tmp_path / "results" / "other", jobs))
+    assert "side by side on CUDA, and what else was on it, held 5,120 MiB" in report
+    assert "300 MiB on the device" in report.split("### What a start costs")[1].split("##")[0]
+
+
 @pytest.mark.parametrize("file", ["requests.csv", "stages.csv", "job.json"])
 def test_a_missing_raw_file_is_one_sentence(archive, file):
     folder = archive / "timing" / "cpu" / "baseline" / "round-2"

@@ -20,18 +20,20 @@ EPSILON = 1e-4  # what effdet adds to the sum of edge weights (its `fastattn`)
 BLOCK = 8  # by 8 values of a feature map that are added up one after the other
 
 
-def rewritten(network: effdet.EfficientDet) -> nn.Module:
-    """A copy of `network` with BatchNorm folded into convolutions, BiFPN nodes that add up their
-    weighted inputs without stacking them, and pooling without a padded copy of its input.
+def rewritten(network: effdet.EfficientDet, folded: bool = True) -> nn.Module:
+    """A copy of `network` with BiFPN nodes that add up their weighted inputs without stacking them,
+    pooling without a padded copy of its input and, if `folded`, BatchNorm folded into convolutions.
 
     Takes and returns what `network` does. `network` must be in evaluation mode.
     """
     copied: Any = copy.deepcopy(network)
-    copied.class_net = LevelHeads(copied.class_net)
-    copied.box_net = LevelHeads(copied.box_net)
     weigh_sums(copied)
+    if folded:
+        copied.class_net = LevelHeads(copied.class_net)
+        copied.box_net = LevelHeads(copied.box_net)
     for module in list(copied.modules()):
-        _fold_children(module)
+        if folded:
+            _fold_children(module)
         if isinstance(module, ResampleFeatureMap):
             _pool_without_padding(module)
     rewritten_network: nn.Module = copied
