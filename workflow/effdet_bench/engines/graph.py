@@ -61,6 +61,7 @@ class Graph(Engine):
         with torch.no_grad():
             self._letterbox = Letterbox(models, device)
             self._launch = captured(self._run, device)
+        self._warm_up()
 
     def _placed(self, network: torch.nn.Module, kernels: bool) -> torch.nn.Module:
         # PyTorch's convolutions round before they add a bias, and a folded BatchNorm's is itself
@@ -75,6 +76,14 @@ class Graph(Engine):
         from effdet_bench.detector.lowered import lowered
 
         return lowered(placed)
+
+    @torch.inference_mode()
+    def _warm_up(self) -> None:
+        """Runs what few requests need, and what PyTorch compiles as it runs for the second time."""
+        self._launch()
+        for index, (_, scale, size) in enumerate(self._letterbox.inputs):
+            for _ in range(2):
+                detect(self.models[index], self._outputs[index], self._anchors[index], scale, size)
 
     def _run(self) -> None:
         """All networks on the inputs as they are, and their tables on the host."""

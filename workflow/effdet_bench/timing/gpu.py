@@ -56,7 +56,7 @@ class Gpu:
             return None
 
     def state(self) -> Record | None:
-        """Clocks in MHz, temperature in °C, why clocks are lowered now, and memory of all processes."""
+        """Clocks in MHz, temperature in °C, why clocks are lowered now; bytes of all processes."""
         if self._handle is None:
             return None
         nvml, handle = self._nvml, self._handle
