@@ -168,7 +168,8 @@ class Simulated:
         arriving = scenario.rate * (self._chance if scenario.seconds < 30 else 1)
         p90 = 150 / max(0.01, 1 - arriving / self._most)
         record = {"kind": "loadgen", "purpose": purpose, **scenario._asdict()}
-        return self._keep(place, record | {"percentiles": {"p90": p90}}, arriving, p90)
+        record |= {"percentiles": {"p90": p90}, "scheduled_rps": arriving}
+        return self._keep(place, record, arriving, p90)
 
     def _keep(self, place, record, rate, ms):
         latency = {"rate": rate, "percentile": lambda _: ms}

@@ -37,7 +37,14 @@ def test_clients_get_every_answer_in_order(started):
     for one in done:
         times = (one.request.arrived_ns, one.taken_ns, one.began_ns, one.ended_ns, one.answered_ns)
         assert list(times) == sorted(times)
-        assert one.request.photo == one.request.key % PHOTOS
+        assert one.request.photo == (one.request.key + one.request.key // PHOTOS) % PHOTOS
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_every_instance_answers_every_photo_that_it_is_judged_by(started, batch):
+    done = Clients(started(3, batch), 3 * batch, PHOTOS).run(0, judged=3)
+    pairs = {(one.instance, one.request.photo) for one in done}
+    assert pairs == {(instance, photo) for instance in range(3) for photo in range(PHOTOS)}
 
 
 def test_a_batch_is_the_largest_power_of_two_that_waits(started):

@@ -7,7 +7,11 @@ from effdet_bench.load.service import Done, Service
 
 
 class Clients:
-    """`count` clients of `service`, who carry `photos` photos in turn, for `seconds`."""
+    """`count` clients of `service`, who carry `photos` photos in turn.
+
+    Each time round, the turn begins one photo later: of instances that take requests in turn, each
+    would be given the same photos for ever.
+    """
 
     def __init__(self, service: Service, count: int, photos: int) -> None:
         self._service = service
@@ -20,18 +24,21 @@ class Clients:
         self._lock = threading.Lock()
         self.done: list[Done] = []
 
-    def run(self, seconds: float, at_least: int = 0, judged: bool = False) -> list[Done]:
-        """What became of every request: those of `seconds`, and `at_least` as many."""
-        self._at_least = at_least
+    def run(self, seconds: float, judged: int = 0) -> list[Done]:
+        """What became of every request: those of `seconds`, and on until each of `judged` instances
+        has answered every photo; their answers are captured.
+        """
+        self._pairs = judged * self._photos
         self._until = time.monotonic_ns() + int(seconds * 1e9)
-        self._service.serve(self._answered, judged)
+        self._service.serve(self._answered, judged > 0)
         self._send(self._count)
         self._over.wait()
         return self.done
 
     def _send(self, count: int) -> None:
         with self._lock:
-            requests = [(n, n % self._photos) for n in range(self._sent, self._sent + count)]
+            numbers = range(self._sent, self._sent + count)
+            requests = [(n, (n + n // self._photos) % self._photos) for n in numbers]
             self._sent += count
             self._open += count
         self._service.submit(requests)
@@ -41,8 +48,12 @@ class Clients:
             self.done += done
             self._open -= len(done)
             alive = all(one.answer for one in done)
-            early = done[-1].answered_ns < self._until or len(self.done) < self._at_least
+            early = done[-1].answered_ns < self._until or self._answered_pairs() < self._pairs
         if alive and early:
             self._send(len(done))
         elif self._open == 0:
             self._over.set()
+
+    def _answered_pairs(self) -> int:
+        """How many pairs of an instance and a photo were answered."""
+        return len({(one.instance, one.request.photo) for one in self.done})

@@ -123,7 +123,7 @@ class Passes:
         # every instance answers all photos, with all of them at work
         count = place.split.instances * place.batch
         clients = Clients(service, count, self._photos)
-        done = clients.run(0, at_least=2 * self._photos * count, judged=True)
+        done = clients.run(0, judged=place.split.instances)
         for folder in folders:
             end_tables(folder, layout.ANSWER_FILES)
         self._keep({"kind": "judged", "clients": count}, place, done, service, before)

@@ -117,7 +117,10 @@ class Plan:
         most, setting = self._most(split), self._setting
         while (rate := next_rate(self._tried(split), goal, most, setting.step)) is not None:
             self._arrive(split, "search", rate, goal, setting.search)
-        rate = bracket(self._tried(split), goal, most)[0]
+        low = bracket(self._tried(split), goal, most)[0]
+        # what chance made of the rate that was asked for, in a short pass up to a fifth more
+        rates = {one.record["rate"]: one.record["scheduled_rps"] for one in self._servers(split)}
+        rate = rates.get(low, 0)
         for _ in range(CONFIRMATIONS if rate else 0):
             if not self._arrive(split, "confirm", rate, goal, setting.confirm).keeps(goal):
                 rate *= BACK
@@ -147,8 +150,11 @@ class Plan:
         return idle[-1].percentile(percentile)
 
     def _tried(self, split: Split) -> list[Tried]:
+        return [_tried(one) for one in self._servers(split)]
+
+    def _servers(self, split: Split) -> list[Pass]:
         of_split = self._of(self._place(split), "loadgen")
-        return [_tried(one) for one in of_split if one.record["name"] == "Server"]
+        return [one for one in of_split if one.record["name"] == "Server"]
 
     def _of(self, place: Place, kind: str) -> list[Pass]:
         return [p for p in self._passes.all if p.place == place and p.record["kind"] == kind]
