@@ -112,9 +112,11 @@ def _capacity(passes: list[Record], bound: float, percentile: str) -> Record:
         return result | {"rate": None, "confirm": None, "beyond": None, "headroom": None}
     best = max(confirmed, key=lambda one: one["scheduled_rps"])
     rate = best["scheduled_rps"]
-    beyond = [
-        one for one in asked if one["purpose"] == "beyond" and one["scheduled_rps"] >= BEYOND * rate
-    ]
+    higher = [one for one in asked if one["scheduled_rps"] >= BEYOND * rate]
+    # the longest says the most; a search's are too short
+    beyond = sorted(
+        (one for one in higher if one["purpose"] != "search"), key=lambda one: -one["requests"]
+    )
     shape = ("instances", "threads", "batch")
     most = max(
         one["answered_rps"]

@@ -17,7 +17,6 @@ BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
 MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
 BEYOND = 1.2  # times the rate that was confirmed, at which the bound must break
 BACK = 0.85  # times the rate that was not confirmed, which is tried next
-ON = 1.1  # times the rate beyond which the bound did not break
 CONFIRMATIONS = 4  # at most, for one bound
 
 
@@ -109,7 +108,7 @@ class Plan:
         return None
 
     def _find_capacity(self, goal: Goal) -> None:
-        """Finds the highest rate that keeps `goal`, confirms it, and goes beyond it."""
+        """Finds the highest rate that keeps `goal` in short passes, and confirms it."""
         able = [one for one in self._spread if self._alone(one, goal.percentile) <= goal.bound_ms]
         if not able:
             return
@@ -120,14 +119,24 @@ class Plan:
         low = bracket(self._tried(split), goal, most)[0]
         # what chance made of the rate that was asked for, in a short pass up to a fifth more
         rates = {one.record["rate"]: one.record["scheduled_rps"] for one in self._servers(split)}
-        rate = rates.get(low, 0)
-        for _ in range(CONFIRMATIONS if rate else 0):
-            if not self._arrive(split, "confirm", rate, goal, setting.confirm).keeps(goal):
-                rate *= BACK
-            elif self._arrive(split, "beyond", BEYOND * rate, goal, setting.beyond).keeps(goal):
-                rate *= ON  # short passes of the search had said too little
-            else:
+        if low:
+            self._confirm(split, goal, rates[low])
+
+    def _confirm(self, split: Split, goal: Goal, rate: float) -> None:
+        """Goes from `rate` to one that keeps `goal` and one beyond it that does not."""
+        setting = self._setting
+        kept = broke = False
+        for _ in range(CONFIRMATIONS):
+            if self._arrive(split, "confirm", rate, goal, setting.confirm).keeps(goal):
+                if broke:
+                    return
+                kept, rate = True, BEYOND * rate
+                if not self._arrive(split, "beyond", rate, goal, setting.beyond).keeps(goal):
+                    return
+            elif kept:
                 return
+            else:
+                broke, rate = True, BACK * rate
 
     def _arrive(self, split: Split, purpose: str, rate: float, goal: Goal, seconds: float) -> Tried:
         """A pass of Poisson arrivals."""
