@@ -116,11 +116,11 @@ class Plan:
         most, setting = self._most(split), self._setting
         while (rate := next_rate(self._tried(split), goal, most, setting.step)) is not None:
             self._arrive(split, "search", rate, goal, setting.search)
-        low = bracket(self._tried(split), goal, most)[0]
-        # what chance made of the rate that was asked for, in a short pass up to a fifth more
+        low, high = bracket(self._tried(split), goal, most)
+        # what chance made of the rate that was asked for: in a short pass a fifth more, or twice
         rates = {one.record["rate"]: one.record["scheduled_rps"] for one in self._servers(split)}
         if low:
-            self._confirm(split, goal, rates[low])
+            self._confirm(split, goal, min(rates[low], high))
 
     def _confirm(self, split: Split, goal: Goal, rate: float) -> None:
         """Goes from `rate` to one that keeps `goal` and one beyond it that does not."""
