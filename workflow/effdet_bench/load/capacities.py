@@ -114,8 +114,10 @@ def _capacity(passes: list[Record], bound: float, percentile: str) -> Record:
     rate = best["scheduled_rps"]
     higher = [one for one in asked if one["scheduled_rps"] >= BEYOND * rate]
     # the longest says the most; a search's are too short
-    beyond = sorted(
-        (one for one in higher if one["purpose"] != "search"), key=lambda one: -one["requests"]
+    beyond = max(
+        (one for one in higher if one["purpose"] != "search"),
+        key=lambda one: one["requests"],
+        default=None,
     )
     shape = ("instances", "threads", "batch")
     most = max(
@@ -126,7 +128,7 @@ def _capacity(passes: list[Record], bound: float, percentile: str) -> Record:
     return result | {
         "rate": rate,
         "confirm": best["pass"],
-        "beyond": beyond[0]["pass"] if beyond else None,
+        "beyond": beyond["pass"] if beyond else None,
         "headroom": 1 - rate / most,
     }
 
