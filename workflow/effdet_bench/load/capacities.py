@@ -36,6 +36,8 @@ def _mode(archive: Archive, path: Path) -> Record:
     record = records.read_json(path, "load")
     kept = ("device", "mode", "engine", "setting", "bounds", "outcome", "reason", "unbatched")
     result = {key: record[key] for key in kept}
+    if "no_energy" in record:
+        result |= {"no_energy": record["no_energy"], "energy": _energy(record["passes"])}
     if not record["passes"]:
         return result | {"passes": [], "most": None, "capacities": [], "answers": None}
     rows = records.read_table(path.parent / layout.LOADED, records.LOAD_COLUMNS)
@@ -83,6 +85,23 @@ def _pass(folder: Path, record: Record, rows: pd.DataFrame) -> Record:
         result["keeps"] = result["loadgen"][result["percentile"]] <= record["bound_ms"]
         result["supported"] = result["requests"] >= NEEDED[result["percentile"]]
     return result
+
+
+def _energy(passes: list[Record]) -> Record | None:
+    """What the machine's counters say of the pass that they were read around."""
+    for one in passes:
+        if one["kind"] == "energy" and one["reason"] is None:
+            watts = {
+                f"{state}_watts": {
+                    name: joules / one[f"{state}_seconds"]
+                    for name, joules in one[f"{state}_joules"].items()
+                }
+                for state in ("busy", "idle")
+            }
+            return watts | {
+                "joules_per_request": sum(one["busy_joules"].values()) / one["requests"]
+            }
+    return None
 
 
 def _answered(rows: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing
 from effdet_bench.timing.spec import JobSpec
 
 FASTEST = 2  # modes that `quick` loads beside the baseline, on each device
+LEFT_OUT = {"unbatched": None, "no_energy": None}  # where nothing was said of it
 
 
 def why_not(summary: Summary, device: str, mode: str, setting: str) -> str | None:
@@ -43,21 +44,22 @@ def put_under_load(spec: JobSpec, setting: str, bounds: list[float], label: str)
     """Runs all passes of the mode of `spec`; raw data go to its folder.
 
     Returns:
-        `outcome`, `reason`, `unbatched` and the records of the passes, those before a failure too.
+        `outcome`, `reason`, what `Plan.run` left out, and the records of the passes, those before a
+        failure too.
     """
     passes = Passes(spec, spec.folder, label)
-    outcome, unbatched = Outcome("completed", None), None
+    outcome, left_out = Outcome("completed", None), LEFT_OUT
     try:
         generator()
         plan = Plan(passes, SETTINGS[setting], splits(physical_cores(), spec.threads))
-        unbatched = plan.run(bounds)
+        left_out = plan.run(bounds)
     except BenchError as error:
         outcome = outcome_of(error)
     finally:
         passes.close()
     records.end_tables(spec.folder, [layout.LOADED])
     ran = [one.record for one in passes.all]
-    return {**outcome._asdict(), "unbatched": unbatched, "passes": ran}
+    return {**outcome._asdict(), **left_out, "passes": ran}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +77,8 @@ def run(args: argparse.Namespace) -> None:
     spec = job_spec(args, args.mode, ensemble, archive.load(args.device, mode))
     label = f"load, {args.device} {mode}"
     summary: Any = records.read_json(args.summary, "summary")
-    result: Record = {"unbatched": None, "passes": []}
+    result: Record = {**LEFT_OUT, "passes": []}
+    bounds = SETTINGS[args.setting].sought(args.bounds)
     reason = why_not(summary, args.device, mode, args.setting)
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     if reason:
@@ -83,14 +86,14 @@ def run(args: argparse.Namespace) -> None:
     else:
         with lock_timing():
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
-            result = put_under_load(spec, args.setting, args.bounds, label)
+            result = put_under_load(spec, args.setting, bounds, label)
     record = {
         "machine": args.machine,
         "device": args.device,
         "mode": mode,
         "engine": spec.engine,
         "setting": args.setting,
-        "bounds": args.bounds,
+        "bounds": bounds,
         "percentiles": list(SETTINGS[args.setting].percentiles),
         "threads": args.threads,
         "started": started,

@@ -16,6 +16,7 @@ from effdet_bench import layout
 from effdet_bench.errors import BenchError
 from effdet_bench.load import loadgen
 from effdet_bench.load.clients import Clients
+from effdet_bench.load.energy import Meter
 from effdet_bench.load.messages import InstanceSpec
 from effdet_bench.load.placement import Split
 from effdet_bench.load.service import Done, Service
@@ -90,6 +91,27 @@ class Passes:
         done = loadgen.run(service, scenario, self._photos, logs)
         record = {"kind": "loadgen", "purpose": purpose, **scenario._asdict()}
         record |= loadgen.read_verdict(logs)._asdict()
+        return self._keep(record, place, done, service, before)
+
+    def energy(self, place: Place, count: int, seconds: float) -> Pass:
+        """What the machine takes while the service idles, and in a closed loop of `count` clients.
+
+        Raises:
+            UnavailableError: the machine does not count energy.
+        """
+        meter = Meter(self._spec.device)
+        service = self._service(place)
+        before = service.memory()
+        record = {"kind": "energy", "clients": count}
+        for name in ("idle", "busy"):
+            meter.begin()
+            begun = time.monotonic()
+            if name == "idle":
+                time.sleep(seconds)
+            else:
+                done = Clients(service, count, self._photos).run(seconds)
+            record[f"{name}_joules"] = meter.joules()
+            record[f"{name}_seconds"] = time.monotonic() - begun
         return self._keep(record, place, done, service, before)
 
     def close(self) -> None:

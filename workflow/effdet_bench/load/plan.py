@@ -10,6 +10,7 @@ from effdet_bench.load.loadgen import Scenario
 from effdet_bench.load.passes import Pass, Passes, Place
 from effdet_bench.load.placement import Split
 from effdet_bench.load.search import Goal, Tried, bracket, next_rate, still_gains
+from effdet_bench.records import Record
 
 NULL_SECONDS = 0.1  # a thousand requests
 CLIENTS = (1, 2, 4, 8)
@@ -17,45 +18,56 @@ BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
 MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
 BEYOND = 1.2  # times the rate that was confirmed, at which the bound must break
 BACK = 0.85  # times the rate that was not confirmed, which is tried next
-CONFIRMATIONS = 4  # at most, for one bound
+CLIMBS, CONFIRMATIONS = 4, 3  # at most, for one bound
 
 
 class Setting(NamedTuple):
-    """How long passes are, in seconds: of a closed loop, of a search, and what follows it.
+    """How long passes are, in seconds: of a closed loop, for energy, of a search, and what follows.
 
     A pass of LoadGen has at least `queries`. The search stops `step` from the rate to be found, as
-    a share of the most that is answered. `scenarios` and their queries are of the best split, and
-    as long as a confirmation.
+    a share of the most that is answered. Rates are looked for that keep the loosest `bounds`, all
+    if that is `None`. `scenarios` and their queries are of the best split, and as long as a
+    confirmation.
     """
 
     closed: float
+    energy: float
     search: float
     confirm: float
     beyond: float
     queries: int
     step: float
+    bounds: int | None
     percentiles: tuple[str, ...]
     scenarios: dict[str, int]
+
+    def sought(self, bounds: list[float]) -> list[float]:
+        """Those of `bounds` that rates are looked for."""
+        return sorted(sorted(bounds, reverse=True)[: self.bounds])
 
 
 # durations and counts of MLPerf Inference, which asks one query over all photos of Offline
 FULL = Setting(
     closed=20,
+    energy=60,
     search=60,
     confirm=600,
     beyond=60,
     queries=100,
     step=0.04,
+    bounds=None,
     percentiles=("p90", "p99"),
     scenarios={"SingleStream": 100, "MultiStream": 662, "Offline": 1},
 )
 QUICK = Setting(
     closed=3,
+    energy=10,
     search=10,
     confirm=60,
     beyond=20,
     queries=10,
     step=0.2,
+    bounds=1,
     percentiles=("p90",),
     scenarios={},
 )
@@ -69,25 +81,33 @@ class Plan:
         self._passes, self._setting, self._spread = passes, setting, spread
         self._batches = dict.fromkeys(spread, 1)
 
-    def run(self, bounds: Sequence[float]) -> str | None:
+    def run(self, bounds: Sequence[float]) -> Record:
         """Runs every pass, for latencies within `bounds` in milliseconds.
 
         Returns:
-            Why no larger batches were tried; `None` if they were.
+            `unbatched`: why no larger batches were tried; `no_energy`: why energy was not measured.
+            `None` where they were.
         """
         self._passes.null(NULL_SECONDS)
         for split in self._spread:
             for count in CLIENTS:
                 self._passes.clients(Place(split, 1), count, self._setting.closed)
         best = max(self._spread, key=self._most)
-        unbatched = self._grow_batches(best)
+        left_out = {"no_energy": self._measure_energy(best), "unbatched": self._grow_batches(best)}
         for percentile in self._setting.percentiles:
             for bound in bounds:
                 self._find_capacity(Goal(bound, percentile))
         for name, queries in self._setting.scenarios.items():
             scenario = Scenario(name, self._setting.confirm, queries, self._most(best))
             self._passes.generate(self._place(best), "scenario", scenario)
-        return unbatched
+        return left_out
+
+    def _measure_energy(self, split: Split) -> str | None:
+        try:
+            self._passes.energy(Place(split, 1), 2 * split.instances, self._setting.energy)
+        except UnavailableError as error:
+            return str(error)
+        return None
 
     def _grow_batches(self, split: Split) -> str | None:
         """Batches of 2, 4, 8 and so on, until throughput or memory has no more to give."""
@@ -123,20 +143,16 @@ class Plan:
             self._confirm(split, goal, min(rates[low], high))
 
     def _confirm(self, split: Split, goal: Goal, rate: float) -> None:
-        """Goes from `rate` to one that keeps `goal` and one beyond it that does not."""
+        """Climbs from `rate` until what is beyond it breaks `goal`, and confirms it, or less."""
         setting = self._setting
-        kept = broke = False
+        for _ in range(CLIMBS):
+            if not self._arrive(split, "beyond", BEYOND * rate, goal, setting.beyond).keeps(goal):
+                break
+            rate *= BEYOND
         for _ in range(CONFIRMATIONS):
             if self._arrive(split, "confirm", rate, goal, setting.confirm).keeps(goal):
-                if broke:
-                    return
-                kept, rate = True, BEYOND * rate
-                if not self._arrive(split, "beyond", rate, goal, setting.beyond).keeps(goal):
-                    return
-            elif kept:
                 return
-            else:
-                broke, rate = True, BACK * rate
+            rate *= BACK
 
     def _arrive(self, split: Split, purpose: str, rate: float, goal: Goal, seconds: float) -> Tried:
         """A pass of Poisson arrivals."""

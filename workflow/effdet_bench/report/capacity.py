@@ -1,6 +1,7 @@
 """What the section on load shows: the rate that each mode sustains, and machines for a rate."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 from effdet_bench import records
@@ -45,10 +46,7 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
     if capacities is None:
         return None
     loaded = [mode for mode in capacities["modes"] if mode["most"]]
-    left_out: dict[str, list[Record]] = {}
-    for mode in capacities["modes"]:
-        if not mode["most"]:
-            left_out.setdefault(mode["reason"], []).append(mode)
+    left_out = _by_reason((m["reason"], m) for m in capacities["modes"] if not m["most"])
     goals = list(dict.fromkeys((c["bound_ms"], c["percentile"]) for m in loaded for c in _goals(m)))
     null = [one for mode in capacities["modes"] for one in mode["passes"] if one["kind"] == "null"]
     price = config["report"].get("price_per_hour")
@@ -58,7 +56,10 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
         "modes": sorted(loaded, key=lambda mode: -mode["most"]["answered_rps"]),
         "left_out": left_out,
         "goals": goals,
+        "unsought": _unsought(config, goals),
         "null": null,
+        "energy": [mode for mode in loaded if mode.get("energy")],
+        "no_energy": _by_reason((m["no_energy"], m) for m in loaded if m.get("no_energy")),
         "found": any(one["rate"] for mode in loaded for one in mode["capacities"]),
         "capacity": capacity,
         "pass_of": lambda mode, number: mode["passes"][number],
@@ -70,6 +71,19 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
             if percentile == strictest
         ],
     }
+
+
+def _by_reason(pairs: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for reason, mode in pairs:
+        found.setdefault(reason, []).append(mode)
+    return found
+
+
+def _unsought(config: Record, goals: list[tuple[float, str]]) -> list[str]:
+    """Bounds of the settings that no rate was looked for."""
+    sought = {bound for bound, _ in goals}
+    return [f"{bound:g}" for bound in config.get("latency_bounds", []) if bound not in sought]
 
 
 def capacity(mode: Record, bound: float, percentile: str) -> Record | None:

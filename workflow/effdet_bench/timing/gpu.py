@@ -97,6 +97,12 @@ class Gpu:
             return None
         return self._told(lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).free))
 
+    def energy_mj(self) -> int | None:
+        """Millijoules since the driver was loaded."""
+        if self._handle is None:
+            return None
+        return self._told(lambda: int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)))
+
     def own_bytes(self) -> int | None:
         """Memory that this process has taken: contexts, libraries and all allocators."""
         if self._handle is None:
