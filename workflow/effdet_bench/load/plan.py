@@ -54,7 +54,7 @@ FULL = Setting(
     confirm=600,
     beyond=60,
     queries=100,
-    step=0.04,
+    step=0.1,
     bounds=None,
     percentiles=("p90", "p99"),
     scenarios={"SingleStream": 100, "MultiStream": 662, "Offline": 1},
@@ -140,7 +140,7 @@ class Plan:
         # what chance made of the rate that was asked for: in a short pass a fifth more, or twice
         rates = {one.record["rate"]: one.record["scheduled_rps"] for one in self._servers(split)}
         if low:
-            self._confirm(split, goal, min(rates[low], high))
+            self._confirm(split, goal, BACK * min(rates[low], high))
 
     def _confirm(self, split: Split, goal: Goal, rate: float) -> None:
         """Climbs from `rate` until what is beyond it breaks `goal`, and confirms it, or less."""
