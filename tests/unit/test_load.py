@@ -12,7 +12,14 @@ from effdet_bench.errors import UnavailableError
 from effdet_bench.load import capacities, energy, loadgen, placement
 from effdet_bench.load.job import why_not
 from effdet_bench.load.plan import SETTINGS, Plan
-from effdet_bench.load.search import Goal, Tried, bracket, next_rate, still_gains
+from effdet_bench.load.search import (
+    Goal,
+    Tried,
+    first_rate,
+    highest_kept,
+    next_rate,
+    still_gains,
+)
 from effdet_bench.report.capacity import load_view, plan
 
 GOAL = Goal(200, "p90")
@@ -41,19 +48,26 @@ def test_threads_of_one_core_stay_together(tmp_path, monkeypatch):
     assert placement.physical_cores() == [(0, 2), (1, 3)]
 
 
-def test_bisection_ends_at_the_rate_that_keeps_the_bound():
+@pytest.mark.parametrize("first", [2, 5, 9])
+def test_a_search_ends_a_step_below_a_rate_that_breaks_the_bound(first):
     tried = []
-    while (rate := next_rate(tried, GOAL, 10, 0.04)) is not None:
+    while (rate := next_rate(tried, GOAL, first, 1.2)) is not None:
         tried.append(Tried(rate, {"p90": 190 if rate <= 6.3 else 210}))
-    low, high = bracket(tried, GOAL, 10)
-    assert low <= 6.3 < high
-    assert high - low <= 0.4
-    assert len(tried) < 7
+    kept = highest_kept(tried, GOAL)
+    assert kept <= 6.3 < 1.2 * kept
+    assert any(one.rate == pytest.approx(1.2 * kept) for one in tried)
+    assert len(tried) < 9
 
 
 def test_a_rate_above_one_that_broke_the_bound_does_not_count():
     tried = [Tried(4, {"p90": 210}), Tried(5, {"p90": 190}), Tried(3, {"p90": 190})]
-    assert bracket(tried, GOAL, 10) == (3, 4)
+    assert highest_kept(tried, GOAL) == 3
+    assert highest_kept(tried[:2], GOAL) is None
+
+
+def test_a_search_begins_lower_where_the_bound_leaves_less_to_wait():
+    rates = [first_rate(10, alone, GOAL) for alone in (10, 100, 150, 199)]
+    assert rates == pytest.approx([8, 5, 2.5, 1])
 
 
 def test_batches_grow_while_they_gain():
@@ -69,7 +83,7 @@ def pass_of(number: int, **more) -> records.Record:
 
 def asked(number: int, purpose: str, rate: float, keeps: bool) -> records.Record:
     more = {"bound_ms": 200, "percentile": "p90", "purpose": purpose, "keeps": keeps}
-    more["requests"] = int(rate * {"search": 10, "confirm": 60, "beyond": 20}[purpose])
+    more["requests"] = int(rate * {"search": 20, "confirm": 60}[purpose])
     return pass_of(number, scheduled_rps=rate, **more)
 
 
@@ -78,9 +92,9 @@ def test_a_capacity_is_what_was_confirmed_and_what_broke_beyond_it():
         pass_of(0, kind="closed", answered_rps=8.0),
         asked(1, "search", 7, True),
         asked(2, "confirm", 5, True),
-        asked(3, "beyond", 6, True),
+        asked(3, "search", 6, True),
         asked(4, "confirm", 6, True),
-        asked(5, "beyond", 7.2, False),
+        asked(5, "search", 7.2, False),
     ]
     found = capacities._capacity(passes, 200, "p90")
     assert (found["rate"], found["confirm"], found["beyond"]) == (6, 4, 5)
@@ -90,7 +104,7 @@ def test_a_capacity_is_what_was_confirmed_and_what_broke_beyond_it():
 @pytest.mark.parametrize("back", [True, False])
 def test_a_longer_pass_that_broke_a_bound_says_more_than_a_short_one_that_kept_it(back):
     broke = asked(3, "confirm", 7.2, False)
-    ran = [broke] if back else [asked(2, "beyond", 7.2, True), broke]
+    ran = [broke] if back else [asked(2, "search", 7.2, True), broke]
     passes = [pass_of(0, kind="closed", answered_rps=8.0), *ran, asked(1, "confirm", 6, True)]
     found = capacities._capacity(passes, 200, "p90")
     assert (found["rate"], found["beyond"]) == (6, 3)
@@ -200,10 +214,9 @@ def test_a_plan_ends_at_a_rate_that_keeps_the_bound_and_one_that_does_not(chance
     asked = [one.record for one in passes.all if one.record["kind"] == "loadgen"]
     assert len(asked) < 12
     assert {one["bound_ms"] for one in asked} == {500}
-    long = [one for one in asked if one["purpose"] != "search"]
-    kept = [one for one in long if one["percentiles"]["p90"] <= 500]
-    broke = [one["scheduled_rps"] for one in long if one not in kept]
-    best = max(one["scheduled_rps"] for one in kept if one["purpose"] == "confirm")
+    confirmed = [one for one in asked if one["purpose"] == "confirm"]
+    best = max(one["scheduled_rps"] for one in confirmed if one["percentiles"]["p90"] <= 500)
+    broke = [one["rate"] for one in asked if one["percentiles"]["p90"] > 500]
     # 500 ms are kept up to 7 a second
     assert 4.5 < best <= 7
     assert 1.1 * best < min(broke) < 1.5 * best

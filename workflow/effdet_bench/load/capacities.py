@@ -132,12 +132,8 @@ def _capacity(passes: list[Record], bound: float, percentile: str) -> Record:
     best = max(confirmed, key=lambda one: one["scheduled_rps"])
     rate = best["scheduled_rps"]
     higher = [one for one in asked if one["scheduled_rps"] >= BEYOND * rate]
-    # the longest says the most; a search's are too short
-    beyond = max(
-        (one for one in higher if one["purpose"] != "search"),
-        key=lambda one: one["requests"],
-        default=None,
-    )
+    # the longest says the most
+    beyond = max(higher, key=lambda one: one["requests"], default=None)
     shape = ("instances", "threads", "batch")
     most = max(
         one["answered_rps"]

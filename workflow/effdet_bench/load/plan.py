@@ -9,24 +9,30 @@ from effdet_bench.errors import UnavailableError
 from effdet_bench.load.loadgen import Scenario
 from effdet_bench.load.passes import Pass, Passes, Place
 from effdet_bench.load.placement import Split
-from effdet_bench.load.search import Goal, Tried, bracket, next_rate, still_gains
+from effdet_bench.load.search import (
+    Goal,
+    Tried,
+    first_rate,
+    highest_kept,
+    next_rate,
+    still_gains,
+)
 from effdet_bench.records import Record
 
 NULL_SECONDS = 0.1  # a thousand requests
 CLIENTS = (1, 2, 4, 8)
 BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
 MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
-BEYOND = 1.2  # times the rate that was confirmed, at which the bound must break
+STEP = 1.2  # times one rate is the next one; beyond a capacity, where the bound must break
 BACK = 0.85  # times the rate that was not confirmed, which is tried next
-CLIMBS, CONFIRMATIONS = 4, 3  # at most, for one bound
+SEARCHES, CONFIRMATIONS = 10, 3  # at most, for one bound
 
 
 class Setting(NamedTuple):
-    """How long passes are, in seconds: of a closed loop, for energy, of a search, and what follows.
+    """How long passes are, in seconds: of a closed loop, for energy, of a search, to confirm it.
 
-    A pass of LoadGen has at least `queries`. The search stops `step` from the rate to be found, as
-    a share of the most that is answered. Rates are looked for that keep the loosest `bounds`, all
-    if that is `None`. `scenarios` and their queries are of the best split, and as long as a
+    A pass of LoadGen has at least `queries`. Rates are looked for that keep the loosest `bounds`,
+    all if that is `None`. `scenarios` and their queries are of the best split, and as long as a
     confirmation.
     """
 
@@ -34,9 +40,7 @@ class Setting(NamedTuple):
     energy: float
     search: float
     confirm: float
-    beyond: float
     queries: int
-    step: float
     bounds: int | None
     percentiles: tuple[str, ...]
     scenarios: dict[str, int]
@@ -52,9 +56,7 @@ FULL = Setting(
     energy=60,
     search=60,
     confirm=600,
-    beyond=60,
     queries=100,
-    step=0.1,
     bounds=None,
     percentiles=("p90", "p99"),
     scenarios={"SingleStream": 100, "MultiStream": 662, "Offline": 1},
@@ -62,11 +64,9 @@ FULL = Setting(
 QUICK = Setting(
     closed=3,
     energy=10,
-    search=10,
+    search=20,
     confirm=60,
-    beyond=20,
     queries=10,
-    step=0.2,
     bounds=1,
     percentiles=("p90",),
     scenarios={},
@@ -128,29 +128,23 @@ class Plan:
         return None
 
     def _find_capacity(self, goal: Goal) -> None:
-        """Finds the highest rate that keeps `goal` in short passes, and confirms it."""
+        """Finds the highest rate that keeps `goal` in short passes, and confirms it, or less."""
         able = [one for one in self._spread if self._alone(one, goal.percentile) <= goal.bound_ms]
         if not able:
             return
         split = max(able, key=self._most)
-        most, setting = self._most(split), self._setting
-        while (rate := next_rate(self._tried(split), goal, most, setting.step)) is not None:
-            self._arrive(split, "search", rate, goal, setting.search)
-        low, high = bracket(self._tried(split), goal, most)
-        # what chance made of the rate that was asked for: in a short pass a fifth more, or twice
-        rates = {one.record["rate"]: one.record["scheduled_rps"] for one in self._servers(split)}
-        if low:
-            self._confirm(split, goal, BACK * min(rates[low], high))
-
-    def _confirm(self, split: Split, goal: Goal, rate: float) -> None:
-        """Climbs from `rate` until what is beyond it breaks `goal`, and confirms it, or less."""
-        setting = self._setting
-        for _ in range(CLIMBS):
-            if not self._arrive(split, "beyond", BEYOND * rate, goal, setting.beyond).keeps(goal):
+        most, alone = self._most(split), self._alone(split, goal.percentile)
+        tried: list[Tried] = []
+        for _ in range(SEARCHES):
+            rate = next_rate(tried, goal, first_rate(most, alone, goal), STEP)
+            if rate is None:
                 break
-            rate *= BEYOND
+            tried.append(self._arrive(split, "search", rate, goal, self._setting.search))
+        rate = highest_kept(tried, goal)
+        if rate is None:
+            return
         for _ in range(CONFIRMATIONS):
-            if self._arrive(split, "confirm", rate, goal, setting.confirm).keeps(goal):
+            if self._arrive(split, "confirm", rate, goal, self._setting.confirm).keeps(goal):
                 return
             rate *= BACK
 
@@ -159,7 +153,9 @@ class Plan:
         share = float(goal.percentile.removeprefix("p")) / 100
         queries = self._setting.queries
         scenario = Scenario("Server", seconds, queries, rate, goal.bound_ms, share)
-        return _tried(self._passes.generate(self._place(split), purpose, scenario))
+        done = self._passes.generate(self._place(split), purpose, scenario)
+        # of the rate that was asked for: what chance makes of it would not come closer to anything
+        return Tried(rate, done.record["percentiles"])
 
     def _place(self, split: Split) -> Place:
         return Place(split, self._batches[split])
@@ -174,17 +170,5 @@ class Plan:
         idle = [one for one in of_split if one.record["clients"] <= split.instances]
         return idle[-1].percentile(percentile)
 
-    def _tried(self, split: Split) -> list[Tried]:
-        return [_tried(one) for one in self._servers(split)]
-
-    def _servers(self, split: Split) -> list[Pass]:
-        of_split = self._of(self._place(split), "loadgen")
-        return [one for one in of_split if one.record["name"] == "Server"]
-
     def _of(self, place: Place, kind: str) -> list[Pass]:
         return [p for p in self._passes.all if p.place == place and p.record["kind"] == kind]
-
-
-def _tried(one: Pass) -> Tried:
-    # the rate that was asked for, as bisection must come closer to it with every pass
-    return Tried(one.record["rate"], one.record["percentiles"])

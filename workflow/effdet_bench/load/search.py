@@ -21,27 +21,35 @@ class Tried(NamedTuple):
         return self.percentiles[goal.percentile] <= goal.bound_ms
 
 
-def next_rate(tried: Iterable[Tried], goal: Goal, most: float, step: float) -> float | None:
-    """The rate to try next for `goal`: bisection between those that keep it and those that do not.
+def first_rate(most: float, alone_ms: float, goal: Goal) -> float:
+    """Where to begin: `most`, what is answered where there is always work, less what bursts need.
 
-    `most` is a rate that no service can keep for long: what it answers where it always has work.
+    They wait, for what `goal` leaves beyond `alone_ms`, which a request takes without a queue.
+    """
+    return most * min(0.8, max(0.1, 1 - alone_ms / goal.bound_ms))
+
+
+def next_rate(tried: Iterable[Tried], goal: Goal, first: float, step: float) -> float | None:
+    """The rate to try next for `goal`: up from what keeps it and down from what does not.
 
     Returns:
-        `None` once the two are within `step` of `most`.
-    """
-    low, high = bracket(tried, goal, most)
-    return (low + high) / 2 if high - low > step * most else None
-
-
-def bracket(tried: Iterable[Tried], goal: Goal, most: float) -> tuple[float, float]:
-    """The highest rate that keeps `goal` below the lowest that does not, and that one.
-
-    0 and `most` where none was tried. A rate that keeps it above one that does not is chance.
+        `None` once the highest that keeps it is a `step` below one that does not.
     """
     tried = list(tried)
-    high = min([most, *(one.rate for one in tried if not one.keeps(goal))])
-    low = max([0.0, *(one.rate for one in tried if one.keeps(goal) and one.rate < high)])
-    return low, high
+    kept = highest_kept(tried, goal)
+    broken = min((one.rate for one in tried if not one.keeps(goal)), default=None)
+    if kept is None:
+        return first if broken is None else broken / step
+    near = broken is not None and broken <= kept * step * (1 + 1e-9)
+    return None if near else kept * step
+
+
+def highest_kept(tried: Iterable[Tried], goal: Goal) -> float | None:
+    """The highest rate that keeps `goal` below the lowest that does not: above it is chance."""
+    tried = list(tried)
+    broken = [one.rate for one in tried if not one.keeps(goal)]
+    kept = [one.rate for one in tried if one.keeps(goal) and one.rate < min(broken, default=1e9)]
+    return max(kept, default=None)
 
 
 def still_gains(rates: list[float], gain: float) -> bool:
