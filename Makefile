@@ -8,10 +8,10 @@ ENGINES ?= [engines]
 TORCH_INDEX ?=
 # a YAML file of settings, read on top of config.yaml
 SETTINGS ?=
-SNAKEMAKE := $(BIN)/snakemake --cores 1 --rerun-incomplete
+SNAKEMAKE := $(BIN)/snakemake --cores 1
 OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
 
-.PHONY: report smoke retry recover confirm check test
+.PHONY: report smoke retry confirm check test test-slurm
 
 report: $(VENV)/.installed
 	$(SNAKEMAKE) $(OF_SETTINGS)
@@ -23,11 +23,6 @@ smoke: $(VENV)/.installed
 # Runs again what failed or was unavailable.
 retry: $(VENV)/.installed
 	$(SNAKEMAKE) retry $(OF_SETTINGS)
-	$(SNAKEMAKE) $(OF_SETTINGS)
-
-# Goes on after a kill or a power cut.
-recover: $(VENV)/.installed
-	$(BIN)/snakemake $(OF_SETTINGS) --unlock
 	$(SNAKEMAKE) $(OF_SETTINGS)
 
 # Fails where a mode of AFTER is slower than in BEFORE, two runs of this machine: suspects are timed again first.
@@ -48,6 +43,10 @@ check: $(VENV)/.installed-test
 # In an order in which two processes have work to the end: one makes the run that many tests look at.
 test: check
 	$(BIN)/python -m pytest tests/e2e/test_audit.py tests/networks tests/workflow tests/e2e tests/simulations
+
+# A cluster on loopback, as root on Debian: installs and starts SLURM.
+test-slurm: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests/slurm -n 0
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

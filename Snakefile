@@ -18,15 +18,39 @@ include: "workflow/rules/summary.smk"
 include: "workflow/rules/load.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/archive.smk"
+include: "workflow/rules/cluster.smk"
 
 
 onsuccess:
     show_finding()
+    show_cluster()
+
+
+onerror:
+    show_cluster()
+
+
+localrules:
+    all,
+    strict,
 
 
 rule all:
-    default_target: True
+    default_target: not CONFIG["strict"]
     input:
         rules.manifest.output,
         # Named here too, so that one that is deleted, as `retry` does, is measured again.
         job_files(layout.JOB_RECORD),
+
+
+# The same, for those who read exit codes alone.
+rule strict:
+    default_target: CONFIG["strict"]
+    input:
+        rules.all.input,
+    log:
+        ARCHIVE.logs / "strict.log",
+    params:
+        results=str(ARCHIVE.root),
+    shell:
+        step("strict", "--results {params.results:q}")

@@ -79,7 +79,8 @@ def copy_project(path: Path) -> Workspace:
     for name in ("Snakefile", "config.yaml", "smoke.yaml"):
         shutil.copy2(ROOT / name, path / name)
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "workflow", path / "workflow", ignore=ignore)
+    for name in ("profiles", "workflow"):
+        shutil.copytree(ROOT / name, path / name, ignore=ignore)
     made = Workspace(path)
     # tests run side by side, where threads that wait for each other would wait for other tests too
     made.append("smoke.yaml", "threads: 1\n")

@@ -101,3 +101,11 @@ def test_accuracy_is_that_of_weights_of_ones_own_and_left_out_with_synthetic_one
     assert re.search(rf"CPU `baseline` \| {LITE0} \| [4-8] \| (\d+\.\d) % \| – \|", report), report
     assert "mAP is left out for traffic: of synthetic weights" in report
     assert "The published figure is of release weights on the whole of val2017" in report
+
+
+def test_who_reads_exit_codes_alone_is_told(made):
+    done = made.snakemake("--config", "strict=true")
+    assert done.returncode != 0
+    assert "cpu broken failed: MemoryError: too big" in done.stdout
+    assert "cpu stale invalid:" in done.stdout
+    assert "of the modes asked for are not valid, and config asks for `strict`" in done.stdout

@@ -11,7 +11,7 @@ from effdet_bench.config.declarations import engine_names
 
 # Nothing earlier imports anything later. What stands on one line may import each other.
 ORDER = [
-    ("errors", "records", "layout", "processes"),
+    ("errors", "records", "layout", "processes", "runs"),
     ("config",),
     ("detector",),
     ("engines",),
@@ -25,6 +25,7 @@ ORDER = [
     ("load",),
     ("report",),
     ("archive",),
+    ("cluster",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 JUDGES = {f"validity/{name}" for name in ("gate", "figures", "agreement", "accuracy", "unseen")}

@@ -1,10 +1,14 @@
 """Interrupted runs: no half file is left, nothing measured is lost, and one command goes on."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
+
+import psutil
 
 from effdet_bench.records import RAW_COLUMNS
 from helpers import Workspace
@@ -13,12 +17,12 @@ from helpers import Workspace
 SHORT = ("timing", "--config", "modes=[baseline]", "twin=false", "requests=5")
 
 
-def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
-    """Sends `how` to the whole process group of a run once its second round has begun."""
+def begun(workspace: Workspace, *args: str) -> subprocess.Popen:
+    """A run that has begun its second round, in a process group of its own."""
     second = workspace.results / "timing" / "cpu" / "baseline" / "round-2" / ".requests.csv"
     second.unlink(missing_ok=True)
     running = subprocess.Popen(
-        workspace.command("--cores", "1", "--rerun-incomplete", *args),
+        workspace.command("--cores", "1", *args),
         cwd=workspace.path,
         env=workspace.env,
         stdout=subprocess.DEVNULL,
@@ -32,14 +36,31 @@ def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
         assert running.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    return running
+
+
+def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
+    """Sends `how` to the whole process group of a run once its second round has begun."""
+    running = begun(workspace, *args)
     os.killpg(running.pid, how)
     running.wait(60)
 
 
 def go_on(workspace: Workspace, *args: str) -> None:
-    assert workspace.snakemake("--unlock").returncode == 0
-    done = workspace.snakemake("--rerun-incomplete", *args)
+    """Nothing but the same command: no lock is in the way, and nothing has to be cleaned up."""
+    done = workspace.snakemake(*args)
     assert done.returncode == 0, done.stdout
+
+
+def steps_of(workspace: Workspace) -> list[psutil.Process]:
+    """Living processes of steps that run in the folder of `workspace`."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            of_step = "effdet_bench" in process.cmdline()
+            if of_step and Path(process.cwd()) == workspace.path:
+                found.append(process)
+    return found
 
 
 def test_killed_runs_are_gone_on_with(finished):
@@ -50,7 +71,6 @@ def test_killed_runs_are_gone_on_with(finished):
     first, second = rounds / "round-1" / "requests.csv", rounds / "round-2" / "requests.csv"
     measured = first.read_text()
     assert not second.exists()
-    assert "LockException" in finished.snakemake(*SHORT).stdout
     go_on(finished, *SHORT)
     assert first.read_text() == measured
 
@@ -58,7 +78,26 @@ def test_killed_runs_are_gone_on_with(finished):
     for how in (signal.SIGINT, signal.SIGKILL):
         interrupt(finished, how, *SHORT, "warmup=2")
         assert second.read_text() == measured
-        finished.snakemake("--unlock")
     go_on(finished, *SHORT, "warmup=2")
     assert len(second.read_text().splitlines()) >= 1 + 2 + 5
     assert {path.name for path in second.parent.iterdir()} == {"job.json", *RAW_COLUMNS}
+
+
+def test_no_orphan_goes_on_to_time(finished):
+    """Snakemake alone is killed, as a system does that runs out of memory."""
+    running = begun(finished, *SHORT, "warmup=3")
+    assert steps_of(finished)
+    running.kill()
+    running.wait(60)
+    deadline = time.monotonic() + 30
+    while steps_of(finished):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    go_on(finished, *SHORT, "warmup=3")
+
+
+def test_a_living_run_keeps_its_locks(finished):
+    running = begun(finished, *SHORT, "warmup=4")
+    assert "LockException" in finished.snakemake(*SHORT, "warmup=4").stdout
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait(60)

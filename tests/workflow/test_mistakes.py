@@ -19,12 +19,26 @@ def refused(workspace: Workspace, *args: str) -> str:
     [
         ("requets=5", "config: unknown key 'requets' (did you mean 'requests'?)"),
         ("photos=nowhere", "config: photos is 'nowhere', but there is no such folder."),
+        ("threads=999", "config: threads is 999, but this process may use"),
+        ("ablation=[openvinno]", "ablation[0] is 'openvinno', but no mode has that name (did you"),
         ("weights_folder=nowhere", "config: weights_folder is 'nowhere', but there is no such"),
     ],
 )
 def test_a_bad_setting(workspace, setting, sentence):
     """A mistake of each place that looks for them; `test_config` has all others."""
     assert sentence in refused(workspace, "--config", setting)
+
+
+@pytest.mark.parametrize("given", [["--workflow-profile", "x/slrm"], ["--workflow-profile=slrm"]])
+def test_a_profile_that_is_not_there(workspace, given):
+    assert "there is no profile" in refused(workspace, "-n", *given)
+
+
+def test_a_cluster_without_machine_types_or_a_scheduler(workspace):
+    assert "cluster names no machine type to time" in refused(workspace, "cluster")
+    workspace.append("smoke.yaml", "cluster: [{name: one, partition: cpu}]\n")
+    workspace.env["PATH"] = "/nowhere"
+    assert "SLURM's command sinfo is not on this machine" in refused(workspace, "cluster")
 
 
 def test_a_bad_mode(workspace):

@@ -5,6 +5,7 @@ import os
 import sys
 from importlib import import_module
 
+from effdet_bench import runs
 from effdet_bench.errors import BenchError
 
 STEPS = {
@@ -30,6 +31,8 @@ STEPS = {
     "render": ("archive.render", "render an archive anew, from its raw data alone"),
     "archive": ("archive.pack", "write a manifest, pack an archive, or bring one in"),
     "audit": ("archive.audit", "recompute every number of an archive"),
+    "strict": ("archive.strict", "fail if a mode is not valid"),
+    "node": ("cluster.node", "time the node that this runs on, as one type of a cluster"),
     "compare": ("archive.compare", "compare all machines, or two runs of one"),
     "report": ("report.report", "render the report"),
 }
@@ -55,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("step", choices=STEPS, metavar="STEP")
     step = parser.parse_args(argv[:1]).step
+    runs.end_with_run()
     # before the step imports torch or NumPy, which read them
     for variable in THREAD_VARIABLES:
         os.environ.pop(variable, None)

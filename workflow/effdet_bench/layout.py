@@ -27,6 +27,7 @@ RESULTS = Path("results")
 CHECKPOINTS = Path("checkpoints")
 EXPORTS = Path("export")
 PACKED = Path("archives")
+CLUSTER = Path("cluster")
 
 # files of a timing job
 JOB_RECORD = "job.json"
@@ -42,6 +43,15 @@ REQUESTS, STAGES, OUTPUTS, ERRORS, DETECTIONS = (
 LOAD_RECORD, LOADED = "load.json", "load.csv"
 ANSWERS, ANSWER_FILES = "answers", (OUTPUTS, ERRORS, DETECTIONS)
 LOADGEN = "loadgen"  # folder of its logs, by pass
+
+
+def node_record(machine_type: str) -> Path:
+    """What is known of the node that a machine type was timed on, in the folder of its run."""
+    return CLUSTER / machine_type / "node.json"
+
+
+def node_log(machine_type: str) -> Path:
+    return CLUSTER / "logs" / f"{machine_type}.log"
 
 
 def synthetic_checkpoint(model: str, seed: int | str) -> Path:

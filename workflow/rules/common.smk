@@ -2,6 +2,7 @@
 import atexit
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,9 +11,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 try:
-    from effdet_bench import layout
+    from effdet_bench import layout, runs
     from effdet_bench.checkpoints import sources
     from effdet_bench.checkpoints.catalogue import RELEASE
+    from effdet_bench.cluster import scheduler
     from effdet_bench.config import machine, modes, settings
     from effdet_bench.config.code import module_files
     from effdet_bench.config.names import CONTROL, FLOOR_ENGINE
@@ -26,11 +28,17 @@ except ImportError as error:
         "run `make report`, or `pip install -e . -c constraints.txt`."
     )
 
+HELD = runs.begin()
+
 # Targets that measure nothing, and so take whatever archive they are told.
 READING = {"archive", "import_archive", "audit", "compare"}
 READS_ONLY = not READING.isdisjoint(sys.argv)
+# Of a cluster: asked for here, on a login node; its jobs run the Snakefile once more, on their nodes.
+ASKS_CLUSTER = "cluster" in sys.argv
+ON_NODE = any(word.startswith("time_type_") for word in sys.argv)
 
 try:
+    runs.refuse_missing_profile(sys.argv[1:], Path(workflow.basedir))
     CONFIG = settings.resolve(config)
     SOURCES = {source.model: source for source in sources.choose(CONFIG)}
     PHOTOS = [str(path) for path in list_photos(os.path.relpath(CONFIG["photos"]))]
@@ -41,8 +49,18 @@ try:
         if device in mode["devices"] and (export := modes.export_of(mode, device)) is not None
     }
     AUTOMATIC = CONFIG["machine"]
-    if not READS_ONLY or config.get("machine", "auto") == "auto":
+    if not (READS_ONLY or ASKS_CLUSTER or ON_NODE) or config.get("machine", "auto") == "auto":
         CONFIG["machine"] = machine.archive_name(config.get("machine", "auto"), layout.RESULTS)
+    if not (READS_ONLY or ASKS_CLUSTER or ON_NODE):
+        settings.refuse_too_many(CONFIG["threads"])
+    MACHINE_TYPES = {kind["name"]: kind for kind in CONFIG["cluster"]}
+    if ASKS_CLUSTER and not MACHINE_TYPES:
+        raise BenchError("config: cluster names no machine type to time: see docs/cluster.md.")
+    STANDINGS = (
+        {name: scheduler.standing(kind) for name, kind in MACHINE_TYPES.items()}
+        if ASKS_CLUSTER
+        else {}
+    )
 except BenchError as error:
     raise WorkflowError(str(error))
 
@@ -185,6 +203,35 @@ def expected(wildcards):
     source = source_of(wildcards)
     known = {"--sha256": source.sha256, "--bytes": source.bytes}
     return " ".join(f"{flag} {value}" for flag, value in known.items() if value is not None)
+
+
+def resources_of(machine_type):
+    """What the scheduler is asked for: one whole node of the machine type."""
+    kind = MACHINE_TYPES[machine_type]
+    standing = STANDINGS.get(machine_type)
+    wanted = {
+        "slurm_partition": kind["partition"],
+        "slurm_account": kind["account"],
+        "constraint": kind["constraint"],
+        "gres": kind["gres"],
+        "tasks_per_gpu": 0 if kind["gres"] else None,
+        "cpus_per_task": standing.cpus if standing else None,
+        "mem_mb": standing.memory_mb if standing else None,
+        "runtime": kind["minutes"],
+        "slurm_extra": f"--exclusive --deadline=now+{kind['minutes'] + kind['wait']}minutes",
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def show_cluster():
+    """Compares the machine types, whatever became of their jobs, once the run has ended."""
+    if ASKS_CLUSTER:
+        reasons = {
+            name: standing.why_not or scheduler.why_not_measured(name, STARTED)
+            for name, standing in STANDINGS.items()
+        }
+        command = [sys.executable, "-m", "effdet_bench", "compare", "--types", json.dumps(reasons)]
+        subprocess.run(command)
 
 
 def show_finding():

@@ -1,8 +1,4 @@
 # The report and its figures, rendered from the archive of this machine alone.
-localrules:
-    all,
-
-
 rule settings:
     input:
         code=step_code("config.settings"),

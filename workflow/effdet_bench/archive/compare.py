@@ -1,6 +1,7 @@
 """Compares archives: all machines side by side, or one machine before and after a change."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,9 @@ HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", default="results", help="folder of all machines' results")
+    parser.add_argument(
+        "--types", type=json.loads, help="of these machines alone: {name: why it was not measured}"
+    )
     parser.add_argument("--before", help="an archive, .zip or folder, to compare with --after")
     parser.add_argument("--after", help="another one of the same machine")
     parser.add_argument("--again", help="a third one, of modes that --after found slower")
@@ -37,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.before or args.after:
         raise BenchError("config: before and after belong together; give both.")
     else:
-        _compare_machines(Path(args.results))
+        _compare_machines(Path(args.results), args.types)
 
 
 def compare_runs(args: argparse.Namespace) -> None:
@@ -107,9 +111,10 @@ def _write_suspects(path: Path, after: Archive, bad: list[Change]) -> None:
     records.write_text(path, yaml.safe_dump(kept, sort_keys=False))
 
 
-def _compare_machines(folder: Path) -> None:
-    machines = read_machines(folder)
-    text = render_machines(machines)
+def _compare_machines(folder: Path, types: dict[str, str | None] | None) -> None:
+    machines = read_machines(folder, None if types is None else list(types))
+    missing = {name: reason for name, reason in (types or {}).items() if reason}
+    text = render_machines(machines, missing)
     draw_machines(
         [(machine["machine"], machine["summary"]) for machine in of_one_ensemble(machines)],
         folder / "comparison.svg",
@@ -117,3 +122,5 @@ def _compare_machines(folder: Path) -> None:
     records.write_text(folder / "comparison.md", text)
     records.write_text(folder / "comparison.html", to_html(text, folder))
     print(f"{len(machines)} machines: {folder / 'comparison.md'}, and comparison.html")
+    for machine, reason in missing.items():
+        print(f"not measured: {machine}: {reason}")

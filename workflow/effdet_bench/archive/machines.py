@@ -1,5 +1,6 @@
 """The archives of all machines side by side."""
 
+import math
 from pathlib import Path
 from typing import TypedDict
 
@@ -7,11 +8,13 @@ import yaml
 
 from effdet_bench import records
 from effdet_bench.archive.render import settings_of
+from effdet_bench.config.names import DEVICES
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import PUBLISHED_LATENCIES, Archive
 from effdet_bench.records import Record
+from effdet_bench.report.capacity import load_table, read_capacities
 from effdet_bench.report.report import templates
-from effdet_bench.summary.rows import Row, Summary, standing
+from effdet_bench.summary.rows import Row, Summary, p50, standing
 from effdet_bench.summary.summary import read_summary
 
 
@@ -22,12 +25,7 @@ class Machine(TypedDict):
     summary: Summary
     environment: Record
     photos: list[Record]
-
-
-class MachineRow(Row):
-    """A row of a summary, and the machine that it is of."""
-
-    machine: str
+    capacities: Record | None
 
 
 def read_machine(archive: Archive) -> Machine:
@@ -38,16 +36,18 @@ def read_machine(archive: Archive) -> Machine:
         "summary": summary,
         "environment": records.read_json(archive.environment, "environment"),
         "photos": records.read_json(archive.photos, "photos")["photos"],
+        "capacities": read_capacities(archive),
     }
 
 
-def read_machines(folder: Path) -> list[Machine]:
-    """The archives in `folder`; no smoke runs."""
-    archives = [Archive(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+def read_machines(folder: Path, names: list[str] | None = None) -> list[Machine]:
+    """The archives in `folder`, or those of `names` alone; no smoke runs but of machines named."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    archives = [Archive(path) for path in found if names is None or path.name in names]
     return [
         read_machine(archive)
         for archive in archives
-        if archive.summary.exists() and not settings_of(archive)["smoke"]
+        if archive.summary.exists() and (names or not settings_of(archive)["smoke"])
     ]
 
 
@@ -79,30 +79,66 @@ def of_one_ensemble(machines: list[Machine]) -> list[Machine]:
     return [m for m in machines if _models(m["summary"]) == _models(machines[0]["summary"])]
 
 
-def render_machines(machines: list[Machine]) -> str:
+def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
     """The comparison of `machines` in Markdown, the first being what the others are held against.
+
+    `missing` are machines that were to be measured, and why they were not.
 
     Raises:
         BenchError: there is no archive.
     """
-    if not machines:
+    if not machines and not missing:
         raise BenchError("results/ holds no archive to compare: run `snakemake --cores 1` first.")
-    first, alike = machines[0], of_one_ensemble(machines)
-    rows = [
-        MachineRow(**row, machine=machine["machine"])
-        for machine in alike
-        for row in machine["summary"]["rows"]
-        if row["latency"]
-    ]
+    alike = sorted(of_one_ensemble(machines), key=_fastest)
+    loads = [(machine["machine"], machine["capacities"]) for machine in machines]
     view = {
-        "machines": machines,
-        "first": first,
-        "rows": sorted(rows, key=standing),
-        "differences": {other["machine"]: differences(first, other) for other in machines[1:]},
+        "machines": [*alike, *(machine for machine in machines if machine not in alike)],
+        "first": machines[0] if machines else None,
+        "missing": missing,
+        "best": best,
+        "tables": [_table(device, alike) for device in DEVICES if _rows(device, alike)],
+        "loads": load_table({name: load for name, load in loads if load}),
+        "differences": {one["machine"]: differences(machines[0], one) for one in machines[1:]},
         "apart": [machine for machine in machines if machine not in alike],
         "published": yaml.safe_load(PUBLISHED_LATENCIES.read_text()),
     }
     return templates().get_template("machines.md.j2").render(view)
+
+
+def best(machine: Machine) -> Row | None:
+    """The fastest valid mode of `machine`; `None` if there is none."""
+    ranked = [row for row in machine["summary"]["rows"] if row["ranked"]]
+    return min(ranked, key=p50, default=None)
+
+
+def _fastest(machine: Machine) -> float:
+    row = best(machine)
+    return p50(row) if row else math.inf
+
+
+def _rows(device: str, machines: list[Machine]) -> list[tuple[str, Row]]:
+    """The rows of all `machines` on `device`, each with the machine's name."""
+    return [
+        (machine["machine"], row)
+        for machine in machines
+        for row in machine["summary"]["rows"]
+        if row["device"] == device
+    ]
+
+
+def _table(device: str, machines: list[Machine]) -> Record:
+    """Modes by machines: the fastest mode anywhere first, and machines that have the device."""
+    rows = _rows(device, machines)
+    by_place = {(row["mode"], machine): row for machine, row in rows}
+    timed = [row for _, row in rows if row["latency"]]
+    order = dict.fromkeys(row["mode"] for row in sorted(timed, key=standing))
+    modes = [*order, *(mode for mode, _ in by_place if mode not in order)]
+    return {
+        "device": device,
+        "machines": list(dict.fromkeys(machine for machine, _ in rows)),
+        "modes": list(dict.fromkeys(modes)),
+        "row": lambda mode, machine: by_place.get((mode, machine)),
+    }
 
 
 def _conditions(summary: Summary) -> dict[str, object]:

@@ -59,7 +59,7 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
     Raises:
         BenchError: there is no such mode, engine or option.
     """
-    shipped = yaml.safe_load(layout.MODES.read_text())
+    shipped = shipped_modes()
     modes = []
     for index, entry in enumerate(shipped if given == "all" else given):
         if isinstance(entry, str):
@@ -71,6 +71,12 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
             entry = {"name": entry, **_for_this_system(shipped[entry])}
         modes.append(_mode(f"modes[{index}]", **entry))
     return modes
+
+
+def shipped_modes() -> dict[str, dict[str, Any]]:
+    """What modes.yaml says of every mode in it, by name."""
+    shipped: dict[str, dict[str, Any]] = yaml.safe_load(layout.MODES.read_text())
+    return shipped
 
 
 def engine_versions(engine: str) -> dict[str, str]:

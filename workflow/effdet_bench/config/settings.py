@@ -16,11 +16,14 @@ from jsonschema import Draft202012Validator, ValidationError
 from effdet_bench import layout, records
 from effdet_bench.config import machine
 from effdet_bench.config.declarations import assigned
-from effdet_bench.config.modes import Mode, read_modes
+from effdet_bench.config.modes import Mode, read_modes, shipped_modes
 from effdet_bench.config.names import BASELINE, COCO_CLASSES, CONTROL
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import Record
 
+# paths, and what says nothing of how this machine was measured
+NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "archive", "before", "after"]
+NOT_ARCHIVED += ["again", "regression"]
 WORDS = {"true": True, "false": False, "off": False}  # as YAML reads them, and --config does not
 
 
@@ -44,6 +47,9 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
     _refuse_duplicates("ensemble", [entry["model"] for entry in config["ensemble"]])
     config["modes"] = read_modes(config["modes"])
     _refuse_duplicates("modes", [mode["name"] for mode in config["modes"]])
+    of_type = schema["properties"]["cluster"]["items"]
+    config["cluster"] = [_with_defaults(kind, of_type) for kind in config["cluster"]]
+    _refuse_duplicates("cluster", [kind["name"] for kind in config["cluster"]])
     _check_models([entry["architecture"] for entry in config["ensemble"]])
     if config["devices"] == "auto":
         config["devices"] = machine.devices()
@@ -59,6 +65,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
             f"config: annotations is {config['annotations']!r}, but there is no such file."
         )
     names = [mode["name"] for mode in config["modes"]]
+    _refuse_unknown_steps(config["ablation"], [*names, *shipped_modes()])
     if config["twin"] and BASELINE in names:
         index = names.index(BASELINE)
         config["modes"].insert(index + 1, config["modes"][index] | {"name": CONTROL})
@@ -74,7 +81,7 @@ def defaults() -> dict[str, Any]:
 def archived(config: dict[str, Any]) -> dict[str, Any]:
     """What an archive keeps of a resolved `config`: all but paths and the mirror."""
     kept = copy.deepcopy(config)
-    for key in ("weights_folder", "mirror", "archive", "before", "after", "again", "regression"):
+    for key in NOT_ARCHIVED:
         del kept[key]
     if kept["photos"] == str(layout.SHIPPED_PHOTOS):
         kept["photos"] = "shipped"
@@ -185,6 +192,29 @@ def _refuse_duplicates(key: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise BenchError(f"config: {key} names {name!r} twice; each name must be its own.")
+
+
+def _refuse_unknown_steps(ablation: list[str], names: list[str]) -> None:
+    for index, name in enumerate(ablation):
+        if name not in names:
+            raise BenchError(
+                f"config: ablation[{index}] is {name!r}, but no mode has that name"
+                f"{did_you_mean(name, names)}."
+            )
+
+
+def refuse_too_many(threads: int) -> None:
+    """Makes sure that `threads` threads can run at once on this machine.
+
+    Raises:
+        BenchError: they would wait for each other, and every timing would be of that.
+    """
+    cores = machine.usable_cores()
+    if threads > cores:
+        raise BenchError(
+            f"config: threads is {threads}, but this process may use {cores} cores: set threads to "
+            "that at most, or to auto."
+        )
 
 
 def _check_models(architectures: list[str]) -> None:

@@ -96,6 +96,18 @@ def capacity(mode: Record, bound: float, percentile: str) -> Record | None:
     return found[0] if found and mode["answers"]["verdict"] == "valid" else None
 
 
+def load_table(loads: dict[str, Record]) -> Record:
+    """Capacities by device, mode and bound, of the machines that `loads` are of, by name."""
+    found: dict[tuple[str, str, float, str], dict[str, Record]] = {}
+    for machine, capacities in loads.items():
+        for mode in capacities["modes"]:
+            for one in _goals(mode):
+                if known := capacity(mode, one["bound_ms"], one["percentile"]):
+                    key = mode["device"], mode["mode"], one["bound_ms"], one["percentile"]
+                    found.setdefault(key, {})[machine] = known
+    return {"machines": list(loads), "rows": sorted(found.items())}
+
+
 def plan(
     modes: list[Record], rate: float, bound: float, percentile: str, price: float | None
 ) -> Planned:

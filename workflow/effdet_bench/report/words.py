@@ -1,5 +1,6 @@
 """Numbers and verdicts put into words; the same everywhere in a report."""
 
+import re
 from typing import Any
 
 import yaml
@@ -9,6 +10,7 @@ from effdet_bench.records import Record
 from effdet_bench.summary.comparison import Comparison
 from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of
 
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
 RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
 
 
@@ -198,9 +200,22 @@ def raw(latencies_ns: list[int]) -> str:
     return ", ".join(f"{latency / 1e6:.2f}" for latency in latencies_ns[:RAW_VALUES])
 
 
-def as_yaml(value: object) -> str:
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=96)
-    return text
+class Verbatim(str):
+    """Text of a code block, in which nothing is read as Markdown or HTML."""
+
+
+def as_yaml(value: object) -> Verbatim:
+    return Verbatim(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=96))
+
+
+def shown(value: object) -> object:
+    """What a template puts in for `value`: of a text, a tag is shown as it is written, not read.
+
+    Texts come from files, settings, machines and the names of photos.
+    """
+    if isinstance(value, str) and not isinstance(value, Verbatim):
+        return TAG.sub("&lt;", value)
+    return value
 
 
 FILTERS = {

@@ -1,0 +1,105 @@
+"""What SLURM says of the machine types that config.yaml names, asked before anything is submitted.
+
+A partition that is not there would be refused when its job is submitted, in SLURM's words; one
+whose nodes are all down would leave the job waiting for ever.
+"""
+
+import functools
+import subprocess
+from typing import Any, NamedTuple
+
+from effdet_bench import layout
+from effdet_bench.errors import BenchError, did_you_mean
+
+# of sinfo's states: those of nodes that take jobs, at once or later
+TAKING = ("idle", "mixed", "allocated", "completing", "planned", "reserved", "powered", "powering")
+SAID = "effdet-bench node: "  # how the step begins what ended it
+
+
+class Node(NamedTuple):
+    """A node of a partition, as `sinfo` describes it."""
+
+    state: str
+    cpus: int
+    memory_mb: int
+    features: list[str]
+
+    @property
+    def takes_jobs(self) -> bool:
+        # a state that ends in * is of a node that does not answer
+        return self.state.startswith(TAKING) and not self.state.endswith("*")
+
+
+class Standing(NamedTuple):
+    """What each node of a machine type has, and why none takes a job; `None` if one does."""
+
+    cpus: int
+    memory_mb: int
+    why_not: str | None
+
+
+def standing(kind: dict[str, Any]) -> Standing:
+    """What the scheduler says of the machine type `kind`, an entry of the setting `cluster`.
+
+    Raises:
+        BenchError: the scheduler does not answer, or knows no such partition or feature.
+    """
+    partition, constraint = kind["partition"], kind.get("constraint")
+    known = sorted(set(_sinfo("%R")))
+    if partition not in known:
+        raise BenchError(
+            f"config: cluster names the partition {partition!r} for {kind['name']}, but the "
+            f"scheduler knows {', '.join(known) or 'none'}{did_you_mean(partition, known)}."
+        )
+    nodes = [_node(line) for line in _sinfo("%T|%c|%m|%f", "--Node", f"--partition={partition}")]
+    # a constraint may be an expression, which is for the scheduler to read
+    if constraint and constraint.isidentifier():
+        features = sorted({feature for node in nodes for feature in node.features})
+        if constraint not in features:
+            raise BenchError(
+                f"config: cluster names the constraint {constraint!r} for {kind['name']}, but "
+                f"nodes of the partition {partition} have {', '.join(features) or 'no features'}"
+                f"{did_you_mean(constraint, features)}."
+            )
+        nodes = [node for node in nodes if constraint in node.features]
+    if taking := [node for node in nodes if node.takes_jobs]:
+        return Standing(min(one.cpus for one in taking), min(one.memory_mb for one in taking), None)
+    states = ", ".join(sorted({node.state for node in nodes})) or "it has none"
+    return Standing(0, 0, f"no node of the partition {partition} takes jobs ({states}).")
+
+
+def why_not_measured(name: str, since: float) -> str | None:
+    """Why the machine type `name` has no record of a node; `None` if it has one.
+
+    It is what its job said last, if it has said something `since`, in seconds of the epoch.
+    """
+    if layout.node_record(name).exists():
+        return None
+    log = layout.node_log(name)
+    if log.exists() and log.stat().st_mtime > since:
+        lines = log.read_text(errors="replace").splitlines()
+        said = [line.removeprefix(SAID) for line in lines if line.startswith(SAID)]
+        return said[-1] if said else f"its job was ended or failed: see {log}."
+    return "no node was free in time, or its job was ended: see .snakemake/slurm_logs."
+
+
+def _node(line: str) -> Node:
+    state, cpus, memory, features = line.split("|")
+    return Node(state, int(cpus.rstrip("+")), int(memory.rstrip("+")), features.split(","))
+
+
+@functools.cache
+def _sinfo(columns: str, *options: str) -> list[str]:
+    command = ["sinfo", "--noheader", f"--format={columns}", *options]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise BenchError(
+            "SLURM's command sinfo is not on this machine: run `cluster` on a login node of the "
+            "cluster; for machines without a scheduler see docs/cluster.md."
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise BenchError("the scheduler did not answer sinfo within a minute: ask again.") from None
+    if done.returncode:
+        raise BenchError(f"sinfo failed: {' '.join(done.stderr.split())}")
+    return done.stdout.split()

@@ -1,0 +1,75 @@
+"""Runs of the workflow in one folder: nothing that a killed one leaves is in the way of the next.
+
+Snakemake's own locks outlive a Snakemake that is killed, and so do its jobs. A lock of the system
+ends with the process that holds it, and so tells the living from the dead.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from effdet_bench.errors import BenchError, did_you_mean
+
+RUN = "EFFDET_BENCH_RUN"  # a variable: the process of Snakemake that a step belongs to
+KEPT = Path(".snakemake")  # where Snakemake keeps what it knows of a folder
+
+
+def begin() -> IO[str]:
+    """Registers this process as a run in this folder, and forgets locks of runs that have died.
+
+    Returns:
+        The file whose lock this run holds: it must stay open.
+    """
+    KEPT.mkdir(exist_ok=True)
+    held = (KEPT / "effdet-bench.lock").open("a")
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # no other run lives that could hold them
+        shutil.rmtree(KEPT / "locks", ignore_errors=True)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    os.environ[RUN] = str(os.getpid())
+    return held
+
+
+def refuse_missing_profile(arguments: Sequence[str], folder: Path) -> None:
+    """Makes sure that a profile on Snakemake's command line is there, as Snakemake does not.
+
+    Raises:
+        BenchError: neither here nor in `folder`, that of the Snakefile, is one of that name.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--workflow-profile", default="none")
+    name = parser.parse_known_args(arguments)[0].workflow_profile
+    places = [Path(name), Path("profiles") / name, folder / "profiles" / name]
+    if name != "none" and not any(place.exists() for place in places):
+        known = [
+            str(path.parent) for path in sorted(Path("workflow").glob("profiles/*/config.yaml"))
+        ]
+        raise BenchError(
+            f"there is no profile {name!r}{did_you_mean(name, known)}, and Snakemake would ignore "
+            f"that: --workflow-profile names a folder, such as {', '.join(known)}."
+        )
+
+
+def end_with_run() -> None:
+    """Has a step end as soon as its run has: no orphan goes on to time, or to write."""
+    if run := os.environ.get(RUN):
+        threading.Thread(target=_end_after, args=(int(run),), daemon=True).start()
+
+
+def _end_after(pid: int) -> None:
+    try:
+        select.select([os.pidfd_open(pid)], [], [])
+    except (AttributeError, OSError):  # not Linux, or it has ended already
+        import psutil
+
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).wait()
+    os._exit(1)
