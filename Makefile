@@ -11,7 +11,7 @@ SETTINGS ?=
 SNAKEMAKE := $(BIN)/snakemake --cores 1
 OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
 
-.PHONY: report smoke retry confirm check test test-slurm
+.PHONY: report smoke retry confirm check test test-slurm soak
 
 report: $(VENV)/.installed
 	$(SNAKEMAKE) $(OF_SETTINGS)
@@ -47,6 +47,10 @@ test: check
 # A cluster on loopback, as root on Debian: installs and starts SLURM.
 test-slurm: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests/slurm -n 0
+
+# Fifty kills at random moments: most of an hour.
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m pytest tests/soak -n 0
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -51,6 +51,6 @@ rule strict:
     log:
         ARCHIVE.logs / "strict.log",
     params:
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, input: os.path.dirname(input[0]),
     shell:
         step("strict", "--results {params.results:q}")

@@ -1,6 +1,8 @@
 """Archives: a manifest that sees every change, and files that come back as they were packed."""
 
+import hashlib
 import json
+import stat
 import zipfile
 
 import pytest
@@ -79,6 +81,11 @@ def test_other_results_are_not_replaced(results, tmp_path):
     ("names", "words"),
     [
         (["../evil.txt"], "no archive of one machine"),
+        (["a/../../evil.txt"], "no archive of one machine"),
+        (["/etc/evil.txt"], "no archive of one machine"),
+        (["<b>a</b>/x"], "no archive of one machine"),
+        ([".snakemake/x"], "no archive of one machine"),
+        ([], "no archive of one machine"),
         (["a/x", "b/y"], "no archive of one machine"),
         (["a/x"], "MANIFEST.sha256 is missing"),
     ],
@@ -90,6 +97,34 @@ def test_what_is_no_archive_is_refused(tmp_path, names, words):
     with pytest.raises(BenchError, match=words):
         unpack(tmp_path / "wrong.zip", tmp_path)
     assert not (tmp_path / "a").exists()
+
+
+def test_a_link_out_of_an_archive_is_unpacked_as_the_text_that_it_is(tmp_path):
+    link = zipfile.ZipInfo("a/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+        out.writestr(link, "/etc/passwd")
+        digest = hashlib.sha256(b"/etc/passwd").hexdigest()
+        out.writestr("a/MANIFEST.sha256", f"{digest}  link\n")
+    unpack(tmp_path / "a.zip", tmp_path)
+    assert not (tmp_path / "a" / "link").is_symlink()
+
+
+def test_what_would_fill_the_disk_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("effdet_bench.archive.pack.MOST_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("a/zeros", bytes(1001))
+    with pytest.raises(BenchError, match="more than any archive of effdet-bench"):
+        unpack(tmp_path / "a.zip", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_a_manifest_that_lies_is_found(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+        out.writestr("a/x", "text")
+        out.writestr("a/MANIFEST.sha256", f"{'0' * 64}  x\n{'0' * 64}  ../../etc/passwd\n")
+    with pytest.raises(BenchError, match="is damaged"):
+        unpack(tmp_path / "a.zip", tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip"])

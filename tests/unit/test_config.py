@@ -1,7 +1,11 @@
 """config.yaml: what is accepted, what is refused, and in which words."""
 
+import json
+
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from effdet_bench.config.declarations import engine_names
 from effdet_bench.config.modes import export_of
@@ -22,6 +26,37 @@ def test_config_yaml_holds_the_defaults_of_the_schema():
     written = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert resolve(written) == resolve({})
     assert set(written) == set(load_schema("config")["properties"])
+
+
+NAMES = st.one_of(
+    st.sampled_from([*load_schema("config")["properties"], "name", "model", "engine", "partition"]),
+    st.text(max_size=8),
+)
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.sampled_from(["auto", "all", "off", "cpu", "cuda", "eager", "tf_efficientdet_d0", "../x"]),
+        st.text(max_size=20),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, VALUES, max_size=4))
+def test_any_settings_are_accepted_or_refused_in_one_sentence(given):
+    try:
+        resolved = resolve(given)
+    except BenchError as error:
+        assert str(error).startswith("config: ")
+        assert str(error).endswith(".")
+    else:
+        json.dumps(resolved, allow_nan=False)
+        assert resolved["machine"]
 
 
 def test_auto_is_resolved_for_this_machine():

@@ -1,5 +1,8 @@
 """The report as one HTML file: the same content, nothing from outside, figures inside."""
 
+import base64
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
 
@@ -66,3 +69,28 @@ def test_text_of_a_report_cannot_become_markup(tmp_path):
     page = to_html("# A & B\n\n| a |\n|---|\n| `<script>x</script>` |\n", tmp_path)
     assert "<code>&lt;script&gt;x&lt;/script&gt;</code>" in page
     assert "<title>A &amp; B</title>" in page
+
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>"
+
+
+def test_whatever_a_machine_calls_itself_is_shown_and_not_run(tmp_path):
+    results = tmp_path / "results" / "test"
+    calm = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
+    failed = {"outcome": "failed", "reason": f"RuntimeError: {HOSTILE}", "latencies_ns": []}
+    write_archive(results, {("cpu", "baseline", 1): calm, ("cpu", "mine", 1): failed})
+    record = json.loads((results / "environment.json").read_text())
+    (results / "environment.json").write_text(json.dumps(record | {"cpu": HOSTILE}))
+    render_archive(results)
+    page = (results / "report.html").read_text()
+    body = page.split("<body>")[1].split("<script>")[0]
+    assert "<img src=x" not in body
+    assert body.count("&lt;img src=x onerror=alert(1)&gt;") >= 2
+
+
+def test_a_page_runs_its_own_script_alone(report):
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', report[1])[1]
+    digest = re.search(r"script-src 'sha256-([^']+)'", policy)[1]
+    script = report[1].split("<script>")[1].split("</script>")[0]
+    assert base64.b64decode(digest) == hashlib.sha256(script.encode()).digest()
+    assert "default-src 'none'" in policy

@@ -22,6 +22,20 @@ def test_photos_that_cannot_be_used_are_named(tmp_path, name, content, words):
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["line\nbreak.jpg", "wild{card}.jpg", "bell\a.jpg"])
+def test_a_name_that_snakemake_would_read_otherwise_is_refused(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(BenchError, match="rename it"):
+        list_photos(tmp_path)
+
+
+def test_a_photo_that_is_a_bomb_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)
+    (tmp_path / "a.jpg").write_bytes(next(SHIPPED.glob("*.jpg")).read_bytes())
+    with pytest.raises(BenchError, match=r"a\.jpg is broken or no JPEG file \(Image size"):
+        describe_photos(list_photos(tmp_path))
+
+
 def test_a_truncated_photo_is_named(tmp_path):
     whole = next(SHIPPED.glob("*.jpg")).read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])

@@ -98,6 +98,7 @@ def test_no_orphan_goes_on_to_time(finished):
 
 def test_a_living_run_keeps_its_locks(finished):
     running = begun(finished, *SHORT, "warmup=4")
+    os.killpg(running.pid, signal.SIGSTOP)
     assert "LockException" in finished.snakemake(*SHORT, "warmup=4").stdout
     os.killpg(running.pid, signal.SIGKILL)
     running.wait(60)

@@ -1,6 +1,7 @@
 """`python -m effdet_bench STEP …`: every step of the workflow, by hand."""
 
 import argparse
+import errno
 import os
 import sys
 from importlib import import_module
@@ -36,6 +37,14 @@ STEPS = {
     "compare": ("archive.compare", "compare all machines, or two runs of one"),
     "report": ("report.report", "render the report"),
 }
+# what a user can do about errors of the system; all others are mistakes of this code
+MENDS = {
+    errno.ENOSPC: "free some space and run again; what was measured is kept",
+    errno.EDQUOT: "free some of your quota and run again; what was measured is kept",
+    errno.EACCES: "give yourself the right to it, or choose another folder",
+    errno.EPERM: "give yourself the right to it, or choose another folder",
+    errno.EROFS: "choose a folder that can be written to",
+}
 # Snakemake sets these to a rule's threads, capped by --cores; steps set threads from config
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -69,6 +78,11 @@ def main(argv: list[str] | None = None) -> None:
         module.run(own.parse_args(argv[1:]))
     except BenchError as error:
         sys.exit(f"effdet-bench {step}: {error}")
+    except OSError as error:
+        if error.errno not in MENDS:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        sys.exit(f"effdet-bench {step}: {error.strerror}{where}: {MENDS[error.errno]}.")
     except KeyboardInterrupt:
         sys.exit(130)
 

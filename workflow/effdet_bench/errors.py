@@ -48,6 +48,11 @@ def cause_of_death(status: int | None) -> str:
     return f"Its process ended with status {status} and left no result; see its log."
 
 
+def hung(seconds: float) -> Outcome:
+    """What became of a process that was ended as it had not answered for so long."""
+    return Outcome("failed", f"Its process did not answer within {seconds:g} s, and was ended.")
+
+
 def outcome_of(error: Exception) -> Outcome:
     """What there is to record of `error`, which ended a job: where it was raised, if unexpected."""
     if isinstance(error, BenchError):

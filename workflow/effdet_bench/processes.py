@@ -13,7 +13,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple
 
-from effdet_bench.errors import BenchError, Outcome, cause_of_death, outcome_of
+from effdet_bench.errors import BenchError, Outcome, cause_of_death, hung, outcome_of
+
+# Seconds that a call may take, far more than any should: an export for a GPU, minutes. What takes
+# longer hangs, and would keep all others from being measured.
+PATIENCE = 1800
+ENDING = 60  # seconds that a process may take to end
 
 
 def process_context() -> BaseContext:
@@ -67,10 +72,16 @@ class Worker:
         # told, as closing is not enough: children that were forked later hold this end open too
         with contextlib.suppress(ConnectionError):
             self._pipe.send(None)
+        self._process.join(ENDING)
+        self._process.kill()
         self._process.join()
 
     def _receive(self) -> Any:
         try:
+            if not self._pipe.poll(PATIENCE):
+                self._process.kill()
+                self.outcome = hung(PATIENCE)
+                return None
             outcome, result = self._pipe.recv()
         except (EOFError, ConnectionError):
             self._process.join()

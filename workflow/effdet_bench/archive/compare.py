@@ -10,11 +10,19 @@ import yaml
 
 from effdet_bench import records
 from effdet_bench.archive.machines import of_one_ensemble, read_machines, render_machines
-from effdet_bench.archive.regressions import SECOND_CONFIDENCE, Change, changes, confirmed, read_run
+from effdet_bench.archive.regressions import (
+    SECOND_CONFIDENCE,
+    Change,
+    Run,
+    changes,
+    confirmed,
+    read_run,
+)
 from effdet_bench.archive.render import settings_of
 from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
+from effdet_bench.report.capacity import load_table
 from effdet_bench.report.figures.machines import draw_machines
 from effdet_bench.report.page import to_html
 from effdet_bench.report.words import interval, milliseconds, name, times
@@ -50,14 +58,14 @@ def compare_runs(args: argparse.Namespace) -> None:
     Raises:
         BenchError: a mode regressed, or the runs cannot be compared.
     """
-    before = read_run(Path(args.before))
-    found = changes(before, read_run(Path(args.after)), args.threshold)
+    before, after = read_run(Path(args.before)), read_run(Path(args.after))
+    found = changes(before, after, args.threshold)
     bad = [change for change in found if change.bad]
     if args.again:
         again = read_run(Path(args.again))
         bad = confirmed(bad, changes(before, again, args.threshold, SECOND_CONFIDENCE))
     print("\n".join(map(str, found)))
-    _write(Path(args.results), found, bad, args)
+    _write(Path(args.results), found, bad, args, _capacity_lines(before, after))
     if args.suspects and bad:
         _write_suspects(Path(args.suspects), Archive(Path(args.after)), bad)
     if bad:
@@ -66,7 +74,27 @@ def compare_runs(args: argparse.Namespace) -> None:
         raise BenchError(f"{len(bad)} of {len(found)} modes regressed by more than the threshold.")
 
 
-def _write(folder: Path, found: list[Change], bad: list[Change], args: argparse.Namespace) -> None:
+def _capacity_lines(before: Run, after: Run) -> list[str]:
+    """What both sustain under load, as a table; nothing if one of them was not put under any."""
+    loads = {"Before": before.archive["capacities"], "After": after.archive["capacities"]}
+    known = {name: load for name, load in loads.items() if load}
+    if len(known) < len(loads):
+        return []
+    lines = ["", "| Under load | Bound | Before | After |", "|---|---|--:|--:|"]
+    for (device, mode, bound, percentile), found in load_table(known)["rows"]:
+        rates = [f"{found[key]['rate']:.2f}/s" if key in found else "–" for key in loads]
+        where = name({"device": device, "mode": mode})
+        lines.append(f"| {where} | {percentile} ≤ {bound:g} ms | {' | '.join(rates)} |")
+    return lines
+
+
+def _write(
+    folder: Path,
+    found: list[Change],
+    bad: list[Change],
+    args: argparse.Namespace,
+    capacities: list[str],
+) -> None:
     record = {
         "threshold": args.threshold,
         "confirmed": bool(args.again),
@@ -79,7 +107,7 @@ def _write(folder: Path, found: list[Change], bad: list[Change], args: argparse.
     records.write_json(folder / "changes.json", record, "changes")
     lines = ["| Mode | Before | After | Times as fast | |", "|---|--:|--:|--:|---|"]
     lines += [_line(change, change in bad) for change in found]
-    text = "\n".join(lines) + "\n"
+    text = "\n".join([*lines, *capacities]) + "\n"
     records.write_text(folder / "changes.md", text)
     if summary := os.environ.get(HOSTS_SUMMARY):
         with Path(summary).open("a") as out:

@@ -1,15 +1,20 @@
 """A machine's results as one file to hand on, and back again."""
 
 import argparse
+import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from effdet_bench.archive.manifest import check_manifest, files_of, read_manifest, write_manifest
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.summary.summary import read_summary
+
+MACHINE = re.compile(r"[a-z0-9][a-z0-9._-]*")  # as config.yaml has it
+MOST_BYTES = 4 * 2**30
 
 
 def pack(archive: Archive, folder: Path) -> Path:
@@ -48,8 +53,10 @@ def unpack(path: Path, folder: Path) -> Path:
         try:
             with zipfile.ZipFile(path) as packed:
                 machine = _only_machine(packed.namelist(), path)
+                _refuse_bomb(packed, path)
                 packed.extractall(temporary)
-        except (OSError, zipfile.BadZipFile) as error:
+        # encrypted or packed by what this Python cannot unpack: RuntimeError
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             raise BenchError(
                 f"{path} cannot be read as an archive ({error}): give a .zip that "
                 "`snakemake archive` wrote."
@@ -72,9 +79,20 @@ def _only_machine(entries: list[str], path: Path) -> str:
     """The one folder at the top of an archive whose entries are all inside of it."""
     parts = [PurePosixPath(name).parts for name in entries]
     tops = {names[0] for names in parts if names}
-    if len(tops) != 1 or any(".." in names or names[0] == "/" for names in parts):
+    inside = all(names and ".." not in names for names in parts)
+    if len(tops) != 1 or not inside or not MACHINE.fullmatch(top := tops.pop()):
         raise BenchError(f"{path} is no archive of one machine: give one of `snakemake archive`.")
-    return tops.pop()
+    return top
+
+
+def _refuse_bomb(packed: zipfile.ZipFile, path: Path) -> None:
+    """zipfile never unpacks more of an entry than its size that is declared."""
+    size = sum(entry.file_size for entry in packed.infolist())
+    if size > MOST_BYTES:
+        raise BenchError(
+            f"{path} would take {size / 2**30:.1f} GiB, more than any archive of effdet-bench: it "
+            "was not unpacked."
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,6 +28,13 @@ def list_photos(folder: str | Path) -> list[Path]:
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not found:
         raise BenchError(f"config: photos is {str(folder)!r}, a folder without any JPEG file.")
+    for path in found:
+        # Snakemake reads braces in a path as wildcards; line breaks end one in its lists
+        if not str(path).isprintable() or {*"{}"} & {*str(path)}:
+            raise BenchError(
+                f"config: photos has a file {str(path)!r}, with braces or what cannot be printed "
+                "in its name: rename it."
+            )
     return found
 
 

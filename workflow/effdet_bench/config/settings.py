@@ -7,6 +7,7 @@ import argparse
 import ast
 import copy
 import json
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
     """
     schema = records.load_schema("config")
     config = _of_terminal(config)
+    _refuse_no_numbers(config, "")
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: e.json_path)
     if errors:
         raise BenchError(_sentence(errors[0]))
@@ -120,6 +122,18 @@ def _of_terminal(value: Any) -> Any:
     if isinstance(value, list):
         return [_of_terminal(one) for one in value]
     return WORDS.get(value, value) if isinstance(value, str) else value
+
+
+def _refuse_no_numbers(value: Any, where: str) -> None:
+    """Infinity and NaN are numbers to YAML, and pass every limit."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            _refuse_no_numbers(one, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            _refuse_no_numbers(one, f"{where}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BenchError(f"config: {where} is {value}, but must be a number.")
 
 
 def _sentence(error: ValidationError) -> str:

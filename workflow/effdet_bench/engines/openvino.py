@@ -49,6 +49,9 @@ class OpenVino(ExportedEngine):
             "INFERENCE_PRECISION_HINT": "bf16" if self._bf16 else "f32",
         }
         self._requests: dict[int, list[Any]] = {}
+        # made known to pybind11 by one thread: two of `parallel` that ask at once wait for each
+        # other for ever, one with Python's lock and one with that of pybind11's first call
+        openvino.Type.f32.to_dtype()
         self.accept(1)
 
     def accept(self, photos: int) -> None:

@@ -18,6 +18,7 @@ from effdet_bench.timing.host import Interpreter
 from effdet_bench.timing.spec import Environment
 
 PATIENCE = 60  # seconds that an instance has to end
+HANGING = 300  # seconds that a batch may take
 LIMIT = 100_000  # requests in the queue: of more, something is wrong with the generator
 
 
@@ -154,8 +155,18 @@ class Service:
         """The thread that takes answers, until no instance lives."""
         while self._alive:
             pipes = {self._processes[number].pipe: number for number in self._alive}
-            for pipe in wait(list(pipes)):
+            for pipe in wait(list(pipes), HANGING):
                 self._take(pipes[pipe])  # type: ignore[index]
+            self._kill_hanging()
+
+    def _kill_hanging(self) -> None:
+        """Kills instances that have been at a batch for too long; that it died is seen then."""
+        now = time.monotonic_ns()
+        with self._lock:
+            begun = [(number, taken) for number, (_, taken) in self._work.items()]
+        for number, taken in begun:
+            if now - taken > HANGING * 1e9:
+                self._processes[number].process.kill()
 
     def _take(self, number: int) -> None:
         outcome, served = self._processes[number].receive()

@@ -21,6 +21,7 @@ from effdet_bench.config.versions import versions
 from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.request import ModelInput
+from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
 from effdet_bench.reference.errors import sample_outputs
 from effdet_bench.reference.outputs import level_shapes, sample_input
@@ -65,7 +66,13 @@ def write_reference(
     """
     inputs, samples, frames = [], [], []
     for photo in photos:
-        given = upstream_input(model, (folder / photo["file"]).read_bytes())
+        try:
+            given = upstream_input(model, (folder / photo["file"]).read_bytes())
+        except ValueError as error:
+            raise BenchError(
+                f"{photo['file']} cannot be an input of {model.name} ({error}): a photo so narrow "
+                "has no pixel left on one side; remove it from the folder."
+            ) from None
         inputs.append(sample_input(given).numpy())
         table, outputs = upstream_answer(model, given)
         samples.append(sample_outputs(outputs, model.anchors_per_cell).numpy())

@@ -18,8 +18,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from effdet_bench import layout
-from effdet_bench.errors import BenchError, Outcome, UnavailableError, cause_of_death, outcome_of
+from effdet_bench import layout, processes
+from effdet_bench.errors import (
+    BenchError,
+    Outcome,
+    UnavailableError,
+    cause_of_death,
+    hung,
+    outcome_of,
+)
 from effdet_bench.processes import Worker, process_context
 from effdet_bench.timing.spec import Environment, JobSpec
 
@@ -93,8 +100,12 @@ class Interpreter:
         self.pipe = Connection(ours.detach())
 
     def receive(self) -> tuple[Outcome, Any]:
-        """What it says; why it died, if it has."""
+        """What it says; why it died, if it has, or had to be ended."""
         try:
+            if not self.pipe.poll(processes.PATIENCE + processes.ENDING):
+                self.process.kill()
+                self.process.wait()
+                return hung(processes.PATIENCE + processes.ENDING), None
             received: tuple[Outcome, Any] = self.pipe.recv()
             return received
         except (EOFError, ConnectionError):

@@ -1,0 +1,82 @@
+"""Work in a process of its own: whatever becomes of it, its parent knows and goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from effdet_bench import processes, runs
+from effdet_bench.processes import Worker, process_context
+
+
+class Faulty:
+    def hang(self) -> None:
+        time.sleep(1000)
+
+    def die(self) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def exhaust(self) -> None:
+        raise MemoryError("of 9 GiB")
+
+    def work(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("hang", "Its process did not answer within 1 s, and was ended."),
+        ("die", "Its process was killed by SIGSEGV."),
+        ("exhaust", "MemoryError: of 9 GiB"),
+    ],
+)
+def test_what_ends_a_worker_is_known_and_its_end_waited_for(monkeypatch, method, reason):
+    monkeypatch.setattr(processes, "PATIENCE", 1)
+    worker = Worker(process_context(), Faulty)
+    assert worker.call("work") == 7
+    assert worker.call(method) is None
+    assert worker.outcome.outcome == "failed"
+    assert worker.outcome.reason == reason
+    assert worker.call("work") is None
+    worker.end()
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker.pid, 0)
+
+
+WATCH = "from effdet_bench import runs; import time; runs.end_with_run(); time.sleep(1000)"
+
+
+def test_a_step_ends_with_its_run():
+    run = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    step = subprocess.Popen(
+        [sys.executable, "-c", WATCH], env=os.environ | {runs.RUN: str(run.pid)}
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        step.wait(1)
+    run.kill()
+    run.wait()
+    assert step.wait(10) == 1
+
+
+def test_locks_of_the_dead_are_forgotten_and_those_of_the_living_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(runs.RUN, "")  # so that it is as before, after
+    code = "from effdet_bench import runs; import time; held = runs.begin(); print(1, flush=True)"
+    first = subprocess.Popen(
+        [sys.executable, "-c", f"{code}; time.sleep(1000)"], stdout=subprocess.PIPE
+    )
+    first.stdout.read(1)
+    lock = tmp_path / ".snakemake" / "locks" / "0.input.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    runs.begin().close()
+    assert lock.exists()
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    runs.begin().close()
+    assert not lock.exists()

@@ -1,0 +1,71 @@
+"""A disk that fills up, or that cannot be written to: one sentence, and nothing is lost."""
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from helpers import Workspace
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+SHORT = ("timing", "--config", "modes=[baseline]", "twin=false", "requests=5", "rounds=1")
+
+
+@contextmanager
+def disk(folder: Path, options: str):
+    """A file system of its own in `folder`, with what was there."""
+    kept = folder.with_name("kept")
+    folder.rename(kept)
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+    shutil.copytree(kept, folder, dirs_exist_ok=True, symlinks=True)
+    shutil.rmtree(kept)
+    try:
+        yield
+    finally:
+        shutil.copytree(folder, kept, symlinks=True)
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
+        kept.rename(folder)
+
+
+def fill(folder: Path, free: int) -> Path:
+    """Leaves `free` bytes."""
+    ballast = folder / "ballast"
+    size = shutil.disk_usage(folder).free - free
+    with ballast.open("wb") as out:
+        out.write(bytes(max(size, 0)))
+    return ballast
+
+
+@pytest.mark.parametrize(
+    "free", [0, 40_000, 400_000], ids=["from the start", "while timing", "a little later"]
+)
+def test_a_full_disk_is_said_and_the_next_run_goes_on(finished: Workspace, free):
+    with disk(finished.results, "size=32m"):
+        shutil.rmtree(finished.results / "timing")
+        ballast = fill(finished.results, free)
+        done = finished.snakemake(*SHORT)
+        ballast.unlink()
+    if done.returncode:
+        assert "No space left on device" in done.stdout
+        assert "free some space" in done.stdout or "tee:" in done.stdout
+        assert "Traceback" not in done.stdout
+    else:
+        assert free == 400_000
+    done = finished.snakemake(*SHORT)
+    assert done.returncode == 0, done.stdout
+    assert (finished.results / "timing/cpu/baseline/round-1/job.json").exists()
+
+
+def test_a_disk_that_cannot_be_written_to_is_said(finished: Workspace):
+    with disk(finished.results, "size=32m"):
+        subprocess.run(["mount", "-o", "remount,ro", str(finished.results)], check=True)
+        done = finished.snakemake(*SHORT, "warmup=2")
+        subprocess.run(["mount", "-o", "remount,rw", str(finished.results)], check=True)
+    assert done.returncode != 0
+    assert "Read-only file system" in done.stdout
+    assert "Traceback" not in done.stdout
