@@ -21,7 +21,7 @@ from effdet_bench.layout import Archive
 from effdet_bench.load import job, plan
 from helpers import SHIPPED, Workspace
 
-SHORT = plan.Setting(0.5, 0.5, 1, 2, 5, None, ("p90",), {"SingleStream": 10})
+SHORT = plan.Setting(0.5, 0.5, 1, 2, 5, False, None, ("p90",), {"SingleStream": 10})
 MODE = {"engine": "eager", "options": {}, "devices": ["cpu"], "env": {}, "python": None}
 
 

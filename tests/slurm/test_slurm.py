@@ -47,6 +47,12 @@ PartitionName=gpu Nodes=two
 PartitionName=away Nodes=three
 """
 PROFILE = ("--workflow-profile", "workflow/profiles/slurm")
+PROFILE += (
+    "--slurm-init-seconds-before-status-checks",
+    "1",
+    "--seconds-between-status-checks",
+    "2",
+)
 TYPES = """
 cluster:
   - {name: plain, partition: cpu, constraint: plain}
@@ -211,7 +217,7 @@ def test_a_job_on_another_type_of_machine_is_an_error_and_no_data_point(timed):
     own = workspace.path / "smoke.yaml"
     own.write_text(own.read_text().replace("constraint: plain}", "expect: cray-1}"))
     before = (workspace.path / "results" / "plain" / "summary.json").read_text()
-    done = workspace.snakemake(*PROFILE, "cluster")
+    done = workspace.snakemake(*PROFILE, "--retries", "0", "cluster")
     assert done.returncode != 0
     assert "Traceback" not in done.stdout
     text = (workspace.path / "results" / "comparison.md").read_text()

@@ -38,7 +38,9 @@ VALUES = st.recursive(
         st.booleans(),
         st.integers(),
         st.floats(),
-        st.sampled_from(["auto", "all", "off", "cpu", "cuda", "eager", "tf_efficientdet_d0", "../x"]),
+        st.sampled_from(
+            ["auto", "all", "off", "cpu", "cuda", "eager", "tf_efficientdet_d0", "../x"]
+        ),
         st.text(max_size=20),
     ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),

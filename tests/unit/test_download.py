@@ -34,6 +34,20 @@ class Handler(BaseHTTPRequestHandler):
         behaviour = self.server.behaviours.pop(0) if self.server.behaviours else "range"
         asked = self.headers.get("Range")
         self.server.ranges.append(asked)
+        if behaviour == "portal":
+            page = b"<html>Please log in</html>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+            return
+        if behaviour.startswith("to "):
+            self.send_response(302)
+            self.send_header("Location", behaviour.removeprefix("to "))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if behaviour.isdigit():
             self.send_response(int(behaviour))
             self.send_header("Content-Length", "0")
@@ -130,6 +144,36 @@ def test_a_wrong_file_is_refused_and_removed(server, target, content):
     with pytest.raises(BenchError, match="instead of"):
         fetch(server, target)
     assert list(target.parent.iterdir()) == []
+
+
+def test_a_page_that_asks_to_log_in_is_no_checkpoint(server, target):
+    server.behaviours = ["portal"]
+    with pytest.raises(BenchError, match="answered by a web page"):
+        fetch(server, target)
+    assert list(target.parent.iterdir()) == []
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_part_that_another_server_sent_is_not_gone_on_with_for_ever(server, target):
+    target.parent.mkdir()
+    target.with_name("model.pth.part").write_bytes(b"of another file")
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=15-", None]
+
+
+def test_a_redirection_that_has_no_end_is_one_sentence(server, target):
+    server.behaviours = [f"to {server.url}model.pth"] * 40
+    with pytest.raises(BenchError, match="cannot be downloaded \\(Exceeded 30 redirects"):
+        fetch(server, target)
+
+
+def test_what_is_on_its_way_in_the_clear_is_refused(monkeypatch, server, target):
+    monkeypatch.setattr("effdet_bench.checkpoints.download.SAFE", re.compile("https://"))
+    with pytest.raises(BenchError, match="redirected to http://127.* which is not https"):
+        fetch(server, target)
+    assert not list(target.parent.iterdir())
 
 
 def test_a_server_that_nobody_runs_is_one_sentence(target):

@@ -22,7 +22,7 @@ from effdet_bench.load.search import (
 )
 from effdet_bench.report.capacity import load_view, plan
 
-GOAL = Goal(200, "p90")
+GOAL = Goal(200, "p90", False)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_capacity_is_what_was_confirmed_and_what_broke_beyond_it():
         asked(4, "confirm", 6, True),
         asked(5, "search", 7.2, False),
     ]
-    found = capacities._capacity(passes, 200, "p90")
+    found = capacities._capacity(passes, 200, "p90", False)
     assert (found["rate"], found["confirm"], found["beyond"]) == (6, 4, 5)
     assert found["headroom"] == pytest.approx(0.25)
 
@@ -106,12 +106,20 @@ def test_a_longer_pass_that_broke_a_bound_says_more_than_a_short_one_that_kept_i
     broke = asked(3, "confirm", 7.2, False)
     ran = [broke] if back else [asked(2, "search", 7.2, True), broke]
     passes = [pass_of(0, kind="closed", answered_rps=8.0), *ran, asked(1, "confirm", 6, True)]
-    found = capacities._capacity(passes, 200, "p90")
+    found = capacities._capacity(passes, 200, "p90", False)
     assert (found["rate"], found["beyond"]) == (6, 3)
 
 
+@pytest.mark.parametrize(("official", "rate"), [(False, 6), (True, 5)])
+def test_officially_only_what_loadgen_calls_valid_is_confirmed(official, rate):
+    passes = [pass_of(0, kind="closed", answered_rps=8.0)]
+    passes += [asked(1, "confirm", 6, True) | {"loadgen_valid": False}]
+    passes += [asked(2, "confirm", 5, True) | {"loadgen_valid": True}]
+    assert capacities._capacity(passes, 200, "p90", official)["rate"] == rate
+
+
 def test_what_no_pass_confirmed_is_no_capacity():
-    found = capacities._capacity([asked(1, "search", 7, True)], 200, "p90")
+    found = capacities._capacity([asked(1, "search", 7, True)], 200, "p90", False)
     assert found["rate"] is None
 
 
@@ -197,7 +205,7 @@ class Simulated:
         arriving = scenario.rate * (self._chance if scenario.seconds < 30 else 1)
         p90 = 150 / max(0.01, 1 - arriving / self._most)
         record = {"kind": "loadgen", "purpose": purpose, **scenario._asdict()}
-        record |= {"percentiles": {"p90": p90}, "scheduled_rps": arriving}
+        record |= {"percentiles": {"p90": p90}, "scheduled_rps": arriving, "valid": True}
         return self._keep(place, record, arriving, p90)
 
     def _keep(self, place, record, rate, ms):

@@ -65,7 +65,9 @@ def test_a_step_ends_with_its_run():
 def test_locks_of_the_dead_are_forgotten_and_those_of_the_living_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(runs.RUN, "")  # so that it is as before, after
-    code = "from effdet_bench import runs; import time; held = runs.begin(); print(1, flush=True)"
+    code = (
+        "from effdet_bench import runs; import time; held = runs.begin(True); print(1, flush=True)"
+    )
     first = subprocess.Popen(
         [sys.executable, "-c", f"{code}; time.sleep(1000)"], stdout=subprocess.PIPE
     )
@@ -73,10 +75,12 @@ def test_locks_of_the_dead_are_forgotten_and_those_of_the_living_kept(tmp_path, 
     lock = tmp_path / ".snakemake" / "locks" / "0.input.lock"
     lock.parent.mkdir()
     lock.touch()
-    runs.begin().close()
+    runs.begin(True).close()
     assert lock.exists()
     first.kill()
     first.wait()
     first.stdout.close()
-    runs.begin().close()
+    runs.begin(False).close()
+    assert lock.exists()
+    runs.begin(True).close()
     assert not lock.exists()

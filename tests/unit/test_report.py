@@ -285,3 +285,12 @@ def test_stages_of_models_side_by_side_are_told_from_those_of_a_request(tmp_path
     assert re.search(r"\| CPU `parallel` \| fp32 .* \| – \|$", whole, re.M)
     assert "- **CPU `parallel`**: in a request these models run side by side" in analysis
     assert "takes the largest part" in analysis.split("`parallel`")[0]
+
+
+def test_rounds_of_different_versions_are_not_put_together_in_silence(tmp_path):
+    calm = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
+    results = write_archive(tmp_path / "test", {("cpu", "baseline", k): calm for k in (1, 2)})
+    job = results / "timing" / "cpu" / "baseline" / "round-2" / "job.json"
+    job.write_text(job.read_text().replace("2.9.1", "2.10.0"))
+    text = render_archive(results)
+    assert "Rounds were measured with different versions**: torch 2.9.1 and 2.10.0." in text

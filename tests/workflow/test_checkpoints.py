@@ -11,7 +11,7 @@ import pytest
 from helpers import Workspace
 
 MODEL = "tf_efficientdet_lite0"
-NOWHERE = "http://no-such-host.invalid/"
+NOWHERE = "https://no-such-host.invalid/"
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

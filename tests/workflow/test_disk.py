@@ -41,21 +41,16 @@ def fill(folder: Path, free: int) -> Path:
     return ballast
 
 
-@pytest.mark.parametrize(
-    "free", [0, 40_000, 400_000], ids=["from the start", "while timing", "a little later"]
-)
+@pytest.mark.parametrize("free", [0, 40_000], ids=["from the start", "while timing"])
 def test_a_full_disk_is_said_and_the_next_run_goes_on(finished: Workspace, free):
     with disk(finished.results, "size=32m"):
         shutil.rmtree(finished.results / "timing")
         ballast = fill(finished.results, free)
         done = finished.snakemake(*SHORT)
         ballast.unlink()
-    if done.returncode:
-        assert "No space left on device" in done.stdout
-        assert "free some space" in done.stdout or "tee:" in done.stdout
-        assert "Traceback" not in done.stdout
-    else:
-        assert free == 400_000
+    assert done.returncode != 0
+    assert "No space left on device" in done.stdout
+    assert "Traceback" not in done.stdout
     done = finished.snakemake(*SHORT)
     assert done.returncode == 0, done.stdout
     assert (finished.results / "timing/cpu/baseline/round-1/job.json").exists()

@@ -83,9 +83,12 @@ def test_killed_runs_are_gone_on_with(finished):
     assert {path.name for path in second.parent.iterdir()} == {"job.json", *RAW_COLUMNS}
 
 
-def test_no_orphan_goes_on_to_time(finished):
+def test_locks_of_the_living_hold_and_no_orphan_goes_on_to_time(finished):
     """Snakemake alone is killed, as a system does that runs out of memory."""
     running = begun(finished, *SHORT, "warmup=3")
+    os.killpg(running.pid, signal.SIGSTOP)
+    assert "LockException" in finished.snakemake(*SHORT, "warmup=3").stdout
+    os.killpg(running.pid, signal.SIGCONT)
     assert steps_of(finished)
     running.kill()
     running.wait(60)
@@ -93,12 +96,3 @@ def test_no_orphan_goes_on_to_time(finished):
     while steps_of(finished):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    go_on(finished, *SHORT, "warmup=3")
-
-
-def test_a_living_run_keeps_its_locks(finished):
-    running = begun(finished, *SHORT, "warmup=4")
-    os.killpg(running.pid, signal.SIGSTOP)
-    assert "LockException" in finished.snakemake(*SHORT, "warmup=4").stdout
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait(60)

@@ -21,19 +21,24 @@ RUN = "EFFDET_BENCH_RUN"  # a variable: the process of Snakemake that a step bel
 KEPT = Path(".snakemake")  # where Snakemake keeps what it knows of a folder
 
 
-def begin() -> IO[str]:
-    """Registers this process as a run in this folder, and forgets locks of runs that have died.
+def begin(forgets: bool) -> IO[str]:
+    """Registers this process as a run in this folder.
+
+    It `forgets` locks of runs that have died, where the file system tells which have: some of
+    clusters know no locks, or none of other machines.
 
     Returns:
         The file whose lock this run holds: it must stay open.
     """
     KEPT.mkdir(exist_ok=True)
     held = (KEPT / "effdet-bench.lock").open("a")
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # no other run lives that could hold them
-        shutil.rmtree(KEPT / "locks", ignore_errors=True)
-    fcntl.flock(held, fcntl.LOCK_SH)
+    with contextlib.suppress(OSError):
+        if forgets:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # no other run lives that could hold them
+            shutil.rmtree(KEPT / "locks", ignore_errors=True)
+    with contextlib.suppress(OSError):
+        fcntl.flock(held, fcntl.LOCK_SH)
     os.environ[RUN] = str(os.getpid())
     return held
 

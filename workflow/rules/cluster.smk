@@ -9,6 +9,13 @@ rule cluster:
         [str(layout.node_record(name)) for name in STANDINGS if not STANDINGS[name].why_not],
 
 
+# What runs on a node is all of the package; each run there knows what an edit concerns.
+NODE_CODE = [
+    *package_files(layout.PACKAGE, "**/*.py"),
+    *package_files(layout.PACKAGE, "**/*.yaml"),
+    *package_files(layout.TEMPLATES, "*"),
+]
+
 # For each a rule of its own, as Snakemake knows no resource that some jobs of a rule ask for.
 for TYPE in MACHINE_TYPES:
 
@@ -18,11 +25,7 @@ for TYPE in MACHINE_TYPES:
         input:
             records=RECORDS,
             checkpoints=[source.path for source in SOURCES.values()],
-            code=[
-                *package_files(layout.PACKAGE, "**/*.py"),
-                *package_files(layout.PACKAGE, "**/*.yaml"),
-                *package_files(layout.TEMPLATES, "*"),
-            ],
+            code=NODE_CODE,
         output:
             str(layout.node_record(TYPE)),
         log:

@@ -28,12 +28,13 @@ except ImportError as error:
         "run `make report`, or `pip install -e . -c constraints.txt`."
     )
 
-HELD = runs.begin()
+# Jobs of a cluster run the Snakefile once more, on their nodes, and have a --mode.
+HELD = runs.begin(forgets="--mode" not in sys.argv)
 
 # Targets that measure nothing, and so take whatever archive they are told.
 READING = {"archive", "import_archive", "audit", "compare"}
 READS_ONLY = not READING.isdisjoint(sys.argv)
-# Of a cluster: asked for here, on a login node; its jobs run the Snakefile once more, on their nodes.
+# Of a cluster: asked for here, on a login node; or a job of it, on a node.
 ASKS_CLUSTER = "cluster" in sys.argv
 ON_NODE = any(word.startswith("time_type_") for word in sys.argv)
 

@@ -1,6 +1,7 @@
 """Downloads one release checkpoint: resumed, retried, and verified before it gets its name."""
 
 import argparse
+import re
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ ATTEMPTS = 5
 TIMEOUT_SECONDS = (10, 30)  # to connect, and between two pieces of the answer
 FIRST_WAIT_SECONDS = 1.0
 PIECE_BYTES = 1 << 16
+SAFE = re.compile(r"https://|http://(localhost|127\.[\d.]+|\[::1\])[:/]")  # as in config.yaml
 
 
 class _TryAgainError(Exception):
@@ -44,23 +46,36 @@ def download(
     target = Path(target)
     part = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(ATTEMPTS):
-        try:
-            _fetch_rest(url, part, release.bytes)
-            break
-        except RETRIED as error:
-            if attempt == ATTEMPTS - 1:
-                raise BenchError(
-                    f"{url} could not be downloaded in {ATTEMPTS} attempts ({error}): run again to "
-                    f"go on from {part}, or put the file into {target.parent}/ yourself."
-                ) from error
-            time.sleep(wait * 2**attempt)
+    resumed = part.exists()
+    _fetch(url, part, release.bytes, wait)
     try:
         check_file(part, release.sha256, release.bytes)
     except BenchError:
         part.unlink()
-        raise
+        if not resumed:
+            raise
+        # of an earlier run, which another server may have answered: once more, from the beginning
+        download(url, release, target, wait)
+        return
     part.replace(target)
+
+
+def _fetch(url: str, part: Path, size: int, wait: float) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            _fetch_rest(url, part, size)
+            return
+        except RETRIED as error:
+            if attempt == ATTEMPTS - 1:
+                raise BenchError(
+                    f"{url} could not be downloaded in {ATTEMPTS} attempts ({error}): run again to "
+                    f"go on from {part}, or put the file into {part.parent}/ yourself."
+                ) from error
+            time.sleep(wait * 2**attempt)
+        except requests.RequestException as error:
+            raise BenchError(
+                f"{url} cannot be downloaded ({error}): check `mirror` in config.yaml."
+            ) from error
 
 
 def _fetch_rest(url: str, part: Path, total: int) -> None:
@@ -75,6 +90,17 @@ def _fetch_rest(url: str, part: Path, total: int) -> None:
             raise BenchError(
                 f"{url} cannot be downloaded, the server answered {answer.status_code} "
                 f"{answer.reason}: check `mirror` in config.yaml."
+            )
+        for hop in (*answer.history, answer):
+            if not SAFE.match(hop.url):
+                raise BenchError(
+                    f"{url} was redirected to {hop.url}, which is not https: check `mirror` in "
+                    "config.yaml."
+                )
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            raise BenchError(
+                f"{url} was answered by a web page, as networks do that one has to log in to: log "
+                "in, or check `mirror` in config.yaml."
             )
         resumed = answer.status_code == 206
         with (

@@ -6,6 +6,7 @@ with by the next one.
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -107,7 +108,8 @@ def run(args: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # of a job that goes on though its Snakemake was killed: the second one waits for it
     with (folder / "node.lock").open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(held, fcntl.LOCK_EX)
         prepare(kind, args.settings, folder)
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         command = [sys.executable, "-m", "snakemake", "--cores", "1"]

@@ -15,6 +15,7 @@ import pandas as pd
 from effdet_bench import layout, records
 from effdet_bench.layout import Archive
 from effdet_bench.load.loadgen import read_verdict
+from effdet_bench.load.plan import SETTINGS
 from effdet_bench.records import Record
 from effdet_bench.validity.gate import judge, read_captured, standards
 
@@ -45,7 +46,7 @@ def _mode(archive: Archive, path: Path) -> Record:
         _pass(path.parent, one, rows[rows["pass"] == one["pass"]]) for one in record["passes"]
     ]
     found = [
-        _capacity(passes, bound, percentile)
+        _capacity(passes, bound, percentile, SETTINGS[record["setting"]].official)
         for percentile in record["percentiles"]
         for bound in record["bounds"]
     ]
@@ -118,15 +119,22 @@ def _drift(answered: pd.DataFrame) -> float | None:
     return float(np.median(service[-third:]) / np.median(service[:third]))
 
 
-def _capacity(passes: list[Record], bound: float, percentile: str) -> Record:
-    """The confirmed rate for a bound, and what broke it beyond; `rate` is `None` if none was."""
+def _capacity(passes: list[Record], bound: float, percentile: str, official: bool) -> Record:
+    """The confirmed rate for a bound, and what broke it beyond; `rate` is `None` if none was.
+
+    Where it is `official`, only by passes that LoadGen calls VALID.
+    """
     asked = [
         one
         for one in passes
         if one.get("bound_ms") == bound and one.get("percentile") == percentile
     ]
     result: Record = {"bound_ms": bound, "percentile": percentile}
-    confirmed = [one for one in asked if one["purpose"] == "confirm" and one["keeps"]]
+    confirmed = [
+        one
+        for one in asked
+        if one["purpose"] == "confirm" and one["keeps"] and (one["loadgen_valid"] or not official)
+    ]
     if not confirmed:
         return result | {"rate": None, "confirm": None, "beyond": None, "headroom": None}
     best = max(confirmed, key=lambda one: one["scheduled_rps"])

@@ -12,10 +12,14 @@ class Goal(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """A pass of Poisson arrivals at `rate` a second, and its percentiles in milliseconds."""
+    """A pass of Poisson arrivals at `rate` a second, and its percentiles in milliseconds.
+
+    `valid` is LoadGen's own verdict.
+    """
 
     rate: float
     percentiles: dict[str, float]
+    valid: bool = True
 
     def keeps(self, goal: Goal) -> bool:
         return self.percentiles[goal.percentile] <= goal.bound_ms

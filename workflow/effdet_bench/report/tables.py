@@ -14,6 +14,7 @@ from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, 
 from effdet_bench.report.words import interval, milliseconds, requests_per_second, times
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import (
+    AND,
     Row,
     Summary,
     Warned,
@@ -80,6 +81,7 @@ class View(TypedDict):
     dense_kernel: str
     kernel_column: str
     synthetic: list[Record]
+    mixed: list[str]
     unsupported: dict[str, int]
     requests_for: Callable[[int], str]
     gaps: list[GapLine]
@@ -145,6 +147,7 @@ def context(
         "roofs": roofs,
         "dense_kernel": "the fastest of several dense kernels" if several else MATRIX_PRODUCT,
         "kernel_column": "Fastest kernel" if several else "Matrix product",
+        "mixed": [f"{k} {v}" for k, v in summary["versions"].items() if AND in v],
         "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
         "unsupported": _unsupported(measured),
         "requests_for": lambda needs: f"requests={-(-needs // summary['rounds'])}",

@@ -9,6 +9,8 @@ from typing import Any, NotRequired, TypedDict
 from effdet_bench.config.modes import Options, in_present_words
 from effdet_bench.config.names import JOINT_ENGINES
 
+AND = " and "  # between versions of one package that rounds ran with
+
 
 class Percentile(TypedDict):
     """A percentile, the number of requests it needs to be supported, and whether it is."""

@@ -5,7 +5,7 @@
 
 import argparse
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from effdet_bench.summary.effort import mean_effort
 from effdet_bench.summary.jobs import Job, latencies_by_round, read_jobs
 from effdet_bench.summary.latency import describe, percentile_intervals
 from effdet_bench.summary.rows import (
+    AND,
     Bound,
     Latency,
     RoundLatency,
@@ -76,7 +77,7 @@ def summarise(
         "threads": first["threads"],
         "seed": first["seed"],
         "started": min(job.record["started"] for job in jobs),
-        "versions": {k: v for job in jobs for k, v in _versions(job.record)},
+        "versions": _versions(jobs),
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
         "held_bytes": held_together(jobs),
@@ -125,10 +126,17 @@ def _check_alike(jobs: list[Job]) -> None:
                 )
 
 
-def _versions(record: Record) -> Iterable[tuple[str, str]]:
-    """Versions of the environment that the run itself is in."""
-    versions: dict[str, str] = {} if record["python"] else record["versions"]
-    return versions.items()
+def _versions(jobs: list[Job]) -> dict[str, str]:
+    """Versions of the environment that the run itself is in, all where rounds had different ones.
+
+    A run measures anew what a new version concerns: they differ where rounds were brought together
+    by hand.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        for package, version in ({} if job.record["python"] else job.record["versions"]).items():
+            found.setdefault(package, {})[version] = None
+    return {package: AND.join(versions) for package, versions in found.items()}
 
 
 def _row(group: list[Job], judged: Record) -> Row:
