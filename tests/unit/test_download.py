@@ -171,7 +171,7 @@ def test_a_redirection_that_has_no_end_is_one_sentence(server, target):
 
 def test_what_is_on_its_way_in_the_clear_is_refused(monkeypatch, server, target):
     monkeypatch.setattr("effdet_bench.checkpoints.download.SAFE", re.compile("https://"))
-    with pytest.raises(BenchError, match="redirected to http://127.* which is not https"):
+    with pytest.raises(BenchError, match=r"redirected to http://127.* which is not https"):
         fetch(server, target)
     assert not list(target.parent.iterdir())
 

@@ -32,9 +32,9 @@ class Setting(NamedTuple):
     """How long passes are, in seconds: of a closed loop, for energy, of a search, to confirm it.
 
     A pass of LoadGen has at least `queries`, and a confirmation is one that it calls VALID where
-    the setting is `official`: enough requests for what is said of the percentile, too. Rates are looked for that keep the loosest `bounds`,
-    all if that is `None`. `scenarios` and their queries are of the best split, and as long as a
-    confirmation.
+    the setting is `official`: enough requests for what is said of the percentile, too. Rates are
+    looked for that keep the loosest `bounds`, all if that is `None`. `scenarios` and their queries
+    are of the best split, and as long as a confirmation.
     """
 
     closed: float
