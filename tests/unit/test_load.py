@@ -22,7 +22,7 @@ from effdet_bench.load.search import (
 )
 from effdet_bench.report.capacity import load_view, plan
 
-GOAL = Goal(200, "p90", False)
+GOAL = Goal(200, "p90")
 
 
 @pytest.mark.parametrize(

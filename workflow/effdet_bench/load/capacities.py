@@ -133,7 +133,7 @@ def _capacity(passes: list[Record], bound: float, percentile: str, official: boo
     confirmed = [
         one
         for one in asked
-        if one["purpose"] == "confirm" and one["keeps"] and (one["loadgen_valid"] or not official)
+        if one["purpose"] == "confirm" and one["keeps"] and (not official or one["loadgen_valid"])
     ]
     if not confirmed:
         return result | {"rate": None, "confirm": None, "beyond": None, "headroom": None}
