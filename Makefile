@@ -46,6 +46,7 @@ test: check
 
 # A cluster on loopback, as root on Debian: installs and starts SLURM.
 test-slurm: $(VENV)/.installed-test
+	$(BIN)/python -m pip install -q -e '.[slurm]' -c constraints.txt
 	$(BIN)/python -m pytest tests/slurm -n 0
 
 # Fifty kills at random moments: most of an hour.

@@ -101,7 +101,8 @@ def _work(pipe: Connection, make: Callable[..., object], *arguments: object) -> 
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return
     except Exception as error:
-        if not isinstance(error, BenchError):
+        # of the system's errors, such as a full disk, the reason says all
+        if not isinstance(error, BenchError | OSError):
             traceback.print_exc()
         pipe.send((outcome_of(error), None))
 
