@@ -2,16 +2,13 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from effdet_bench import records
@@ -103,26 +100,6 @@ def test_both_runs_of_a_comparison_show_what_they_sustain(loaded, tmp_path):
     main(["compare", *given, "--results", str(tmp_path)])
     text = (tmp_path / "changes.md").read_text()
     assert re.search(r"^\| CPU `baseline` \| p90 ≤ 2000 ms \| ([\d.]+/s) \| \1 \|$", text, re.M)
-
-
-def test_what_is_killed_in_the_middle_is_run_again(put_under_load):
-    """The step is killed while its service has two instances: they end, and it begins anew."""
-    step = multiprocessing.get_context("fork").Process(target=put_under_load)
-    step.start()
-    process = psutil.Process(step.pid)
-    deadline = time.monotonic() + 120
-    while len(instances := process.children()) < 2:
-        assert step.is_alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    step.kill()
-    step.join()
-    _, alive = psutil.wait_procs(instances, 30)
-    assert alive == []
-    archive = put_under_load()
-    record = records.read_json(archive.load("cpu", "baseline") / "load.json", "load")
-    assert record["outcome"] == "completed"
-    assert list(audit(archive)) == []
 
 
 def test_an_edited_request_is_found(loaded, tmp_path):
