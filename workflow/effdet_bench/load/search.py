@@ -1,5 +1,6 @@
 """How the highest rate that keeps a bound is found: pure functions of what was tried so far."""
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -51,8 +52,8 @@ def next_rate(tried: Iterable[Tried], goal: Goal, first: float, step: float) -> 
 def highest_kept(tried: Iterable[Tried], goal: Goal) -> float | None:
     """The highest rate that keeps `goal` below the lowest that does not: above it is chance."""
     tried = list(tried)
-    broken = [one.rate for one in tried if not one.keeps(goal)]
-    kept = [one.rate for one in tried if one.keeps(goal) and one.rate < min(broken, default=1e9)]
+    broken = min((one.rate for one in tried if not one.keeps(goal)), default=math.inf)
+    kept = [one.rate for one in tried if one.keeps(goal) and one.rate < broken]
     return max(kept, default=None)
 
 

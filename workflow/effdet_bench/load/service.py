@@ -14,10 +14,10 @@ import psutil
 
 from effdet_bench.errors import Outcome
 from effdet_bench.load.messages import InstanceSpec, Served
+from effdet_bench.processes import ENDING
 from effdet_bench.timing.host import Interpreter
 from effdet_bench.timing.spec import Environment
 
-PATIENCE = 60  # seconds that an instance has to end
 HANGING = 300  # seconds that a batch may take
 LIMIT = 100_000  # requests in the queue: of more, something is wrong with the generator
 
@@ -65,7 +65,7 @@ class Process(Interpreter):
     def end(self) -> None:
         """Waits until the process has ended, and kills one that was told to and does not."""
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(ENDING)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
