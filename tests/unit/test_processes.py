@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from effdet_bench import processes, runs
@@ -45,6 +46,30 @@ def test_what_ends_a_worker_is_known_and_its_end_waited_for(monkeypatch, method,
     worker.end()
     with pytest.raises(ProcessLookupError):
         os.kill(worker.pid, 0)
+
+
+HANGS = """
+import ctypes
+from effdet_bench.processes import Worker, process_context
+
+class Hanging:
+    def hang(self):
+        ctypes.PyDLL(None).sleep(1000)  # and holds Python's lock
+
+worker = Worker(process_context(), Hanging)
+print(worker.pid, flush=True)
+worker.call("hang")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_what_hangs_ends_with_a_parent_that_is_killed():
+    command = [sys.executable, "-c", HANGS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        hanging = psutil.Process(int(parent.stdout.readline()))
+        time.sleep(0.5)
+        parent.kill()
+        assert psutil.wait_procs([hanging], 10)[1] == []
 
 
 WATCH = "from effdet_bench import runs; import time; runs.end_with_run(); time.sleep(1000)"

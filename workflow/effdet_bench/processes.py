@@ -5,7 +5,9 @@ has something to record.
 """
 
 import contextlib
+import ctypes
 import multiprocessing
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,12 +21,22 @@ from effdet_bench.errors import BenchError, Outcome, cause_of_death, hung, outco
 # longer hangs, and would keep all others from being measured.
 PATIENCE = 1800
 ENDING = 60  # seconds that a process may take to end
+PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 
 
 def process_context() -> BaseContext:
     """How children are started: forked, where the system allows it, with all imports done."""
     # on macOS the system's own libraries forbid it
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+
+def end_with_parent() -> None:
+    """Has Linux kill this process once the thread that started it has ended.
+
+    However it hangs: one that holds Python's lock would see the end of no pipe.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _Call(NamedTuple):
@@ -92,6 +104,7 @@ class Worker:
 
 def _work(pipe: Connection, make: Callable[..., object], *arguments: object) -> None:
     """The child: sends (outcome, result) once the object is made, and after each call of it."""
+    end_with_parent()
     try:
         made = make(*arguments)
         pipe.send((Outcome("completed", None), None))

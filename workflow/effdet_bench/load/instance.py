@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from effdet_bench.errors import Outcome, UnavailableError, outcome_of
 from effdet_bench.load.messages import InstanceSpec, Served
+from effdet_bench.processes import end_with_parent
 from effdet_bench.timing.host import without_effect
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _load(spec: InstanceSpec) -> Instance | Null:
 
 
 def main() -> None:
+    end_with_parent()
     pipe = Connection(int(sys.argv[1]))
     with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         serve: Callable[[Any], Any] = _load

@@ -27,7 +27,7 @@ from effdet_bench.errors import (
     hung,
     outcome_of,
 )
-from effdet_bench.processes import Worker, process_context
+from effdet_bench.processes import Worker, end_with_parent, process_context
 from effdet_bench.timing.spec import Environment, JobSpec
 
 MAPS = Path("/proc/self/maps")
@@ -215,6 +215,7 @@ class _Served:
 
 
 def main() -> None:
+    end_with_parent()
     pipe, served = Connection(int(sys.argv[1])), _Served()
     with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         while (asked := pipe.recv()) is not None:
