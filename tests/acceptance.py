@@ -46,7 +46,7 @@ def main(folder: Path, runs: int, percent: float, settings: list[str]) -> None:
     made = copy_project(folder / "project")
     (made.package / "engines" / "slower.py").write_text(SLOWER.format(share=percent / 100))
     modes = "{name: baseline, engine: eager}, {name: slower, engine: slower}"
-    made.append("smoke.yaml", f"modes: [{modes}]\n")
+    made.set(f"modes: [{modes}]")
     counts: dict[str, Counter] = {}
     for run in range(runs):
         done = made.snakemake("--config", f"seed={run}", *settings)

@@ -38,8 +38,25 @@ def test_a_cluster_without_machine_types(workspace):
     assert "cluster names no machine type to time" in refused(workspace, "cluster")
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("rounds: 3\n", "smoke.yaml has the key 'rounds' twice, in line"),
+        ("cluster: [{name: a, partition: x, name: b}]\n", "the key 'name' twice"),
+        # ten lines that are ten thousand million settings
+        ("".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'lol'] * 9)}]\n"
+                 for n in range(10)), "has the alias *a0: write out"),
+        ("devices:\n\t- cpu\n", "whitespace and tab indentation"),
+    ],
+    ids=["a key twice", "in a mode", "a bomb", "a tab"],
+)  # fmt: skip
+def test_a_file_of_settings_that_means_something_else(workspace, text, sentence):
+    workspace.append("smoke.yaml", text)
+    assert sentence in refused(workspace, "-n")
+
+
 def test_a_bad_mode(workspace):
-    workspace.append("smoke.yaml", "modes: [{name: fast, engine: egaer}]\n")
+    workspace.set("modes: [{name: fast, engine: egaer}]")
     sentence = (
         "modes[0].engine is 'egaer', but must be one of compile, coreml, eager, executorch, graph, "
         "grouped, invalid, mnn, onnxruntime, openvino, tensorrt, vmap (did you mean 'eager'?)"
@@ -48,13 +65,13 @@ def test_a_bad_mode(workspace):
 
 
 def test_a_device_without_a_mode(workspace):
-    workspace.append("smoke.yaml", "devices: [cuda]\nmodes: [openvino]\n")
+    workspace.set("{devices: [cuda], modes: [openvino]}")
     assert "none of the modes (openvino) is for cuda: name one that is" in refused(workspace)
 
 
 def test_an_engine_that_cannot_be_planned_with_is_named(workspace):
     (workspace.package / "engines" / "mine.py").write_text("OPTIONS = {1: 2}\ndef load(*_): ...\n")
-    workspace.append("smoke.yaml", "modes: [{name: fast, engine: mine}]\n")
+    workspace.set("modes: [{name: fast, engine: mine}]")
     assert "engines/mine.py: OPTIONS is {1: 2}, but must be names with lists" in refused(workspace)
 
 
