@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import platform
 import re
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any, TypedDict
 
 import psutil
 
+from effdet_bench.config.cores import usable_cores
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 
@@ -100,15 +100,6 @@ def devices() -> list[str]:
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         names.append("mps")
     return names
-
-
-def usable_cores() -> int:
-    """Physical cores that this process may run on: what torch itself would use."""
-    logical = os.process_cpu_count() if hasattr(os, "process_cpu_count") else None
-    if logical is None:
-        has_affinity = hasattr(os, "sched_getaffinity")
-        logical = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(logical, psutil.cpu_count(logical=False) or logical)
 
 
 def adds_bytes_exactly() -> bool:

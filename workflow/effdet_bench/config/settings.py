@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from effdet_bench import layout, records
 from effdet_bench.config import machine
+from effdet_bench.config.cores import usable_cores
 from effdet_bench.config.declarations import assigned
 from effdet_bench.config.modes import Mode, read_modes, shipped_modes
 from effdet_bench.config.names import BASELINE, COCO_CLASSES, CONTROL
@@ -57,7 +58,7 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         config["devices"] = machine.devices()
     config["modes"] = _of_devices(config["modes"], config["devices"])
     if config["threads"] == "auto":
-        config["threads"] = machine.usable_cores()
+        config["threads"] = usable_cores()
     if config["machine"] == "auto":
         config["machine"] = machine.default_name()
     if config["photos"] == "shipped":
@@ -223,7 +224,7 @@ def refuse_too_many(threads: int) -> None:
     Raises:
         BenchError: they would wait for each other, and every timing would be of that.
     """
-    cores = machine.usable_cores()
+    cores = usable_cores()
     if threads > cores:
         raise BenchError(
             f"config: threads is {threads}, but this process may use {cores} cores: set threads to "

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from effdet_bench.config.machine import usable_cores
+from effdet_bench.config.cores import usable_cores
 
 TOPOLOGY = Path("/sys/devices/system/cpu")
 

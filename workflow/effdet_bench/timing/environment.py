@@ -8,6 +8,7 @@ import psutil
 
 from effdet_bench import records
 from effdet_bench.config import machine
+from effdet_bench.config.cores import usable_cores
 from effdet_bench.config.versions import versions
 from effdet_bench.records import Record
 
@@ -28,7 +29,7 @@ def describe(name: str) -> Record:
         "fingerprint": machine.fingerprint(),
         "cpu": machine.cpu_name(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cores": machine.usable_cores(),
+        "cores": usable_cores(),
         "logical_cores": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "accelerators": accelerators,
