@@ -49,6 +49,12 @@ def with_power(**power) -> list[Round]:
     return made
 
 
+def with_sleep() -> list[Round]:
+    made = rounds()
+    made[1].conditions["slept_seconds"] = 30.5
+    return made
+
+
 def last_third_slower(values: np.ndarray) -> np.ndarray:
     return values * np.linspace(1, 1.1, len(values))
 
@@ -70,6 +76,7 @@ RAISED = {
     "load": rounds(other=0.2),
     "governor": with_power(governor="powersave"),
     "battery": with_power(on_battery=True),
+    "slept": with_sleep(),
     "throttled": with_gpu(1990, ["thermal"]),
     "clock": with_gpu(1400, []),
 }

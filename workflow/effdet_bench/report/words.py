@@ -175,6 +175,7 @@ def doubt(warning: Warned) -> str:
         ),
         "governor": f"the processor's governor or the system was set to save power ({rounds})",
         "battery": f"the machine ran on battery ({rounds})",
+        "slept": f"the machine slept for up to {value:.0f} s while it was timed ({rounds})",
         "throttled": f"the GPU was throttled for heat or power ({rounds})",
         "clock": f"the GPU's clock was at {share} of its highest after the requests ({rounds})",
     }[warning["kind"]]

@@ -59,6 +59,8 @@ def find_doubts(rounds: Sequence[Round]) -> list[Doubt]:
     found += _where("steal", rounds, lambda c: c["load"]["steal"], lambda v: v >= LOAD)
     found += _where("governor", rounds, lambda c: float(_power_saving(c["power"])), bool)
     found += _where("battery", rounds, lambda c: float(bool(c["power"]["on_battery"])), bool)
+    # archives of before it was looked for have none
+    found += _where("slept", rounds, lambda c: c.get("slept_seconds"), bool)
     found += _where("throttled", rounds, _throttled, bool)
     found += _where("clock", rounds, _clock, lambda v: v < CLOCK)
     return found

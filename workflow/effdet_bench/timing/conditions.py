@@ -122,6 +122,16 @@ def shares(spans: Sequence[Taken]) -> dict[str, float | None]:
     }
 
 
+def slept() -> float:
+    """Seconds that this machine has slept since it started; 0 where the system does not tell.
+
+    Latencies are of a clock that stands still meanwhile: nothing else would show it.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+
+
 def power() -> dict[str, str | bool | None]:
     """Processor `governor`, whether it runs `on_battery` and `low_power`; `None` where not told."""
     governor = battery = None

@@ -18,7 +18,7 @@ from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.processes import Worker, process_context
 from effdet_bench.records import Record
-from effdet_bench.timing.conditions import Load, Surroundings, power, shares
+from effdet_bench.timing.conditions import Load, Surroundings, power, shares, slept
 from effdet_bench.timing.host import Host, RemoteHost
 from effdet_bench.timing.memory import Room
 from effdet_bench.timing.spec import Environment, JobSpec
@@ -154,7 +154,7 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
     before = surroundings.call("now") or UNKNOWN
     room = Room(surroundings.call("uuid"))
     waiting = sorted(modes, key=lambda mode: not mode.stays)
-    turns, groups, spans = 0, 0, []
+    turns, groups, spans, asleep = 0, 0, [], slept()
     loaded: list[Timed] = []
     while waiting:
         groups += 1
@@ -167,6 +167,7 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
             loaded.remove(mode)
             mode.end()
     conditions = {"before": before, "power": power(), "load": shares(spans)}
+    conditions["slept_seconds"] = max(0.0, round(slept() - asleep, 1))
     conditions["after"] = surroundings.call("now") or UNKNOWN
     surroundings.end()
     for mode in loaded:
