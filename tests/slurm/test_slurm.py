@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +29,9 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+AccountingStorageEnforce=associations
 ReturnToService=2
 MpiDefault=none
 GresTypes=gpu
@@ -46,6 +49,19 @@ PartitionName=cpu Nodes=one Default=YES
 PartitionName=gpu Nodes=two
 PartitionName=away Nodes=three
 """
+ACCOUNTING = """
+DbdHost=localhost
+SlurmUser=root
+AuthType=auth/munge
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={port}
+StorageUser=root
+LogFile={folder}/slurmdbd.log
+PidFile={folder}/slurmdbd.pid
+"""
+DATABASE_PORT = 17104
+DAEMONS = ("slurmctld", "slurmd", "slurmstepd", "slurmdbd", "mariadbd", "munged")
 PROFILE = ("--workflow-profile", "workflow/profiles/slurm")
 PROFILE += (
     "--slurm-init-seconds-before-status-checks",
@@ -62,17 +78,24 @@ cluster:
 
 
 def install() -> None:
-    if shutil.which("slurmctld") and shutil.which("munged"):
+    if all(shutil.which(name) for name in ("slurmctld", "slurmdbd", "munged", "mariadbd")):
         return
     quiet = {
         "stdout": subprocess.DEVNULL,
         "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
     }
     subprocess.run(["apt-get", "-q", "update"], check=True, **quiet)
-    packages = ["slurm-wlm", "munge"]
+    packages = ["slurm-wlm", "slurmdbd", "munge", "mariadb-server"]
     subprocess.run(
         ["apt-get", "-qy", "install", "--no-install-recommends", *packages], check=True, **quiet
     )
+
+
+def wait_until(so: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 class Cluster:
@@ -89,6 +112,7 @@ class Cluster:
         munge.mkdir(exist_ok=True)
         shutil.chown(munge, "munge", "munge")
         subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force"], check=True)
+        self._keep_accounts()
         subprocess.run(["slurmctld", "-c"], check=True)
         self.start_node("one")
         self.start_node("two")
@@ -98,6 +122,27 @@ class Cluster:
             ["scontrol", "update", "nodename=three", "state=down", "reason=test"], check=True
         )
 
+    def _keep_accounts(self) -> None:
+        """An account `science`, in which the user of the tests is, kept in a database."""
+        data = self.folder / "database"
+        own = ["--no-defaults", "--user=root", f"--datadir={data}"]
+        create = ["mariadb-install-db", *own, "--auth-root-authentication-method=normal"]
+        subprocess.run(create, check=True, stdout=subprocess.DEVNULL)
+        where = [f"--socket={data}/socket", f"--port={DATABASE_PORT}", "--bind-address=127.0.0.1"]
+        subprocess.Popen(["mariadbd", *own, *where], stderr=subprocess.DEVNULL)
+        settings = CONFIG / "slurmdbd.conf"
+        settings.write_text(ACCOUNTING.format(folder=self.folder, port=DATABASE_PORT))
+        settings.chmod(0o600)
+        wait_until(lambda: (data / "socket").exists())
+        subprocess.run(["slurmdbd"], check=True)
+        wait_until(lambda: self._manages("cluster", "effdet"))
+        assert self._manages("account", "science")
+        assert self._manages("user", "root", "account=science")
+
+    def _manages(self, *added: str) -> bool:
+        command = ["sacctmgr", "-i", "add", *added]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
     def start_node(self, name: str) -> None:
         subprocess.run(["slurmd", "-N", name], check=True)
 
@@ -105,17 +150,14 @@ class Cluster:
         os.kill(int((self.folder / f"{name}.pid").read_text()), 9)
 
     def wait_for(self, name: str, state: str) -> None:
-        deadline = time.monotonic() + 60
-        while not self.asked("sinfo", "-hN", "-n", name, "-o", "%T").startswith(state):
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
+        wait_until(lambda: self.asked("sinfo", "-hN", "-n", name, "-o", "%T").startswith(state))
 
     def asked(self, *command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True).stdout
 
     def close(self) -> None:
         for process in psutil.process_iter(["name"]):
-            if process.info["name"] in ("slurmctld", "slurmd", "slurmstepd", "munged"):
+            if process.info["name"] in DAEMONS:
                 process.kill()
 
 
@@ -193,12 +235,8 @@ def test_a_killed_job_is_repeated_and_a_lost_daemon_survived(timed, cluster):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    hidden = rounds / "round-2" / ".requests.csv"
-    deadline = time.monotonic() + 240
-    while not hidden.exists():
-        assert running.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until((rounds / "round-2" / ".requests.csv").exists, 240)
+    assert running.poll() is None
     measured = (rounds / "round-1" / "requests.csv").read_text()
     job = cluster.asked("squeue", "-h", "-w", "one", "-t", "R", "-o", "%i").split()[0]
     cluster.asked("scancel", job)
@@ -214,8 +252,7 @@ def test_a_killed_job_is_repeated_and_a_lost_daemon_survived(timed, cluster):
 
 def test_a_job_on_another_type_of_machine_is_an_error_and_no_data_point(timed):
     workspace, _ = timed
-    own = workspace.path / "smoke.yaml"
-    own.write_text(own.read_text().replace("constraint: plain}", "expect: cray-1}"))
+    workspace.set(TYPES.replace("constraint: plain}", "expect: cray-1}"))
     before = (workspace.path / "results" / "plain" / "summary.json").read_text()
     done = workspace.snakemake(*PROFILE, "--retries", "0", "cluster")
     assert done.returncode != 0
@@ -223,3 +260,21 @@ def test_a_job_on_another_type_of_machine_is_an_error_and_no_data_point(timed):
     text = (workspace.path / "results" / "comparison.md").read_text()
     assert "| **plain** | plain is expected to be a cray-1, but" in text
     assert (workspace.path / "results" / "plain" / "summary.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("partition: cpu, account: scince", "the account 'scince' for plain, but the scheduler"),
+        ("partition: cpus", "the partition 'cpus' for plain, but the scheduler knows"),
+        ("partition: cpu, constraint: plane", "the constraint 'plane' for plain, but nodes of"),
+    ],
+)
+def test_what_is_mistyped_is_one_sentence_before_anything_is_submitted(timed, wrong, sentence):
+    workspace, _ = timed
+    workspace.set(TYPES.replace("partition: cpu, constraint: plain", wrong))
+    done = workspace.snakemake(*PROFILE, "cluster")
+    assert done.returncode != 0
+    assert sentence in done.stdout
+    assert "(did you mean" in done.stdout
+    assert "Traceback" not in done.stdout

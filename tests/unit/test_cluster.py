@@ -22,19 +22,22 @@ case "$*" in
   *partition=broken) printf 'drained|8|1000|(null)\\ndown*|8|1000|(null)\\n' ;;
 esac
 """
+ACCOUNTS = "#!/bin/sh\nprintf 'Science\nscience\nteaching\n'\n"
 
 
 @pytest.fixture(autouse=True)
 def _asked_anew():
     scheduler._sinfo.cache_clear()
+    scheduler._accounts.cache_clear()
 
 
 @pytest.fixture
 def sinfo(tmp_path, monkeypatch) -> Path:
     program = tmp_path / "bin" / "sinfo"
     program.parent.mkdir()
-    program.write_text(SINFO)
-    program.chmod(0o755)
+    for path, text in ((program, SINFO), (program.with_name("sacctmgr"), ACCOUNTS)):
+        path.write_text(text)
+        path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     return program
 
@@ -60,6 +63,10 @@ def test_a_partition_that_is_down_has_a_reason():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
+        (
+            {"account": "scince"},
+            r"'scince' for mine, but the scheduler knows you by science, teaching \(did you mean",
+        ),
         ({"partition": "gpus"}, r"knows broken, cpu, gpu \(did you mean 'gpu'\?\)"),
         (
             {"constraint": "zen5"},
@@ -70,6 +77,11 @@ def test_a_partition_that_is_down_has_a_reason():
 def test_what_the_scheduler_does_not_know_is_named(given, sentence):
     with pytest.raises(BenchError, match=sentence):
         scheduler.standing(kind(**given))
+
+
+def test_accounts_of_a_cluster_that_keeps_none_cannot_be_wrong(sinfo):
+    sinfo.with_name("sacctmgr").write_text("#!/bin/sh\nexit 1\n")
+    assert scheduler.standing(kind(account="mine")).why_not is None
 
 
 def test_a_machine_without_a_scheduler_says_so(monkeypatch):

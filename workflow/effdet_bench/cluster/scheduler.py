@@ -4,7 +4,9 @@ A partition that is not there would be refused when its job is submitted, in SLU
 whose nodes are all down would leave the job waiting for ever.
 """
 
+import contextlib
 import functools
+import getpass
 import subprocess
 from typing import Any, NamedTuple
 
@@ -42,8 +44,9 @@ def standing(kind: dict[str, Any]) -> Standing:
     """What the scheduler says of the machine type `kind`, an entry of the setting `cluster`.
 
     Raises:
-        BenchError: the scheduler does not answer, or knows no such partition or feature.
+        BenchError: the scheduler does not answer, or knows no such partition, feature or account.
     """
+    _refuse_unknown_account(kind)
     partition, constraint = kind["partition"], kind.get("constraint")
     known = sorted(set(_sinfo("%R")))
     if partition not in known:
@@ -81,6 +84,28 @@ def why_not_measured(name: str, since: float) -> str | None:
         said = [line.removeprefix(SAID) for line in lines if line.startswith(SAID)]
         return said[-1] if said else f"its job was ended or failed: see {log}."
     return "no node was free in time, or its job was ended: see .snakemake/slurm_logs."
+
+
+def _refuse_unknown_account(kind: dict[str, Any]) -> None:
+    """Where the cluster keeps accounts; else there is none to be wrong."""
+    account, mine = kind.get("account"), _accounts()
+    if account and mine and account.lower() not in mine:
+        raise BenchError(
+            f"config: cluster names the account {account!r} for {kind['name']}, but the scheduler "
+            f"knows you by {', '.join(mine)}{did_you_mean(account, mine)}."
+        )
+
+
+@functools.cache
+def _accounts() -> list[str]:
+    """Accounts of this user, in small letters as SLURM keeps them; none where it does not say."""
+    user = f"user={getpass.getuser()}"
+    command = ["sacctmgr", "-nP", "show", "associations", user, "format=account"]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if done.returncode == 0:
+            return sorted(set(done.stdout.lower().split()))
+    return []
 
 
 def _node(line: str) -> Node:
