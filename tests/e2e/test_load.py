@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from effdet_bench import records
@@ -16,55 +18,73 @@ from effdet_bench.__main__ import main
 from effdet_bench.archive.audit import audit
 from effdet_bench.layout import Archive
 from effdet_bench.load import job, plan
-from helpers import SHIPPED, Workspace
+from helpers import OF_TESTS, SHIPPED, Workspace
 
 SHORT = plan.Setting(0.5, 0.5, 1, 2, 5, False, None, ("p90",), {"SingleStream": 10})
 MODE = {"engine": "eager", "options": {}, "devices": ["cpu"], "env": {}, "python": None}
 
 
+RESULTS = Path("results/smoke")  # in the workspace
+
+
 @pytest.fixture(scope="module")
-def put_under_load(smoke: Workspace, tmp_path_factory):
+def workspace(smoke: Workspace, tmp_path_factory) -> Workspace:
+    return smoke.copy(tmp_path_factory.mktemp("load") / "project")
+
+
+def step(workspace: Workspace, mode: str, bounds: tuple[str, ...], env: str) -> list[str]:
+    """What asks for the step `load`, of `mode` in `workspace`."""
+    model, checkpoints = "tf_efficientdet_lite0", workspace.path / "checkpoints"
+    arguments = {
+        "machine": ["smoke"],
+        "device": ["cpu"],
+        "mode": [json.dumps(MODE | {"name": mode, "env": json.loads(env)})],
+        "setting": ["quick"],
+        "bounds": bounds,
+        "summary": [RESULTS / "summary.json"],
+        "warmup": ["1"],
+        "threads": ["2"],
+        "photos": [SHIPPED],
+        "first": ["8"],
+        "records": checkpoints.glob("verified/*.json"),
+        "checkpoints": checkpoints.glob("synthetic/*.pth"),
+        "references": [RESULTS / f"reference/{model}.json"],
+        "results": [RESULTS],
+    }
+    return ["load", *(str(w) for key, some in arguments.items() for w in (f"--{key}", *some))]
+
+
+@pytest.fixture(scope="module")
+def put_under_load(workspace: Workspace):
     """Puts a mode under load, in a copy of the smoke run; the archive."""
-    workspace = smoke.copy(tmp_path_factory.mktemp("load") / "project")
 
     def put(mode: str = "baseline", bounds: tuple[str, ...] = ("1", "2000"), env: str = "{}"):
-        given = json.dumps(MODE | {"name": mode, "env": json.loads(env)})
-        results = Path("results/smoke")
-        model = "tf_efficientdet_lite0"
-        checkpoints = Path("checkpoints")
-        arguments = {
-            "machine": ["smoke"],
-            "device": ["cpu"],
-            "mode": [given],
-            "setting": ["quick"],
-            "bounds": bounds,
-            "summary": [results / "summary.json"],
-            "warmup": ["1"],
-            "threads": ["2"],
-            "photos": [SHIPPED],
-            "first": ["8"],
-            "records": checkpoints.glob("verified/*.json"),
-            "checkpoints": checkpoints.glob("synthetic/*.pth"),
-            "references": [results / f"reference/{model}.json"],
-            "results": [results],
-        }
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(workspace.path)
             patch.setitem(job.SETTINGS, "quick", SHORT)
-            for variable in ("OMP_NUM_THREADS", "GLIBC_TUNABLES"):
+            for variable in OF_TESTS:
                 patch.delenv(variable, raising=False)
-            flags = [str(w) for key, some in arguments.items() for w in (f"--{key}", *some)]
-            main(["load", *flags])
-            main(["capacities", "--results", str(results)])
-            main(["archive", "--manifest", str(results)])
-            main(["render", "--results", str(results)])
-        return Archive(workspace.path / results)
+            main(step(workspace, mode, bounds, env))
+            main(["capacities", "--results", str(RESULTS)])
+            main(["archive", "--manifest", str(RESULTS)])
+            main(["render", "--results", str(RESULTS)])
+        return Archive(workspace.path / RESULTS)
 
     return put
 
 
 @pytest.fixture(scope="module")
-def loaded(put_under_load) -> Archive:
+def loaded(workspace, put_under_load) -> Archive:
+    """Put under load once more, as the step was killed in the middle; its instances end with it."""
+    command = [sys.executable, "-m", "effdet_bench", *step(workspace, "baseline", ("2000",), "{}")]
+    with subprocess.Popen(command, cwd=workspace.path, env=workspace.env) as killed:
+        instances: list[psutil.Process] = []
+        while len(instances) < min(2, len(os.sched_getaffinity(0))):
+            assert killed.poll() is None
+            instances = psutil.Process(killed.pid).children()
+            time.sleep(0.2)
+        killed.kill()
+    assert psutil.wait_procs(instances, 30)[1] == []
     return put_under_load()
 
 
@@ -91,7 +111,7 @@ def test_what_a_mode_sustains_is_found_judged_and_shown(loaded):
     assert "figures/load.svg" in report
 
 
-def test_it_follows_from_its_raw_data(loaded):
+def test_it_follows_from_its_raw_data_and_nothing_of_a_run_that_was_killed_stays(loaded):
     assert list(audit(loaded)) == []
 
 

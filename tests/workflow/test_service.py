@@ -128,3 +128,9 @@ def test_a_full_queue_loses_nothing_in_silence(started, monkeypatch):
 def test_an_instance_that_cannot_be_loaded_says_why():
     with pytest.raises(BenchError, match="Invalid argument"):
         Service([InstanceSpec(None, (10**6,), 1)])
+
+
+def test_an_instance_of_other_code_is_refused(monkeypatch):
+    monkeypatch.setattr(service, "code_digest", lambda: "other")
+    with pytest.raises(BenchError, match="is other code than the one that runs"):
+        Service([InstanceSpec(None, (), 1)])

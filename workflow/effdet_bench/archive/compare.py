@@ -77,11 +77,11 @@ def compare_runs(args: argparse.Namespace) -> None:
 def _capacity_lines(before: Run, after: Run) -> list[str]:
     """What both sustain under load, as a table; nothing if one of them was not put under any."""
     loads = {"Before": before.archive["capacities"], "After": after.archive["capacities"]}
-    known = {name: load for name, load in loads.items() if load}
-    if len(known) < len(loads):
+    table = load_table(loads)
+    if table["machines"] != list(loads):
         return []
     lines = ["", "| Under load | Bound | Before | After |", "|---|---|--:|--:|"]
-    for (device, mode, bound, percentile), found in load_table(known)["rows"]:
+    for (device, mode, bound, percentile), found in table["rows"]:
         rates = [f"{found[key]['rate']:.2f}/s" if key in found else "–" for key in loads]
         where = name({"device": device, "mode": mode})
         lines.append(f"| {where} | {percentile} ≤ {bound:g} ms | {' | '.join(rates)} |")

@@ -90,14 +90,13 @@ def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
     if not machines and not missing:
         raise BenchError("results/ holds no archive to compare: run `snakemake --cores 1` first.")
     alike = sorted(of_one_ensemble(machines), key=_fastest)
-    loads = [(machine["machine"], machine["capacities"]) for machine in machines]
     view = {
         "machines": [*alike, *(machine for machine in machines if machine not in alike)],
         "first": machines[0] if machines else None,
         "missing": missing,
         "best": best,
         "tables": [_table(device, alike) for device in DEVICES if _rows(device, alike)],
-        "loads": load_table({name: load for name, load in loads if load}),
+        "loads": load_table({one["machine"]: one["capacities"] for one in machines}),
         "differences": {one["machine"]: differences(machines[0], one) for one in machines[1:]},
         "apart": [machine for machine in machines if machine not in alike],
         "published": yaml.safe_load(PUBLISHED_LATENCIES.read_text()),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from effdet_bench.errors import Outcome, UnavailableError, outcome_of
 from effdet_bench.load.messages import InstanceSpec, Served
 from effdet_bench.processes import end_with_parent
-from effdet_bench.timing.host import without_effect
+from effdet_bench.timing.host import refuse_other_code, without_effect
 
 if TYPE_CHECKING:
     from effdet_bench.detector.request import Answer
@@ -82,7 +82,8 @@ def _content(answer: "Answer") -> bytes:
     return b"".join(table.tobytes() for table in answer.tables)
 
 
-def _load(spec: InstanceSpec) -> Instance | Null:
+def _load(spec: InstanceSpec, code: str) -> Instance | Null:
+    refuse_other_code(code)
     if spec.cpus:
         os.sched_setaffinity(0, spec.cpus)
     if spec.job is None:

@@ -15,7 +15,7 @@ import psutil
 from effdet_bench.errors import Outcome
 from effdet_bench.load.messages import InstanceSpec, Served
 from effdet_bench.processes import ENDING
-from effdet_bench.timing.host import Interpreter
+from effdet_bench.timing.host import Interpreter, code_digest
 from effdet_bench.timing.spec import Environment
 
 HANGING = 300  # seconds that a batch may take
@@ -54,7 +54,7 @@ class Process(Interpreter):
     def __init__(self, spec: InstanceSpec) -> None:
         super().__init__("load.instance", spec.job.environment if spec.job else Environment())
         with contextlib.suppress(ConnectionError):  # `receive` says what became of it
-            self.pipe.send((spec,))
+            self.pipe.send((spec, code_digest()))
 
     def memory(self) -> int:
         """Bytes of resident memory; 0 once it has died."""

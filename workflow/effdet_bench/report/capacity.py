@@ -46,20 +46,20 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
     if capacities is None:
         return None
     loaded = [mode for mode in capacities["modes"] if mode["most"]]
-    left_out = _by_reason((m["reason"], m) for m in capacities["modes"] if not m["most"])
+    left_out = _grouped((m["reason"], m) for m in capacities["modes"] if not m["most"])
     goals = list(dict.fromkeys((c["bound_ms"], c["percentile"]) for m in loaded for c in _goals(m)))
     null = [one for mode in capacities["modes"] for one in mode["passes"] if one["kind"] == "null"]
     price = config["report"].get("price_per_hour")
     strictest = max((percentile for _, percentile in goals), default=None)
     return {
-        "setting": loaded[0]["setting"] if loaded else None,
+        "settings": _grouped((mode["setting"], mode) for mode in loaded),
         "modes": sorted(loaded, key=lambda mode: -mode["most"]["answered_rps"]),
         "left_out": left_out,
         "goals": goals,
         "unsought": _unsought(config, goals),
         "null": null,
         "energy": [mode for mode in loaded if mode.get("energy")],
-        "no_energy": _by_reason((m["no_energy"], m) for m in loaded if m.get("no_energy")),
+        "no_energy": _grouped((m["no_energy"], m) for m in loaded if m.get("no_energy")),
         "found": any(one["rate"] for mode in loaded for one in mode["capacities"]),
         "capacity": capacity,
         "pass_of": lambda mode, number: mode["passes"][number],
@@ -73,10 +73,10 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
     }
 
 
-def _by_reason(pairs: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
+def _grouped(pairs: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {}
-    for reason, mode in pairs:
-        found.setdefault(reason, []).append(mode)
+    for key, mode in pairs:
+        found.setdefault(key, []).append(mode)
     return found
 
 
@@ -96,16 +96,20 @@ def capacity(mode: Record, bound: float, percentile: str) -> Record | None:
     return found[0] if found and mode["answers"]["verdict"] == "valid" else None
 
 
-def load_table(loads: dict[str, Record]) -> Record:
-    """Capacities by device, mode and bound, of the machines that `loads` are of, by name."""
+def load_table(loads: dict[str, Record | None]) -> Record:
+    """Capacities by device, mode and bound, of the machines that `loads` are of, by name.
+
+    Machines that were put under none are left out.
+    """
+    loaded = {machine: load for machine, load in loads.items() if load}
     found: dict[tuple[str, str, float, str], dict[str, Record]] = {}
-    for machine, capacities in loads.items():
+    for machine, capacities in loaded.items():
         for mode in capacities["modes"]:
             for one in _goals(mode):
                 if known := capacity(mode, one["bound_ms"], one["percentile"]):
                     key = mode["device"], mode["mode"], one["bound_ms"], one["percentile"]
                     found.setdefault(key, {})[machine] = known
-    return {"machines": list(loads), "rows": sorted(found.items())}
+    return {"machines": list(loaded), "rows": sorted(found.items())}
 
 
 def plan(

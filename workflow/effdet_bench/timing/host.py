@@ -178,6 +178,19 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
+def refuse_other_code(digest: str) -> None:
+    """Makes sure that this interpreter's effdet-bench is the one of which `digest` was sent.
+
+    Raises:
+        BenchError: it is not.
+    """
+    if digest != code_digest():
+        raise BenchError(
+            f"the effdet-bench of {sys.executable} is other code than the one that runs: "
+            "install this one there, `pip install -e .`."
+        )
+
+
 def without_effect(env: dict[str, str]) -> str | None:
     """Why variables that a mode sets change nothing in this process; `None` if they may."""
     if "GLIBC_TUNABLES" in env and platform.libc_ver()[0] != "glibc":
@@ -197,11 +210,7 @@ class _Served:
     def start(self, code: str, env: dict[str, str], specs: Sequence[JobSpec]) -> float:
         if reason := without_effect(env):
             raise UnavailableError(reason)
-        if code != code_digest():
-            raise BenchError(
-                f"the effdet-bench of {sys.executable} is other code than the one that runs: "
-                "install this one there, `pip install -e .`."
-            )
+        refuse_other_code(code)
         self._host = Host(specs)
         return self._host.import_seconds
 
