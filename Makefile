@@ -40,18 +40,19 @@ check: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/unit
 
-# In an order in which two processes have work to the end: one makes the run that many tests look at.
+# In an order in which two processes have work to the end: one makes the run that many tests look at. A file that is
+# named before its folder would be collected with the folder.
 test: check
-	$(BIN)/python -m pytest tests/e2e/test_audit.py tests/networks tests/workflow tests/e2e tests/simulations
+	$(BIN)/python -m pytest tests/e2e/test_audit.py tests/networks tests/workflow tests/e2e/test_[!a]*.py tests/simulations
 
 # A cluster on loopback, as root on Debian: installs and starts SLURM.
 test-slurm: $(VENV)/.installed-test
 	$(BIN)/python -m pip install -q -e '.[slurm]' -c constraints.txt
 	$(BIN)/python -m pytest tests/slurm -n 0
 
-# Fifty kills at random moments: most of an hour.
+# Fifty kills at random moments: half an hour.
 soak: $(VENV)/.installed-test
-	$(BIN)/python -m pytest tests/soak -n 0
+	$(BIN)/python -m pytest tests/soak --dist load
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

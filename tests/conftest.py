@@ -38,7 +38,7 @@ def smoke(tmp_path_factory) -> Workspace:
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    folder = shared / "smoke"
+    folder = shared / "smoke, räumlich"  # as folders of users are called
     with FileLock(shared / "smoke.lock"):
         if (folder / "terminal.txt").exists():
             return Workspace(folder)

@@ -1,10 +1,15 @@
 """Places and helpers that tests of all rooms use."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import psutil
+import yaml
 
 ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "effdet_bench" / "resources"
@@ -49,6 +54,28 @@ class Workspace:
             timeout=600,
         )
 
+    def start(self, *args: str) -> subprocess.Popen:
+        """Starts Snakemake with smoke.yaml, in a process group of its own, to be killed."""
+        return subprocess.Popen(
+            self.command("--cores", "1", *args),
+            cwd=self.path,
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            # a shell that runs the tests in the background has Ctrl-C ignored, and all below it
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    def steps(self) -> list[psutil.Process]:
+        """Living processes of steps that run in this folder."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if "effdet_bench" in process.cmdline() and Path(process.cwd()) == self.path:
+                    found.append(process)
+        return found
+
     def planned(self, *args: str) -> list[str]:
         """What Snakemake would run, one `rule output` per job, `all` and targets left out."""
         done = self.snakemake("--dry-run", *args)
@@ -61,6 +88,11 @@ class Workspace:
             elif words[:1] == ["output:"]:
                 jobs.append(f"{rule} {words[1].rstrip(',')}")
         return sorted(jobs)
+
+    def set(self, settings: str) -> None:
+        """Puts the YAML `settings` into smoke.yaml, in place of those that are there."""
+        path = self.path / "smoke.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | yaml.safe_load(settings)))
 
     def append(self, file: str, text: str) -> None:
         path = self.path / file
@@ -82,6 +114,11 @@ def copy_project(path: Path) -> Workspace:
     for name in ("profiles", "workflow"):
         shutil.copytree(ROOT / name, path / name, ignore=ignore)
     made = Workspace(path)
+    # ceilings are reached once, and not looked for again and again
+    ceilings = made.package / "roofline" / "ceilings.py"
+    code, often = ceilings.read_text(), "RUNS, RUN_SECONDS = 3, 0.3"
+    assert often in code
+    ceilings.write_text(code.replace(often, "RUNS, RUN_SECONDS = 1, 0.0"))
     # tests run side by side, where threads that wait for each other would wait for other tests too
     made.append("smoke.yaml", "threads: 1\n")
     return made

@@ -29,17 +29,22 @@ class Stale(Eager):
 def load(models, device, options):
     return Stale(models, device, options)
 """
+RUDE = (
+    "import os, random, sys; print('}\\0{' * 10**5); sys.stdout.close(); os.chdir('/'); "
+    "random.seed(0); torch.set_num_threads(7); torch.set_default_dtype(torch.float64); "
+)
 
 
 @pytest.fixture(scope="module")
 def made(smoke: Workspace, tmp_path_factory) -> Workspace:
-    """After a run with an engine that knows the first photo alone, one that fails, one whose
-    package is missing, and a device that is not there."""
+    """After a run with an engine that knows the first photo alone, one that fails once it has
+    printed rubbish and changed its process, one whose package is missing, and a device that is not
+    there."""
     made = smoke.copy(tmp_path_factory.mktemp("faults") / "project")
     engines = made.package / "engines"
     (engines / "stale.py").write_text(STALE)
     source = (engines / "invalid.py").read_text()
-    broken = source.replace("return self._zeros[index]", "raise MemoryError('too big')")
+    broken = source.replace("return self._zeros[index]", RUDE + "raise MemoryError('too big')")
     (engines / "broken.py").write_text(broken)
     (engines / "lacking.py").write_text(f"import not_installed\n{source}")
     shutil.copy(UNSEEN / "instances.json", made.path / "instances.json")

@@ -15,6 +15,7 @@ from effdet_bench.reference.reference import upstream_input
 from helpers import SHIPPED, UNSEEN
 
 CPU = torch.device("cpu")
+ORIENTATION = 0x112  # the tag of Exif
 PHOTOS = sorted([*SHIPPED.glob("*.jpg"), *UNSEEN.glob("*.jpg")])
 
 
@@ -75,6 +76,16 @@ def serve_any(model, encoded: bytes) -> None:
 def test_grey_and_cmyk_photos(lite0):
     for mode in ("L", "CMYK"):
         assert_as_effdet(lite0, resized((200, 150), mode))
+
+
+def test_a_photo_taken_sideways_is_read_as_it_lies(lite0):
+    """As upstream does, whatever a camera says of how it was held."""
+    sideways = Image.Exif()
+    sideways[ORIENTATION] = 6
+    buffer = io.BytesIO()
+    Image.open(PHOTOS[0]).resize((300, 200)).save(buffer, "JPEG", exif=sideways)
+    assert decode(buffer.getvalue()).size == (300, 200)
+    assert_as_effdet(lite0, buffer.getvalue())
 
 
 def test_invalid_has_the_shapes_of_the_network_and_nothing_but_zeros(lite0, d0):

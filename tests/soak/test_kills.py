@@ -36,13 +36,15 @@ def finished_rounds(workspace: Workspace) -> dict[Path, str]:
     return found
 
 
-def strike(running: subprocess.Popen, target: str, how: signal.Signals) -> None:
+def strike(struck: Workspace, running: subprocess.Popen, chance: random.Random) -> None:
+    target, how = chance.choice(TARGETS), chance.choice(SIGNALS)
+    steps = struck.steps()
     if target == "group":
         os.killpg(running.pid, how)
-        return
-    snakemake = psutil.Process(running.pid)
-    hit = [p for p in snakemake.children(recursive=True) if "effdet_bench" in p.cmdline()]
-    (random.choice(hit) if target == "a job" and hit else snakemake).send_signal(how)
+    elif target == "a job" and steps:
+        chance.choice(steps).send_signal(how)
+    else:
+        running.send_signal(how)
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +57,13 @@ def test_nothing_is_lost_by_a_kill(struck: Workspace, seed: int):
     chance = random.Random(seed)
     for name in FORGOTTEN[seed % len(FORGOTTEN)]:
         shutil.rmtree(struck.path / name, ignore_errors=True)
-    running = subprocess.Popen(
-        struck.command("--cores", "1"),
-        cwd=struck.path,
-        env=struck.env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    running = struck.start()
     time.sleep(chance.uniform(1, 45))
-    random.seed(seed)
     with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-        strike(running, chance.choice(TARGETS), chance.choice(SIGNALS))
+        strike(struck, running, chance)
     # Snakemake that is told to end, or whose job died, ends once its jobs have
     running.wait(120)
+    assert psutil.wait_procs(struck.steps(), 30)[1] == []
     kept = finished_rounds(struck)
     done = struck.snakemake()
     assert done.returncode == 0, done.stdout

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -58,8 +60,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: len(body) // 3] if behaviour == "cut" else body)
+        self.wfile.write(body[: len(body) // 3] if behaviour in ("cut", "hang") else body)
         self.close_connection = behaviour == "cut"
+        if behaviour == "hang":
+            time.sleep(1)
+            self.close_connection = True
+
+    def do_CONNECT(self):
+        self.server.ranges.append(self.path)
+        self.send_error(403)
 
     def do_HEAD(self):
         self.send_response(404)
@@ -174,6 +183,30 @@ def test_what_is_on_its_way_in_the_clear_is_refused(monkeypatch, server, target)
     with pytest.raises(BenchError, match=r"redirected to http://127.* which is not https"):
         fetch(server, target)
     assert not list(target.parent.iterdir())
+
+
+def test_a_server_that_falls_silent_is_asked_again(monkeypatch, server, target):
+    monkeypatch.setattr(sys.modules[download.__module__], "TIMEOUT_SECONDS", (1, 0.2))
+    server.behaviours = ["hang"]
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    begun, gone_on_with = server.ranges
+    assert begun is None
+    assert int(re.match(r"bytes=(\d+)-", gone_on_with)[1]) > 0
+
+
+def test_what_a_server_sends_too_much_is_not_written(server, target):
+    server.content = CONTENT + bytes(50_000_000)
+    with pytest.raises(BenchError, match=f"bytes instead of {len(CONTENT)}"):
+        fetch(server, target)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_the_proxy_of_the_environment_is_asked(monkeypatch, server, target):
+    monkeypatch.setenv("https_proxy", server.url)
+    with pytest.raises(BenchError, match="could not be downloaded in 5 attempts"):
+        download("https://no-such-host.invalid/model.pth", RELEASE, target, wait=0.01)
+    assert server.ranges == ["no-such-host.invalid:443"] * 5
 
 
 def test_a_server_that_nobody_runs_is_one_sentence(target):

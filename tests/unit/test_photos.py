@@ -1,6 +1,7 @@
 """Photos that cannot be used are refused by name."""
 
 import pytest
+from PIL import Image
 
 from effdet_bench.config.photos import describe_photos, list_photos
 from effdet_bench.errors import BenchError
@@ -34,6 +35,11 @@ def test_a_photo_that_is_a_bomb_is_named(tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_bytes(next(SHIPPED.glob("*.jpg")).read_bytes())
     with pytest.raises(BenchError, match=r"a\.jpg is broken or no JPEG file \(Image size"):
         describe_photos(list_photos(tmp_path))
+
+
+def test_a_photo_of_100_megapixels_is_one_like_any_other(tmp_path):
+    Image.new("L", (12_500, 8_000)).save(tmp_path / "a.jpg")
+    assert describe_photos(list_photos(tmp_path))[0]["width"] == 12_500
 
 
 def test_a_truncated_photo_is_named(tmp_path):

@@ -43,6 +43,15 @@ def fill(folder: Path, free: int) -> Path:
     return ballast
 
 
+def test_a_folder_that_cannot_be_written_to_is_named(finished: Workspace):
+    with disk(finished.results.parent, "size=32m"):
+        subprocess.run(["mount", "-o", "remount,ro", finished.results.parent], check=True)
+        done = finished.snakemake(*SHORT)
+    assert done.returncode != 0
+    assert f"{finished.results.parent} cannot be written to: give yourself the right" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 @pytest.mark.parametrize("free", [0, 40_000], ids=["from the start", "while timing"])
 def test_a_full_disk_is_said_and_the_next_run_goes_on(finished: Workspace, free):
     with disk(finished.results, "size=32m"):

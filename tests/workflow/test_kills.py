@@ -1,14 +1,10 @@
 """Interrupted runs: no half file is left, nothing measured is lost, and one command goes on."""
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
-
-import psutil
 
 from effdet_bench.records import RAW_COLUMNS
 from helpers import Workspace
@@ -21,16 +17,7 @@ def begun(workspace: Workspace, *args: str) -> subprocess.Popen:
     """A run that has begun its second round, in a process group of its own."""
     second = workspace.results / "timing" / "cpu" / "baseline" / "round-2" / ".requests.csv"
     second.unlink(missing_ok=True)
-    running = subprocess.Popen(
-        workspace.command("--cores", "1", *args),
-        cwd=workspace.path,
-        env=workspace.env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        # a shell that runs the tests in the background has Ctrl-C ignored, and all below it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    running = workspace.start(*args)
     deadline = time.monotonic() + 240
     while not second.exists():
         assert running.poll() is None
@@ -50,17 +37,6 @@ def go_on(workspace: Workspace, *args: str) -> None:
     """Nothing but the same command: no lock is in the way, and nothing has to be cleaned up."""
     done = workspace.snakemake(*args)
     assert done.returncode == 0, done.stdout
-
-
-def steps_of(workspace: Workspace) -> list[psutil.Process]:
-    """Living processes of steps that run in the folder of `workspace`."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            of_step = "effdet_bench" in process.cmdline()
-            if of_step and Path(process.cwd()) == workspace.path:
-                found.append(process)
-    return found
 
 
 def test_killed_runs_are_gone_on_with(finished):
@@ -89,10 +65,10 @@ def test_locks_of_the_living_hold_and_no_orphan_goes_on_to_time(finished):
     os.killpg(running.pid, signal.SIGSTOP)
     assert "LockException" in finished.snakemake(*SHORT, "warmup=3").stdout
     os.killpg(running.pid, signal.SIGCONT)
-    assert steps_of(finished)
+    assert finished.steps()
     running.kill()
     running.wait(60)
     deadline = time.monotonic() + 30
-    while steps_of(finished):
+    while finished.steps():
         assert time.monotonic() < deadline
         time.sleep(0.1)

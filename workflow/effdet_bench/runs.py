@@ -11,7 +11,7 @@ import os
 import select
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +41,20 @@ def begin(forgets: bool) -> IO[str]:
         fcntl.flock(held, fcntl.LOCK_SH)
     os.environ[RUN] = str(os.getpid())
     return held
+
+
+def refuse_unwritable(folders: Iterable[str | Path]) -> None:
+    """Makes sure that a run can write to those of `folders` that are there.
+
+    Raises:
+        BenchError: it cannot, and Snakemake would say so by a traceback.
+    """
+    for folder in folders:
+        if Path(folder).exists() and not os.access(folder, os.W_OK):
+            raise BenchError(
+                f"{Path(folder).resolve()} cannot be written to: give yourself the right to it, or "
+                "run in another folder."
+            )
 
 
 def refuse_missing_profile(arguments: Sequence[str], folder: Path) -> None:

@@ -15,7 +15,7 @@ try:
     from effdet_bench.checkpoints import sources
     from effdet_bench.checkpoints.catalogue import RELEASE
     from effdet_bench.cluster import scheduler
-    from effdet_bench.config import machine, modes, settings
+    from effdet_bench.config import files, machine, modes, settings
     from effdet_bench.config.code import module_files
     from effdet_bench.config.names import CONTROL, FLOOR_ENGINE
     from effdet_bench.config.photos import PICTURED, carried, list_photos
@@ -28,9 +28,6 @@ except ImportError as error:
         "run `make report`, or `pip install -e . -c constraints.txt`."
     )
 
-# Jobs of a cluster run the Snakefile once more, on their nodes, and have a --mode.
-HELD = runs.begin(forgets="--mode" not in sys.argv)
-
 # Targets that measure nothing, and so take whatever archive they are told.
 READING = {"archive", "import_archive", "audit", "compare"}
 READS_ONLY = not READING.isdisjoint(sys.argv)
@@ -39,7 +36,11 @@ ASKS_CLUSTER = "cluster" in sys.argv
 ON_NODE = any(word.startswith("time_type_") for word in sys.argv)
 
 try:
+    runs.refuse_unwritable([".", runs.KEPT, layout.RESULTS, layout.CHECKPOINTS, layout.EXPORTS])
+    # Jobs of a cluster run the Snakefile once more, on their nodes, and have a --mode.
+    HELD = runs.begin(forgets="--mode" not in sys.argv)
     runs.refuse_missing_profile(sys.argv[1:], Path(workflow.basedir))
+    files.refuse_ambiguous(workflow.configfiles)
     CONFIG = settings.resolve(config)
     SOURCES = {source.model: source for source in sources.choose(CONFIG)}
     PHOTOS = [str(path) for path in list_photos(os.path.relpath(CONFIG["photos"]))]

@@ -111,6 +111,8 @@ def _fetch_rest(url: str, part: Path, total: int) -> None:
             for piece in answer.iter_content(PIECE_BYTES):
                 out.write(piece)
                 bar.update(len(piece))
+                if out.tell() > total:  # a wrong file, however much more of it there is
+                    break
     if part.stat().st_size < total:
         raise _TryAgainError(f"the connection closed after {part.stat().st_size} of {total} bytes")
 

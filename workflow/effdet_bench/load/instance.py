@@ -97,12 +97,12 @@ def main() -> None:
     end_with_parent()
     pipe = Connection(int(sys.argv[1]))
     with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
-        serve: Callable[[Any], Any] = _load
+        serve: Callable[..., Any] = _load
         while (asked := pipe.recv()) is not None:
             try:
                 result = serve(*asked)
                 if isinstance(result, Instance | Null):
-                    serve, result = result.serve, None  # type: ignore[assignment]
+                    serve, result = result.serve, None
                 pipe.send((Outcome("completed", None), result))
             except Exception as error:
                 pipe.send((outcome_of(error), None))
