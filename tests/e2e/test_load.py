@@ -109,6 +109,7 @@ def test_what_a_mode_sustains_is_found_judged_and_shown(loaded):
     report = loaded.report.read_text()
     assert "## Under load" in report
     assert "figures/load.svg" in report
+    assert re.search(r"CPU `baseline` \| SingleStream \| .* \| (IN)?VALID \|", report)
 
 
 def test_it_follows_from_its_raw_data_and_nothing_of_a_run_that_was_killed_stays(loaded):

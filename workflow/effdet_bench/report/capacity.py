@@ -57,6 +57,12 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
         "left_out": left_out,
         "goals": goals,
         "unsought": _unsought(config, goals),
+        "scenarios": [
+            (mode, one)
+            for mode in loaded
+            for one in mode["passes"]
+            if one.get("purpose") == "scenario"
+        ],
         "null": null,
         "energy": [mode for mode in loaded if mode.get("energy")],
         "no_energy": _grouped((m["no_energy"], m) for m in loaded if m.get("no_energy")),
