@@ -2,6 +2,9 @@
 localrules:
     checkpoints,
     download_checkpoint,
+    # of a cluster, too: its profile says for no rule of these where they would run
+    synthesise_checkpoint,
+    verify_checkpoint,
 
 
 rule checkpoints:
