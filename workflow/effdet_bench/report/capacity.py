@@ -67,6 +67,11 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
         "energy": [mode for mode in loaded if mode.get("energy")],
         "no_energy": _grouped((m["no_energy"], m) for m in loaded if m.get("no_energy")),
         "found": any(one["rate"] for mode in loaded for one in mode["capacities"]),
+        "sustained": [
+            (bound, percentile, *found)
+            for bound, percentile in goals
+            if (found := best_capacity(loaded, bound, percentile))
+        ],
         "capacity": capacity,
         "pass_of": lambda mode, number: mode["passes"][number],
         "price": price,
@@ -102,6 +107,14 @@ def capacity(mode: Record, bound: float, percentile: str) -> Record | None:
     return found[0] if found and mode["answers"]["verdict"] == "valid" else None
 
 
+def best_capacity(
+    modes: list[Record], bound: float, percentile: str
+) -> tuple[Record, Record] | None:
+    """The mode of `modes` with the highest capacity for a bound, and that capacity."""
+    known = [(mode, one) for mode in modes if (one := capacity(mode, bound, percentile))]
+    return max(known, key=lambda pair: pair[1]["rate"], default=None)
+
+
 def load_table(loads: dict[str, Record | None]) -> Record:
     """Capacities by device, mode and bound, of the machines that `loads` are of, by name.
 
@@ -126,7 +139,6 @@ def plan(
     Poisson arrivals that are dealt out to machines at random are Poisson on each: so a machine
     takes what it took alone, and the room for bursts is in what was measured.
     """
-    known = [(one["rate"], mode) for mode in modes if (one := capacity(mode, bound, percentile))]
     result: Planned = {
         "rate": rate,
         "bound_ms": bound,
@@ -137,9 +149,10 @@ def plan(
         "per_million": None,
         "per_month": None,
     }
-    if not known:
+    best = best_capacity(modes, bound, percentile)
+    if best is None:
         return result
-    each, mode = max(known, key=lambda one: one[0])
+    mode, each = best[0], best[1]["rate"]
     machines = math.ceil(rate / each)
     result |= {"mode": mode, "machines": machines, "busy": rate / (machines * each)}
     if price is not None:
