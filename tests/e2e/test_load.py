@@ -109,7 +109,6 @@ def test_what_a_mode_sustains_is_found_judged_and_shown(loaded):
     report = loaded.report.read_text()
     assert "## Under load" in report
     assert "figures/load.svg" in report
-    assert re.search(r"requests/s\*\* within 2000 ms at p90, by CPU `baseline`", report)
     assert re.search(r"CPU `baseline` \| SingleStream \| .* \| (IN)?VALID \|", report)
 
 
