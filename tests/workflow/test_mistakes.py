@@ -45,7 +45,7 @@ def test_a_cluster_without_machine_types(workspace):
         ("cluster: [{name: a, partition: x, name: b}]\n", "the key 'name' twice"),
         # ten lines that are ten thousand million settings
         ("".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'lol'] * 9)}]\n"
-                 for n in range(10)), "has the alias *a0: write out"),
+                 for n in range(10)), "has the alias *a0 in line"),
         ("devices:\n\t- cpu\n", "whitespace and tab indentation"),
     ],
     ids=["a key twice", "in a mode", "a bomb", "a tab"],
