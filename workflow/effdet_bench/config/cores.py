@@ -21,12 +21,11 @@ def usable_cores() -> int:
         has_affinity = hasattr(os, "sched_getaffinity")
         logical = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     cores = min(logical, psutil.cpu_count(logical=False) or logical)
-    return max(1, math.floor(min(cores, *_quotas())))
+    return max(1, math.floor(min([cores, *_quotas()])))
 
 
 def _quotas() -> Iterator[float]:
     """CPUs that each of the process's control groups, of either version, gives it at most."""
-    yield math.inf
     if not OWN_GROUPS.exists():
         return
     for line in OWN_GROUPS.read_text().splitlines():

@@ -122,13 +122,13 @@ def shares(spans: Sequence[Taken]) -> dict[str, float | None]:
     }
 
 
-def slept() -> float:
-    """Seconds that this machine has slept since it started; 0 where the system does not tell.
+def slept() -> float | None:
+    """Seconds that this machine has slept since it started; `None` where the system does not tell.
 
     Latencies are of a clock that stands still meanwhile: nothing else would show it.
     """
     if not hasattr(time, "CLOCK_BOOTTIME"):
-        return 0.0
+        return None
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 

@@ -167,7 +167,8 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
             loaded.remove(mode)
             mode.end()
     conditions = {"before": before, "power": power(), "load": shares(spans)}
-    conditions["slept_seconds"] = max(0.0, round(slept() - asleep, 1))
+    if asleep is not None and (now := slept()) is not None:
+        conditions["slept_seconds"] = max(0.0, round(now - asleep, 1))
     conditions["after"] = surroundings.call("now") or UNKNOWN
     surroundings.end()
     for mode in loaded:
