@@ -3,6 +3,7 @@
 Networks are run once: engines here return recorded outputs, of fp32 or as bfloat16 rounds them.
 """
 
+import copy
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,23 +73,27 @@ class Bench:
     yardsticks: dict
     outputs: dict
 
-    def judged(self, engine: Engine, folder: Path, monkeypatch, turns: int = 3) -> dict:
-        """The judgement of a mode that serves by `engine`, the unseen photo in the second turn."""
-        monkeypatch.setattr(loaded, "load_engine", lambda *_: engine)
+    def judged(
+        self, engine: Engine, folder: Path, monkeypatch, turns: int = 3, rounds: int = 1
+    ) -> dict:
+        """The judgement of a mode that serves by `engine`, anew in each round."""
+        monkeypatch.setattr(loaded, "load_engine", lambda *_: copy.copy(engine))
         monkeypatch.setattr(timed.gc, "collect", lambda: 0)  # a quarter of a test's time
-        for name, columns in records.RAW_COLUMNS.items():
-            (folder / f".{name}").write_text(",".join(columns) + "\n")
+        answers = [self._served(folder / f"round-{count}", turns) for count in range(rounds)]
+        precision = engine.precision
+        yardsticks = {name: one[precision] for name, one in self.yardsticks.items()}
+        return judge(answers, self.references, tolerance_of(precision), yardsticks)
+
+    def _served(self, folder: Path, turns: int) -> Answers:
+        """What a round answers, the unseen photo in its second turn."""
+        records.begin_tables(folder, records.RAW_COLUMNS)
         worker = timed.Measurement(replace(self.spec, folder=folder), self.networks)
         worker.warm_up()
         for turn in range(1, turns + 1):
             worker.serve(turn, turn, 0, unseen=turn == 2)
         done = worker.finish()
-        for name in records.RAW_COLUMNS:
-            layout.hidden(folder / name).rename(folder / name)
-        answers: Answers = read_answers(folder, {**done, "ensemble": self.models})
-        precision = engine.precision
-        yardsticks = {name: one[precision] for name, one in self.yardsticks.items()}
-        return judge([answers], self.references, tolerance_of(precision), yardsticks)
+        records.end_tables(folder, records.RAW_COLUMNS)
+        return read_answers(folder, {**done, "ensemble": self.models})
 
 
 def make_bench(models: list, folder: Path) -> Bench:

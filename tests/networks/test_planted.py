@@ -132,7 +132,7 @@ def test_wrong_tables_are_found(bench, bug, precision, tmp_path, monkeypatch):
 class AnswersKept(Recorded):
     """What was answered once is answered again."""
 
-    seconds = 0.4  # so much that no other load hides it
+    seconds = 0.2  # so much that no other load hides it
 
     def begin_request(self):
         self.kept = getattr(self, "kept", {})
@@ -188,7 +188,7 @@ SERVING = {
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("bug", SERVING)
 def test_dishonest_serving_is_found(bench, bug, precision, tmp_path, monkeypatch):
-    judged = bench.judged(bug(bench, precision), tmp_path, monkeypatch, turns=12)
+    judged = bench.judged(bug(bench, precision), tmp_path, monkeypatch, turns=12, rounds=4)
     assert_found(judged, {SERVING[bug]})
 
 

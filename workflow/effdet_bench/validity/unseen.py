@@ -16,6 +16,8 @@ class Unseen(NamedTuple):
 
     `requests` is how many carried an unseen photo; `times` a geometric mean over rounds, and
     `at_least` its lower limit. Both are `None` where no photo was sent twice, or none was unseen.
+    A limit above 1 says that they take longer, and holds for ranks alone, too: one request that
+    happens to be slow moves a mean as far as it likes.
     """
 
     requests: int
@@ -30,6 +32,7 @@ def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
     the spread of requests within rounds (Montgomery, "Design and Analysis of Experiments", ch. 4).
     """
     count, effects, squares, degrees, variance = 0, [], 0.0, 0, 0.0
+    pairs = []
     for rows in rounds:
         first = ~rows["photo"].duplicated()
         timed = rows["phase"] == "timed"
@@ -38,6 +41,7 @@ def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
         new, known = (np.log(rows["latency_ns"][one]) for one in (unseen, timed & ~first))
         if len(new) and len(known):
             effects.append(float(new.mean() - known.mean()))
+            pairs.append((new.to_numpy(), known.to_numpy()))
             variance += 1 / len(new) + 1 / len(known)
             squares += float(((known - known.mean()) ** 2).sum() + ((new - new.mean()) ** 2).sum())
             degrees += len(new) + len(known) - 2
@@ -47,4 +51,23 @@ def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
     if degrees < 1:
         return Unseen(count, times, None)
     error = np.sqrt(squares / degrees * variance) / len(effects)
-    return Unseen(count, times, float(times * np.exp(-stdtrit(degrees, CERTAINTY) * error)))
+    at_least = times * np.exp(-stdtrit(degrees, CERTAINTY) * error)
+    if at_least > 1:
+        at_least = min(at_least, max(1.0, _at_least_by_ranks(pairs)))
+    return Unseen(count, times, float(at_least))
+
+
+def _at_least_by_ranks(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """The lower limit that ranks within rounds support; 0 where so few requests support none.
+
+    `pairs` have logarithms of latencies of a round: one unseen photo's, and known ones'. Of n known
+    ones, chance makes any number from 0 to n faster, each as likely. The limit is the multiple up
+    to which their sum over rounds is too large for it (Lehmann, "Nonparametrics", ch. 2 and 3).
+    """
+    differences = np.sort(np.concatenate([np.subtract.outer(*pair).ravel() for pair in pairs]))
+    sums = np.ones(1)
+    for _, known in pairs:
+        sums = np.convolve(sums, np.full(len(known) + 1, 1 / (len(known) + 1)))
+    beyond = np.cumsum(sums[::-1])[::-1]  # chances of a sum of so many and more
+    needed = int(np.searchsorted(-beyond, CERTAINTY - 1))
+    return float(np.exp(differences[-needed])) if needed < len(sums) else 0.0
