@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -85,6 +86,28 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path, save
     with pytest.raises(BenchError, match="refused as a checkpoint"):
         verify(ENTRY, file, None)
     assert not marker.exists()
+
+
+def test_a_file_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path):
+    buffer, file = io.BytesIO(), tmp_path / "bomb.pth"
+    torch.save({"weight": torch.zeros(10**6)}, buffer)
+    with zipfile.ZipFile(buffer) as plain, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in plain.namelist():
+            bomb.writestr(name, plain.read(name))
+    assert torch.load(file)["weight"].shape == (10**6,), "torch would unpack it"
+    with pytest.raises(
+        BenchError, match=r"its \d+ bytes unpack to 400\d+; take one that torch.save"
+    ):
+        verify(ENTRY, file, None)
+
+
+def test_a_link_is_judged_by_what_it_leads_to(tmp_path, file, content):
+    link = tmp_path / "link.pth"
+    link.symlink_to(file)
+    assert verify(ENTRY, link, hashlib.sha256(content).hexdigest())["file"] == "link.pth"
+    file.unlink()
+    with pytest.raises(BenchError, match=r"link\.pth: the checkpoint cannot be read"):
+        verify(ENTRY, link, None)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(1000)])

@@ -3,6 +3,7 @@
 import functools
 import io
 import pickle
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from effdet.data.transforms import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from effdet_bench.config.names import COCO_CLASSES
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import Record
+
+LARGEST_RATIO = 10  # of what a checkpoint holds to its file: torch compresses nothing
 
 
 @dataclass(frozen=True)
@@ -117,16 +120,19 @@ def load_model(entry: Record, data: bytes, where: str) -> Model:
     the file in messages. Nothing in `data` is executed.
 
     Raises:
-        BenchError: `data` is no such file, would run code, or does not fit the network.
+        BenchError: `data` is no such file, would run code, unpacks to much more than it is, or does
+            not fit the network.
     """
     try:
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            _refuse_bomb(data, where)
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BenchError(
             f"{where} is refused as a checkpoint: it is damaged, or a pickle that would run code; "
             f"take a plain state dict instead (torch says: {_first_line(error)})."
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BenchError(
             f"{where} is not a checkpoint that torch can read ({_first_line(error)}): replace it."
         ) from None
@@ -144,6 +150,16 @@ def load_model(entry: Record, data: bytes, where: str) -> Model:
             f"classes: name the model and the classes that it was trained for ({detail})."
         ) from None
     return replace(model, built=network)
+
+
+def _refuse_bomb(data: bytes, where: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        size = sum(file.file_size for file in packed.infolist())
+    if size > LARGEST_RATIO * len(data):
+        raise BenchError(
+            f"{where} is refused as a checkpoint: its {len(data)} bytes unpack to {size}; take one "
+            "that torch.save has written."
+        )
 
 
 def _in_fp32(state: dict[str, Any]) -> dict[str, Any]:
