@@ -79,7 +79,7 @@ def loaded(workspace, put_under_load) -> Archive:
     command = [sys.executable, "-m", "effdet_bench", *step(workspace, "baseline", ("2000",), "{}")]
     with subprocess.Popen(command, cwd=workspace.path, env=workspace.env) as killed:
         instances: list[psutil.Process] = []
-        while len(instances) < min(2, len(os.sched_getaffinity(0))):
+        while not instances:
             assert killed.poll() is None
             instances = psutil.Process(killed.pid).children()
             time.sleep(0.2)

@@ -9,7 +9,7 @@ from helpers import OF_TESTS, ROOT, Workspace
 
 
 def test_a_plain_installation_runs(smoke: Workspace, tmp_path):
-    """A wheel, `--help` of a step, and a smoke run in a folder that holds the workflow alone."""
+    """A wheel, and in a folder that holds the workflow alone: `--help`, timing, a report anew."""
     wheels, site, folder = tmp_path / "wheels", tmp_path / "site", tmp_path / "elsewhere"
     source = tmp_path / "source"
     source.mkdir()
@@ -51,6 +51,9 @@ def test_a_plain_installation_runs(smoke: Workspace, tmp_path):
     assert found.stdout.strip() == str(site / "effdet_bench")
     assert "results/<machine>" in run("effdet_bench", "audit", "--help")
     settings = ("rounds=1", "requests=1", "twin=false", "modes=[baseline]")
-    run("snakemake", "--cores", "1", "--configfile", "smoke.yaml", "--config", *settings)
-    assert "A smoke run, not a benchmark" in (folder / "results/smoke/report.md").read_text()
-    run("effdet_bench", "audit", "--results", "results/smoke")
+    run("snakemake", "timing", "--cores", "1", "--configfile", "smoke.yaml", "--config", *settings)
+    archive = shutil.copytree(smoke.results, tmp_path / "archive")
+    (archive / "report.md").unlink()
+    run("effdet_bench", "render", "--results", str(archive))
+    assert "A smoke run, not a benchmark" in (archive / "report.md").read_text()
+    run("effdet_bench", "audit", "--results", str(archive))
