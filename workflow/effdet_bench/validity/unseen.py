@@ -31,26 +31,26 @@ def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
     `rounds` have rows of `requests.csv`. A two-sample t-test of logarithms, blocked by rounds, with
     the spread of requests within rounds (Montgomery, "Design and Analysis of Experiments", ch. 4).
     """
-    count, effects, squares, degrees, variance = 0, [], 0.0, 0, 0.0
-    pairs = []
+    count, pairs = 0, []
     for rows in rounds:
         first = ~rows["photo"].duplicated()
         timed = rows["phase"] == "timed"
         unseen = timed & first & rows["photo"].str.contains(UNSEEN_MARK, regex=False)
         count += int(unseen.sum())
-        new, known = (np.log(rows["latency_ns"][one]) for one in (unseen, timed & ~first))
+        new, known = (
+            np.log(rows["latency_ns"][one]).to_numpy() for one in (unseen, timed & ~first)
+        )
         if len(new) and len(known):
-            effects.append(float(new.mean() - known.mean()))
-            pairs.append((new.to_numpy(), known.to_numpy()))
-            variance += 1 / len(new) + 1 / len(known)
-            squares += float(((known - known.mean()) ** 2).sum() + ((new - new.mean()) ** 2).sum())
-            degrees += len(new) + len(known) - 2
-    if not effects:
+            pairs.append((new, known))
+    if not pairs:
         return Unseen(count, None, None)
-    times = float(np.exp(np.mean(effects)))
+    times = float(np.exp(np.mean([new.mean() - known.mean() for new, known in pairs])))
+    degrees = sum(len(new) + len(known) - 2 for new, known in pairs)
     if degrees < 1:
         return Unseen(count, times, None)
-    error = np.sqrt(squares / degrees * variance) / len(effects)
+    squares = sum(len(one) * one.var() for pair in pairs for one in pair)
+    variance = sum(1 / len(one) for pair in pairs for one in pair)
+    error = np.sqrt(squares / degrees * variance) / len(pairs)
     at_least = times * np.exp(-stdtrit(degrees, CERTAINTY) * error)
     if at_least > 1:
         at_least = min(at_least, max(1.0, _at_least_by_ranks(pairs)))
