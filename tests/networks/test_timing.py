@@ -43,7 +43,7 @@ def job(made, tmp_path):
     """Starts a timing job by hand, with the package of a workspace of its own."""
     project = copy_project(tmp_path / "project")
 
-    def start(*engines, output="out") -> subprocess.Popen:
+    def start(*engines, output="out", **more) -> subprocess.Popen:
         own = {"options": {}, "env": {}, "python": None}
         modes = [
             {"name": engine, "engine": engine, **own} if isinstance(engine, str) else own | engine
@@ -55,7 +55,9 @@ def job(made, tmp_path):
         settings |= {"threads": 1, "photos": SHIPPED, "device": "cpu"}
         settings |= {"records": made / f"{MODEL}.verified.json"}
         settings |= {"checkpoints": made / f"{MODEL}.pth", "results": tmp_path / output}
-        flags = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+        flags = [
+            word for key, value in (settings | more).items() for word in (f"--{key}", str(value))
+        ]
         command = [sys.executable, "-m", "effdet_bench", "timing", *flags]
         return subprocess.Popen(command, env=project.env, stderr=subprocess.PIPE, text=True)
 
@@ -186,6 +188,19 @@ def test_an_export_that_is_not_as_it_should_be_is_not_timed(made, tmp_path, whic
     records.write_json(tmp_path / "a.check.json", check, "export_check")
     with pytest.raises(BenchError, match=words):
         Measurement(spec(made, tmp_path, export=str(tmp_path / "a.json")))
+
+
+def test_a_round_that_its_run_did_not_note_is_kept_unless_something_else_is_asked_for(job):
+    first = job.finish("invalid")["invalid"]
+    kept = job.finish("invalid", unnoted=1, requests=first["requests"])["invalid"]
+    assert kept == first, "as many were served, if not asked for"
+    for other in ({"warmup": 3}, {"unnoted": 0}):
+        found = job.finish("invalid", **{"unnoted": 1} | other)["invalid"]
+        assert found["started"] > first["started"]
+        first = found
+    record = job.folder("invalid") / "job.json"
+    record.write_text(json.dumps(first | {"requests": 5}))
+    assert job.finish("invalid", unnoted=1)["invalid"]["started"] > first["started"]
 
 
 def test_modes_take_turns(job, tmp_path):

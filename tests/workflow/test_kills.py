@@ -51,9 +51,17 @@ def test_killed_runs_are_gone_on_with(finished):
     assert first.read_text() == measured
 
     measured = second.read_text()
-    interrupt(finished, signal.SIGINT, *SHORT, "warmup=2")
+    interrupt(finished, signal.SIGKILL, *SHORT, "warmup=2")
     assert second.read_text() == measured
+
+    # Ctrl-C for Snakemake alone: it waits for its job, and does not note how that ended
+    running = begun(finished, *SHORT, "warmup=2")
+    running.send_signal(signal.SIGINT)
+    running.wait(60)
+    assert second.read_text() != measured
+    measured = second.read_text()
     go_on(finished, *SHORT, "warmup=2")
+    assert second.read_text() == measured
     assert len(second.read_text().splitlines()) >= 1 + 2 + 5
     assert {path.name for path in second.parent.iterdir()} == {"job.json", *RAW_COLUMNS}
 

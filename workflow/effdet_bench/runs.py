@@ -13,7 +13,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from effdet_bench.errors import BenchError, did_you_mean
 
@@ -75,6 +75,23 @@ def refuse_missing_profile(arguments: Sequence[str], folder: Path) -> None:
             f"there is no profile {name!r}{did_you_mean(name, known)}, and Snakemake would ignore "
             f"that: --workflow-profile names a folder, such as {', '.join(known)}."
         )
+
+
+def finished_unnoted(persistence: Any, outputs: Sequence[str], inputs: Iterable[str]) -> bool:
+    """Whether a job has made all `outputs`, but its run ended before it could note that.
+
+    `persistence` is Snakemake's: its marks tell when it began a job that it has not seen end. It
+    would run such a job again, as its outputs may be broken off. None of `inputs` is younger.
+    """
+    if persistence._filter_incomplete_keys(outputs) != set(outputs):
+        return False
+    try:
+        made = min(Path(path).stat().st_mtime for path in outputs)
+        changed = max(Path(path).stat().st_mtime for path in inputs)
+    except FileNotFoundError:
+        return False
+    begun: float = max(persistence._get_recorded_starttime(path) for path in outputs)
+    return max(begun, changed) <= made
 
 
 def end_with_run() -> None:

@@ -153,6 +153,17 @@ def package_files(folder, pattern):
     return sorted(os.path.relpath(path) for path in folder.glob(pattern))
 
 
+def unnoted_of(device):
+    """A resource of a round of `device`: 1 if its run ended before it could note the round's end."""
+
+    def unnoted(wildcards, input):
+        path, modes = f"{JOB}/{layout.JOB_RECORD}", MODES[device]
+        records = expand(path, device=device, mode=modes, round=wildcards.round)
+        return int(runs.finished_unnoted(workflow.persistence, records, input))
+
+    return unnoted
+
+
 def job_files(name, device=None, mode=None):
     """The file `name` of every timing job, or of those of one device, or of one mode on it."""
     devices = [device] if device else DEVICES

@@ -44,7 +44,7 @@ for DEVICE in DEVICES:
                 "timing.job", *(f"engines.{mode['engine']}" for mode in modes_of(DEVICE))
             ),
         # `update` keeps what was measured before until it is replaced, should this job be
-        # interrupted. Not so the records: without them the job counts as not done.
+        # interrupted.
         output:
             raw=update(
                 expand(
@@ -55,11 +55,13 @@ for DEVICE in DEVICES:
                     allow_missing=True,
                 )
             ),
-            jobs=expand(
-                f"{JOB}/{layout.JOB_RECORD}",
-                device=DEVICE,
-                mode=MODES[DEVICE],
-                allow_missing=True,
+            jobs=update(
+                expand(
+                    f"{JOB}/{layout.JOB_RECORD}",
+                    device=DEVICE,
+                    mode=MODES[DEVICE],
+                    allow_missing=True,
+                )
             ),
         log:
             ARCHIVE.logs / f"timing/{DEVICE}-round-{{round}}.log",
@@ -68,6 +70,7 @@ for DEVICE in DEVICES:
         resources:
             timing=1,
             rounds=len(ROUNDS),
+            unnoted=unnoted_of(DEVICE),
         params:
             device=DEVICE,
             machine=CONFIG["machine"],
@@ -95,7 +98,7 @@ for DEVICE in DEVICES:
                 "--threads {params.threads} --photos {params.photos:q} --first {params.first}",
                 "--records {input.records:q} --checkpoints {input.checkpoints:q}",
                 "--references {input.references:q} --exports {input.exports:q} --seed {params.seed}",
-                "--results {params.results:q}",
+                "--results {params.results:q} --unnoted {resources.unnoted}",
             )
 
 

@@ -92,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--requests", type=int, default=1, help="timed requests at least")
     parser.add_argument("--stages", type=int, default=0, help="requests of the separate pass")
     parser.add_argument("--seed", type=int, default=0, help="of the order of turns")
+    parser.add_argument(
+        "--unnoted", type=int, default=0, help="1 keeps what was measured as is asked here"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -108,31 +111,48 @@ def run(args: argparse.Namespace) -> None:
         for mode in args.modes
     ]
     label = f"{args.device} round {args.round}" + (f" of {args.rounds}" if args.rounds else "")
+    asked = {spec.mode: _asked(args, spec, ensemble) for spec in specs}
+    if args.unnoted and all(_is_measured(spec, asked[spec.mode]) for spec in specs):
+        print(f"{label}: kept, as it was finished before its run was ended", file=sys.stderr)
+        return
     results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
-    for record in ensemble:
-        del record["schema"], record["schema_version"]
     for spec in specs:
-        job = {
-            "machine": args.machine,
-            "device": spec.device,
-            "mode": spec.mode,
-            "round": spec.round,
-            "engine": spec.engine,
-            "options": spec.options,
-            "env": dict(spec.environment.env),
-            "python": spec.environment.python,
-            "seed": args.seed,
-            "ensemble": ensemble,
-            "seconds": spec.seconds,
-            "requests": spec.requests,
-            "warmup": spec.warmup,
-            "threads": spec.threads,
-            "versions": {} if spec.environment.python else engine_versions(spec.engine),
-            **results[spec.mode],
-        }
+        job = asked[spec.mode] | results[spec.mode]
         records.write_json(spec.folder / layout.JOB_RECORD, job, "job")
         if job["outcome"] != "completed":
             print(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}", file=sys.stderr)
+
+
+def _asked(
+    args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]
+) -> records.Record:
+    """What the record of a job says before it is measured."""
+    return {
+        "machine": args.machine,
+        "device": spec.device,
+        "mode": spec.mode,
+        "round": spec.round,
+        "engine": spec.engine,
+        "options": spec.options,
+        "env": dict(spec.environment.env),
+        "python": spec.environment.python,
+        "seed": args.seed,
+        "ensemble": [
+            {key: value for key, value in record.items() if not key.startswith("schema")}
+            for record in ensemble
+        ],
+        "seconds": spec.seconds,
+        "requests": spec.requests,
+        "warmup": spec.warmup,
+        "threads": spec.threads,
+        "versions": {} if spec.environment.python else engine_versions(spec.engine),
+    }
+
+
+def _is_measured(spec: JobSpec, asked: records.Record) -> bool:
+    record = records.read_json(spec.folder / layout.JOB_RECORD, "job")
+    same = all(record[key] == value for key, value in asked.items() if key != "requests")
+    return same and record["requests"] >= asked["requests"]  # which were served
 
 
 def job_spec(
