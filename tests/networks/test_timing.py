@@ -13,10 +13,12 @@ import psutil
 import pytest
 
 from effdet_bench import records
+from effdet_bench.__main__ import main
 from effdet_bench.config.names import UNSEEN_MARK
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
 from effdet_bench.records import RAW_COLUMNS
+from effdet_bench.timing import job as timing_job
 from effdet_bench.timing.requests import Measurement
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 from helpers import SHIPPED, copy_project, make_references
@@ -28,6 +30,7 @@ CRASHES = {
     "exits": ("import os; os._exit(3)", "ended with status 3"),
 }
 MODEL = "tf_efficientdet_lite0"
+MODE = {"engine": "invalid", "options": {}, "env": {}, "python": None}
 
 
 @pytest.fixture(scope="module")
@@ -38,27 +41,29 @@ def made(lite0, tmp_path_factory) -> Path:
     return folder
 
 
+def flags(made: Path, results: Path, modes: list[dict]) -> list[str]:
+    """Arguments of the step `timing`."""
+    settings = {
+        **{"machine": "m", "modes": json.dumps(modes), "device": "cpu", "round": 1},
+        **{"requests": 6, "warmup": 2, "stages": 1, "photos": SHIPPED, "first": 8, "threads": 1},
+        **{"records": made / f"{MODEL}.verified.json", "checkpoints": made / f"{MODEL}.pth"},
+        **{"references": made / f"{MODEL}.json", "results": results},
+    }
+    return [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+
+
 @pytest.fixture
 def job(made, tmp_path):
     """Starts a timing job by hand, with the package of a workspace of its own."""
     project = copy_project(tmp_path / "project")
 
-    def start(*engines, output="out", **more) -> subprocess.Popen:
-        own = {"options": {}, "env": {}, "python": None}
+    def start(*engines, output="out") -> subprocess.Popen:
         modes = [
-            {"name": engine, "engine": engine, **own} if isinstance(engine, str) else own | engine
+            MODE | {"name": engine, "engine": engine} if isinstance(engine, str) else MODE | engine
             for engine in engines
         ]
-        settings = {"machine": "m", "modes": json.dumps(modes), "round": 1}
-        settings |= {"requests": 6, "warmup": 2, "references": made / f"{MODEL}.json"}
-        settings |= {"stages": 1, "first": 8}
-        settings |= {"threads": 1, "photos": SHIPPED, "device": "cpu"}
-        settings |= {"records": made / f"{MODEL}.verified.json"}
-        settings |= {"checkpoints": made / f"{MODEL}.pth", "results": tmp_path / output}
-        flags = [
-            word for key, value in (settings | more).items() for word in (f"--{key}", str(value))
-        ]
-        command = [sys.executable, "-m", "effdet_bench", "timing", *flags]
+        given = flags(made, tmp_path / output, modes)
+        command = [sys.executable, "-m", "effdet_bench", "timing", *given]
         return subprocess.Popen(command, env=project.env, stderr=subprocess.PIPE, text=True)
 
     def finish(*engines, **settings) -> dict:
@@ -190,17 +195,28 @@ def test_an_export_that_is_not_as_it_should_be_is_not_timed(made, tmp_path, whic
         Measurement(spec(made, tmp_path, export=str(tmp_path / "a.json")))
 
 
-def test_a_round_that_its_run_did_not_note_is_kept_unless_something_else_is_asked_for(job):
-    first = job.finish("invalid")["invalid"]
-    kept = job.finish("invalid", unnoted=1, requests=first["requests"])["invalid"]
-    assert kept == first, "as many were served, if not asked for"
-    for other in ({"warmup": 3}, {"unnoted": 0}):
-        found = job.finish("invalid", **{"unnoted": 1} | other)["invalid"]
-        assert found["started"] > first["started"]
-        first = found
-    record = job.folder("invalid") / "job.json"
-    record.write_text(json.dumps(first | {"requests": 5}))
-    assert job.finish("invalid", unnoted=1)["invalid"]["started"] > first["started"]
+def test_a_round_that_its_run_did_not_note_is_kept_unless_something_else_is_asked_for(
+    made, tmp_path, monkeypatch
+):
+    measured = []
+
+    def run_jobs(specs, *_):
+        measured.append(specs)
+        done = {"outcome": "failed", "reason": "a test", "groups": 1, "group": None}
+        return {one.mode: done | {"started": "now", "job_seconds": 1.0} for one in specs}
+
+    monkeypatch.setattr(timing_job, "run_jobs", run_jobs)
+    given = flags(made, tmp_path, [MODE | {"name": "a"}, MODE | {"name": "b"}])
+    for other, times in (
+        ((), 1),
+        (("--unnoted", "1"), 1),
+        (("--unnoted", "1", "--requests", "5"), 1),  # more than those were served
+        (("--unnoted", "1", "--requests", "7"), 2),
+        (("--unnoted", "1", "--warmup", "3"), 3),
+        (("--unnoted", "0", "--warmup", "3"), 4),
+    ):
+        main(["timing", *given, *other])
+        assert len(measured) == times, other
 
 
 def test_modes_take_turns(job, tmp_path):
