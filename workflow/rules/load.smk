@@ -22,7 +22,8 @@ rule load_mode:
             "load.job", "load.instance", f"engines.{MODE[wildcards.mode]['engine']}"
         ),
     output:
-        ARCHIVE.load("{device}", "{mode}") / layout.LOAD_RECORD,
+        # what was measured before stays until it is replaced
+        update(ARCHIVE.load("{device}", "{mode}") / layout.LOAD_RECORD),
     log:
         ARCHIVE.logs / "load/{device}-{mode}.log",
     resources:
