@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -150,23 +149,6 @@ def test_a_mode_that_cannot_be_loaded_is_reported_with_its_reason(put_under_load
     assert "libnowhere.so, which the loader did not find" in record["reason"]
     assert [one["kind"] for one in record["passes"]] == ["null"]
     assert "libnowhere.so" in archive.report.read_text()
-
-
-def test_what_was_measured_before_stays_until_a_run_has_ended(smoke: Workspace, tmp_path):
-    renewed = smoke.copy(tmp_path / "project")
-    folder = Archive(renewed.results).load("cpu", "baseline")
-    folder.mkdir(parents=True)
-    (folder / "load.json").write_text("before")
-    target = f"{RESULTS}/load/cpu/baseline/load.json"
-    running = renewed.start("--config", "load=quick", "--forcerun", "load_mode", "--", target)
-    deadline = time.monotonic() + 120
-    while not (folder / ".load.csv").exists():
-        assert running.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    os.killpg(running.pid, signal.SIGKILL)
-    assert running.wait(60) == -signal.SIGKILL
-    assert (folder / "load.json").read_text() == "before"
 
 
 def test_the_workflow_plans_it_for_every_mode_with_a_detector(smoke: Workspace):

@@ -206,17 +206,25 @@ def test_a_round_that_its_run_did_not_note_is_kept_unless_something_else_is_aske
         return {one.mode: done | {"started": "now", "job_seconds": 1.0} for one in specs}
 
     monkeypatch.setattr(timing_job, "run_jobs", run_jobs)
-    given = flags(made, tmp_path, [MODE | {"name": "a"}, MODE | {"name": "b"}])
-    for other, times in (
-        ((), 1),
-        (("--unnoted", "1"), 1),
-        (("--unnoted", "1", "--requests", "5"), 1),  # more than those were served
-        (("--unnoted", "1", "--requests", "7"), 2),
-        (("--unnoted", "1", "--warmup", "3"), 3),
-        (("--unnoted", "0", "--warmup", "3"), 4),
-    ):
-        main(["timing", *given, *other])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake").mkdir()
+    modes = [MODE | {"name": "a", "python": "/other"}, MODE | {"name": "b"}]
+    given = flags(made, tmp_path, modes)
+    main(["timing", *given, "--rounds", "2"])
+    paths = list(tmp_path.glob("timing/cpu/*/round-1/job.json"))
+    before = {path: path.read_text() for path in paths}
+    assert len(before) == 2
+    for path in paths:
+        path.unlink()
+    main(["timing", *given, "--rounds", "3", "--unnoted", "1"])
+    assert len(measured) == 1
+    assert {path: path.read_text() for path in paths} == before
+    others = (["--warmup", "3"], ["--stages", "0"], ["--modes", json.dumps(modes[:1])])
+    for times, other in enumerate(others, 2):
+        main(["timing", *given, *other, "--unnoted", "1"])
         assert len(measured) == times, other
+    main(["timing", *given, *other])
+    assert len(measured) == times + 1
 
 
 def test_modes_take_turns(job, tmp_path):

@@ -101,6 +101,27 @@ def test_a_file_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_
         verify(ENTRY, file, None)
 
 
+class Huge:
+    def __reduce__(self):
+        return bytearray, (10**13,)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (Huge(), "not a checkpoint that torch can read"),
+        # one value in the file, in two bytes
+        ({"weight": torch.zeros(1).half().expand(10**12)}, "does not fit the network"),
+    ],
+)
+def test_what_claims_to_be_huge_is_refused(tmp_path, state, words):
+    file = tmp_path / "model.pth"
+    torch.save(state, file)
+    assert file.stat().st_size < 10_000
+    with pytest.raises(BenchError, match=words):
+        verify(ENTRY, file, None)
+
+
 def test_a_link_is_judged_by_what_it_leads_to(tmp_path, file, content):
     link = tmp_path / "link.pth"
     link.symlink_to(file)

@@ -51,7 +51,7 @@ def test_killed_runs_are_gone_on_with(finished):
     assert first.read_text() == measured
 
     measured = second.read_text()
-    interrupt(finished, signal.SIGKILL, *SHORT, "warmup=2")
+    interrupt(finished, signal.SIGTERM, *SHORT, "warmup=2")
     assert second.read_text() == measured
 
     # Ctrl-C for Snakemake alone: it waits for its job, and does not note how that ended
@@ -60,6 +60,9 @@ def test_killed_runs_are_gone_on_with(finished):
     running.wait(60)
     assert second.read_text() != measured
     measured = second.read_text()
+    for force, kept in (((), "1"), (("--forcerun", "time_cpu"), "0")):
+        plan = finished.snakemake("--dry-run", "--printshellcmds", *SHORT, "warmup=2", *force)
+        assert f"--unnoted {kept} 2>&1" in plan.stdout, plan.stdout
     go_on(finished, *SHORT, "warmup=2")
     assert second.read_text() == measured
     assert len(second.read_text().splitlines()) >= 1 + 2 + 5

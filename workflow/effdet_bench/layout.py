@@ -28,6 +28,7 @@ CHECKPOINTS = Path("checkpoints")
 EXPORTS = Path("export")
 PACKED = Path("archives")
 CLUSTER = Path("cluster")
+KEPT = Path(".snakemake")  # where Snakemake keeps what it knows of a folder
 
 # files of a timing job
 JOB_RECORD = "job.json"
@@ -101,6 +102,11 @@ def reference_rounding(record: str | Path) -> Path:
 def unseen_reference(folder: Path, model: str) -> Path:
     """The record of a model's reference of the photo that is unseen in a round."""
     return folder / f"{model}.json"
+
+
+def kept_round(machine: str, device: str, number: str | int) -> Path:
+    """Records of a round and what asked for it, until Snakemake has noted that it was measured."""
+    return KEPT / "effdet-bench" / f"{machine}-{device}-round-{number}.json"
 
 
 def hidden(path: Path) -> Path:

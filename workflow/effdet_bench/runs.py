@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.layout import KEPT
 
 RUN = "EFFDET_BENCH_RUN"  # a variable: the process of Snakemake that a step belongs to
-KEPT = Path(".snakemake")  # where Snakemake keeps what it knows of a folder
 
 
 def begin(forgets: bool) -> IO[str]:

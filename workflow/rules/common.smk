@@ -157,9 +157,13 @@ def unnoted_of(device):
     """A resource of a round of `device`: 1 if its run ended before it could note the round's end."""
 
     def unnoted(wildcards, input):
+        asked = workflow.dag_settings
+        if asked.forceall or asked.forcetargets or asked.forcerun:
+            return 0
         path, modes = f"{JOB}/{layout.JOB_RECORD}", MODES[device]
         records = expand(path, device=device, mode=modes, round=wildcards.round)
-        return int(runs.finished_unnoted(workflow.persistence, records, input))
+        inputs = set(input) - set(input.checks)  # which are ancient
+        return int(runs.finished_unnoted(workflow.persistence, records, inputs))
 
     return unnoted
 

@@ -22,8 +22,7 @@ rule load_mode:
             "load.job", "load.instance", f"engines.{MODE[wildcards.mode]['engine']}"
         ),
     output:
-        # what was measured before stays until it is replaced
-        update(ARCHIVE.load("{device}", "{mode}") / layout.LOAD_RECORD),
+        ARCHIVE.load("{device}", "{mode}") / layout.LOAD_RECORD,
     log:
         ARCHIVE.logs / "load/{device}-{mode}.log",
     resources:

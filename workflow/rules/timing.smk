@@ -44,7 +44,7 @@ for DEVICE in DEVICES:
                 "timing.job", *(f"engines.{mode['engine']}" for mode in modes_of(DEVICE))
             ),
         # `update` keeps what was measured before until it is replaced, should this job be
-        # interrupted.
+        # interrupted. Not so the records: without them the job counts as not done.
         output:
             raw=update(
                 expand(
@@ -55,13 +55,11 @@ for DEVICE in DEVICES:
                     allow_missing=True,
                 )
             ),
-            jobs=update(
-                expand(
-                    f"{JOB}/{layout.JOB_RECORD}",
-                    device=DEVICE,
-                    mode=MODES[DEVICE],
-                    allow_missing=True,
-                )
+            jobs=expand(
+                f"{JOB}/{layout.JOB_RECORD}",
+                device=DEVICE,
+                mode=MODES[DEVICE],
+                allow_missing=True,
             ),
         log:
             ARCHIVE.logs / f"timing/{DEVICE}-round-{{round}}.log",

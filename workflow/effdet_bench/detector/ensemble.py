@@ -132,7 +132,7 @@ def load_model(entry: Record, data: bytes, where: str) -> Model:
             f"{where} is refused as a checkpoint: it is damaged, or a pickle that would run code; "
             f"take a plain state dict instead (torch says: {_first_line(error)})."
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile) as error:
         raise BenchError(
             f"{where} is not a checkpoint that torch can read ({_first_line(error)}): replace it."
         ) from None
@@ -141,8 +141,9 @@ def load_model(entry: Record, data: bytes, where: str) -> Model:
         raise BenchError(f"{where} holds a {type(state).__name__}, not a state dict: replace it.")
     with torch.device("meta"):  # nothing is initialised that is replaced at once
         network = _build(entry["architecture"], entry["classes"])
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
     try:
-        network.load_state_dict(_in_fp32(state), strict=True, assign=True)
+        network.load_state_dict(_in_fp32(state, shapes), strict=True, assign=True)
     except (RuntimeError, AttributeError, TypeError) as error:
         detail = " ".join(str(error).split())[:200]
         raise BenchError(
@@ -162,10 +163,16 @@ def _refuse_bomb(data: bytes, where: str) -> None:
         )
 
 
-def _in_fp32(state: dict[str, Any]) -> dict[str, Any]:
-    """`state` as the network holds it, whatever precision the file has."""
+def _in_fp32(state: dict[str, Any], shapes: dict[str, torch.Size]) -> dict[str, Any]:
+    """`state` as the network holds it, whatever precision the file has.
+
+    Tensors that have none of the network's `shapes` stay as they are: a few bytes of a file can
+    claim to be more than fits into the memory.
+    """
     return {
-        key: value.float() if torch.is_tensor(value) and value.is_floating_point() else value
+        key: value.float()
+        if torch.is_tensor(value) and value.is_floating_point() and value.shape == shapes.get(key)
+        else value
         for key, value in state.items()
     }
 

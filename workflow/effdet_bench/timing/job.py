@@ -93,7 +93,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stages", type=int, default=0, help="requests of the separate pass")
     parser.add_argument("--seed", type=int, default=0, help="of the order of turns")
     parser.add_argument(
-        "--unnoted", type=int, default=0, help="1 keeps what was measured as is asked here"
+        "--unnoted",
+        type=int,
+        default=0,
+        help="1 keeps the last round if it was asked for like this",
     )
 
 
@@ -111,21 +114,34 @@ def run(args: argparse.Namespace) -> None:
         for mode in args.modes
     ]
     label = f"{args.device} round {args.round}" + (f" of {args.rounds}" if args.rounds else "")
-    asked = {spec.mode: _asked(args, spec, ensemble) for spec in specs}
-    if args.unnoted and all(_is_measured(spec, asked[spec.mode]) for spec in specs):
+    kept = layout.kept_round(args.machine, args.device, args.round)
+    asked = {key: one for key, one in vars(args).items() if key not in ("rounds", "unnoted")}
+    jobs = _measured(kept, asked) if args.unnoted else None
+    if jobs:
         print(f"{label}: kept, as it was finished before its run was ended", file=sys.stderr)
-        return
-    results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
+    else:
+        results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
+        jobs = {spec.mode: _job(args, spec, ensemble) | results[spec.mode] for spec in specs}
+        if layout.KEPT.exists():  # where Snakemake runs
+            records.write_text(kept, json.dumps({"asked": asked, "jobs": jobs}))
     for spec in specs:
-        job = asked[spec.mode] | results[spec.mode]
+        job = jobs[spec.mode]
         records.write_json(spec.folder / layout.JOB_RECORD, job, "job")
         if job["outcome"] != "completed":
             print(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}", file=sys.stderr)
 
 
-def _asked(
-    args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]
-) -> records.Record:
+def _measured(path: Path, asked: records.Record) -> dict[str, records.Record] | None:
+    """Records by mode of the round that `path` keeps; `None` if it was not `asked` for so."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    jobs: dict[str, records.Record] = found["jobs"]
+    return jobs if found["asked"] == asked else None
+
+
+def _job(args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]) -> records.Record:
     """What the record of a job says before it is measured."""
     return {
         "machine": args.machine,
@@ -147,12 +163,6 @@ def _asked(
         "threads": spec.threads,
         "versions": {} if spec.environment.python else engine_versions(spec.engine),
     }
-
-
-def _is_measured(spec: JobSpec, asked: records.Record) -> bool:
-    record = records.read_json(spec.folder / layout.JOB_RECORD, "job")
-    same = all(record[key] == value for key, value in asked.items() if key != "requests")
-    return same and record["requests"] >= asked["requests"]  # which were served
 
 
 def job_spec(

@@ -61,10 +61,11 @@ def _at_least_by_ranks(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
     """The lower limit that ranks within rounds support; 0 where so few requests support none.
 
     `pairs` have logarithms of latencies of a round: one unseen photo's, and known ones'. Of n known
-    ones, chance makes any number from 0 to n faster, each as likely. The limit is the multiple up
-    to which their sum over rounds is too large for it (Lehmann, "Nonparametrics", ch. 2 and 3).
+    ones, chance makes any number from 0 to n faster, each as likely, but for what the first request
+    of a turn takes longer than others. The limit is the multiple up to which their sum over rounds
+    is too large for chance (Lehmann, "Nonparametrics", ch. 2 and 3).
     """
-    differences = np.sort(np.concatenate([np.subtract.outer(*pair).ravel() for pair in pairs]))
+    differences = np.sort(np.concatenate([new[0] - known for new, known in pairs]))
     sums = np.ones(1)
     for _, known in pairs:
         sums = np.convolve(sums, np.full(len(known) + 1, 1 / (len(known) + 1)))
