@@ -52,11 +52,21 @@ def test_a_folder_that_cannot_be_written_to_is_named(finished: Workspace):
     assert "Traceback" not in done.stdout
 
 
-@pytest.mark.parametrize("free", [0, 40_000], ids=["from the start", "while timing"])
-def test_a_full_disk_is_said_and_the_next_run_goes_on(finished: Workspace, free):
+@pytest.mark.parametrize("folder", [".snakemake", "results"])
+def test_a_disk_that_is_full_before_a_run_is_said_at_once(finished: Workspace, folder):
+    """Snakemake puts tracebacks before it where its own log is on that disk."""
+    with disk(finished.path / folder, "size=32m"):
+        fill(finished.path / folder, 0)
+        done = finished.snakemake(*SHORT)
+    assert done.returncode != 0
+    assert f"{finished.path / folder} is on a disk that is full: free some" in done.stdout
+    assert folder == ".snakemake" or "Traceback" not in done.stdout
+
+
+def test_a_disk_that_fills_up_is_said_and_the_next_run_goes_on(finished: Workspace):
     with disk(finished.results, "size=32m"):
         shutil.rmtree(finished.results / "timing")
-        ballast = fill(finished.results, free)
+        ballast = fill(finished.results, 40_000)
         done = finished.snakemake(*SHORT)
         ballast.unlink()
     assert done.returncode != 0

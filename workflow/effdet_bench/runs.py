@@ -18,6 +18,7 @@ from typing import IO, Any
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.layout import KEPT
 
+LEAST_BYTES = 1 << 14  # that a disk must have left: for a record
 RUN = "EFFDET_BENCH_RUN"  # a variable: the process of Snakemake that a step belongs to
 
 
@@ -44,16 +45,21 @@ def begin(forgets: bool) -> IO[str]:
 
 
 def refuse_unwritable(folders: Iterable[str | Path]) -> None:
-    """Makes sure that a run can write to those of `folders` that are there.
+    """Makes sure that a run can write to those of `folders` that are there, and that there is room.
 
     Raises:
         BenchError: it cannot, and Snakemake would say so by a traceback.
     """
-    for folder in folders:
-        if Path(folder).exists() and not os.access(folder, os.W_OK):
+    for folder in (Path(one).resolve() for one in folders if Path(one).exists()):
+        if not os.access(folder, os.W_OK):
             raise BenchError(
-                f"{Path(folder).resolve()} cannot be written to: give yourself the right to it, or "
-                "run in another folder."
+                f"{folder} cannot be written to: give yourself the right to it, or run in another "
+                "folder."
+            )
+        if shutil.disk_usage(folder).free < LEAST_BYTES:
+            raise BenchError(
+                f"{folder} is on a disk that is full: free some space and run again; what was "
+                "measured is kept."
             )
 
 
