@@ -9,7 +9,7 @@ from helpers import OF_TESTS, ROOT, Workspace
 
 
 def test_a_plain_installation_runs(smoke: Workspace, tmp_path):
-    """A wheel, and in a folder that holds the workflow alone: `--help`, timing, a report anew."""
+    """A wheel; in a folder with the workflow alone: `--help`, a reference, a report anew."""
     wheels, site, folder = tmp_path / "wheels", tmp_path / "site", tmp_path / "elsewhere"
     source = tmp_path / "source"
     source.mkdir()
@@ -49,11 +49,11 @@ def test_a_plain_installation_runs(smoke: Workspace, tmp_path):
         [sys.executable, "-c", where], env=env, text=True, capture_output=True, cwd=folder
     )
     assert found.stdout.strip() == str(site / "effdet_bench")
-    assert "results/<machine>" in run("effdet_bench", "audit", "--help")
-    settings = ("rounds=1", "requests=1", "twin=false", "modes=[baseline]")
-    run("snakemake", "timing", "--cores", "1", "--configfile", "smoke.yaml", "--config", *settings)
+    assert "results/<machine>" in run("effdet_bench", "render", "--help")
+    reference = "results/smoke/reference/tf_efficientdet_lite0.json"
+    run("snakemake", "--cores", "1", "--configfile", "smoke.yaml", "--", reference)
+    run("snakemake", "--dry-run", "--configfile", "smoke.yaml")
     archive = shutil.copytree(smoke.results, tmp_path / "archive")
     (archive / "report.md").unlink()
     run("effdet_bench", "render", "--results", str(archive))
     assert "A smoke run, not a benchmark" in (archive / "report.md").read_text()
-    run("effdet_bench", "audit", "--results", str(archive))

@@ -128,10 +128,10 @@ def test_a_mode_added_takes_turns_with_the_others_and_one_removed_keeps_its_raw_
     shutil.rmtree(finished.results / "timing/cpu/baseline-twin")
     kept = finished.results / "timing/cpu/invalid/round-2/requests.csv"
     before = kept.read_text()
-    done = finished.snakemake("timing")
+    done = finished.snakemake("results/smoke/timing/cpu/baseline/round-2/job.json")
     assert done.returncode == 0, done.stdout
     assert kept.read_text() == before
-    assert finished.planned() == sorted(judged(*MODES[:2]) + LATER + SETTINGS)
+    assert finished.planned() == sorted(timings(1) + judged(*MODES[:2]) + LATER + SETTINGS)
 
 
 def test_without_the_twin_it_is_not_timed(finished):
