@@ -1,6 +1,7 @@
 """Fixtures of tests that build networks."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,15 @@ import torch
 from effdet_bench import records
 from effdet_bench.export.check import ExportCheck
 from effdet_bench.export.export import Exporter, ExportSpec
-from helpers import CALIBRATION, verified
+from helpers import CALIBRATION, make_references, verified
+
+
+@pytest.fixture(scope="session")
+def lite0_files(lite0, tmp_path_factory) -> Path:
+    """A folder with the verified checkpoint of lite0, and its reference."""
+    folder = tmp_path_factory.mktemp("lite0")
+    make_references([lite0], folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

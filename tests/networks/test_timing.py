@@ -12,16 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from effdet_bench import records
 from effdet_bench.__main__ import main
 from effdet_bench.config.names import UNSEEN_MARK
 from effdet_bench.config.photos import list_photos
-from effdet_bench.errors import BenchError
 from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.timing import job as timing_job
-from effdet_bench.timing.requests import Measurement
-from effdet_bench.timing.spec import JobSpec, ModelFiles
-from helpers import SHIPPED, copy_project, make_references
+from helpers import SHIPPED, copy_project
 
 CRASHES = {
     "raises": ("raise RuntimeError('no more memory')", "RuntimeError: no more memory"),
@@ -33,27 +29,22 @@ MODEL = "tf_efficientdet_lite0"
 MODE = {"engine": "invalid", "options": {}, "env": {}, "python": None}
 
 
-@pytest.fixture(scope="module")
-def made(lite0, tmp_path_factory) -> Path:
-    """A folder with the verified checkpoint of lite0, and its reference."""
-    folder = tmp_path_factory.mktemp("made")
-    make_references([lite0], folder)
-    return folder
-
-
-def flags(made: Path, results: Path, modes: list[dict]) -> list[str]:
+def flags(lite0_files: Path, results: Path, modes: list[dict]) -> list[str]:
     """Arguments of the step `timing`."""
     settings = {
         **{"machine": "m", "modes": json.dumps(modes), "device": "cpu", "round": 1},
         **{"requests": 6, "warmup": 2, "stages": 1, "photos": SHIPPED, "first": 8, "threads": 1},
-        **{"records": made / f"{MODEL}.verified.json", "checkpoints": made / f"{MODEL}.pth"},
-        **{"references": made / f"{MODEL}.json", "results": results},
+        **{
+            "records": lite0_files / f"{MODEL}.verified.json",
+            "checkpoints": lite0_files / f"{MODEL}.pth",
+        },
+        **{"references": lite0_files / f"{MODEL}.json", "results": results},
     }
     return [word for key, value in settings.items() for word in (f"--{key}", str(value))]
 
 
 @pytest.fixture
-def job(made, tmp_path):
+def job(lite0_files, tmp_path):
     """Starts a timing job by hand, with the package of a workspace of its own."""
     project = copy_project(tmp_path / "project")
 
@@ -62,7 +53,7 @@ def job(made, tmp_path):
             MODE | {"name": engine, "engine": engine} if isinstance(engine, str) else MODE | engine
             for engine in engines
         ]
-        given = flags(made, tmp_path / output, modes)
+        given = flags(lite0_files, tmp_path / output, modes)
         command = [sys.executable, "-m", "effdet_bench", "timing", *given]
         return subprocess.Popen(command, env=project.env, stderr=subprocess.PIPE, text=True)
 
@@ -79,31 +70,6 @@ def job(made, tmp_path):
 
     start.finish, start.project, start.folder = finish, project, folder
     return start
-
-
-def spec(made: Path, folder: Path, **changes) -> JobSpec:
-    """The job of one mode, as the step `timing` makes it."""
-    files = {
-        "record": records.read_json(made / f"{MODEL}.verified.json", "checkpoint"),
-        "file": str(made / f"{MODEL}.pth"),
-        "reference": str(made / f"{MODEL}.json"),
-    }
-    given = {
-        "device": "cpu",
-        "mode": "invalid",
-        "round": 1,
-        "engine": "invalid",
-        "options": {},
-        "models": (ModelFiles(**files | changes),),
-        "photos": tuple(map(str, list_photos(SHIPPED))),
-        "seconds": 0,
-        "requests": 6,
-        "warmup": 2,
-        "stages": 1,
-        "threads": 1,
-        "folder": folder,
-    }
-    return JobSpec(**given)
 
 
 def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
@@ -156,47 +122,8 @@ def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
     ]
 
 
-def test_a_checkpoint_that_changed_since_it_was_verified_is_not_timed(made, tmp_path):
-    changed = tmp_path / "changed.pth"
-    changed.write_bytes(b"changed")
-    with pytest.raises(BenchError, match="SHA-256"):
-        Measurement(spec(made, tmp_path, file=str(changed)))
-
-
-def test_a_reference_of_other_photos_is_not_judged_by(made, tmp_path):
-    for kind in ("json", "npy", "inputs.npy"):
-        content = (made / f"{MODEL}.{kind}").read_bytes()
-        other = content.replace(b"000000458054.jpg", b"another-name.jpg")
-        (tmp_path / f"{MODEL}.{kind}").write_bytes(other)
-    with pytest.raises(BenchError, match="of another checkpoint or of other photos"):
-        Measurement(spec(made, tmp_path, reference=str(tmp_path / f"{MODEL}.json")))
-
-
-@pytest.mark.parametrize(
-    ("which", "outcome", "words"),
-    [
-        ("export", "unavailable", "no such engine here"),
-        ("check", "failed", "answers otherwise than PyTorch"),
-        ("check", "another checkpoint", "is of another checkpoint"),
-    ],
-)
-def test_an_export_that_is_not_as_it_should_be_is_not_timed(made, tmp_path, which, outcome, words):
-    checkpoint = records.read_json(made / f"{MODEL}.verified.json", "checkpoint")
-    common = {"engine": "openvino", "model": MODEL, "sha256": checkpoint["sha256"]}
-    export = common | {"device": "cpu", "options": {"precision": "fp32", "rewritten": True}}
-    export |= {"versions": {}, "seconds": 1.0, "bytes": 1, "outcome": "completed", "reason": None}
-    check = common | {"class_error": 0.0, "box_error": 0.0, "outcome": "completed", "reason": None}
-    spoilt = {"export": export, "check": check}[which]
-    spoilt |= {"sha256": "0" * 64} if outcome not in ("unavailable", "failed") else {}
-    spoilt |= {"outcome": outcome, "reason": words} if outcome in ("unavailable", "failed") else {}
-    records.write_json(tmp_path / "a.json", export, "export")
-    records.write_json(tmp_path / "a.check.json", check, "export_check")
-    with pytest.raises(BenchError, match=words):
-        Measurement(spec(made, tmp_path, export=str(tmp_path / "a.json")))
-
-
 def test_a_round_that_its_run_did_not_note_is_kept_unless_something_else_is_asked_for(
-    made, tmp_path, monkeypatch
+    lite0_files, tmp_path, monkeypatch
 ):
     measured = []
 
@@ -209,7 +136,7 @@ def test_a_round_that_its_run_did_not_note_is_kept_unless_something_else_is_aske
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".snakemake").mkdir()
     modes = [MODE | {"name": "a", "python": "/other"}, MODE | {"name": "b"}]
-    given = flags(made, tmp_path, modes)
+    given = flags(lite0_files, tmp_path, modes)
     main(["timing", *given, "--rounds", "2"])
     paths = list(tmp_path.glob("timing/cpu/*/round-1/job.json"))
     before = {path: path.read_text() for path in paths}

@@ -111,6 +111,7 @@ def test_one_device_is_not_compared_with_what_is_not_there(tmp_path):
     assert "there is no second device" in report
     assert not re.search(r"\b(CUDA|MPS|GPU|NVIDIA|Apple|[Aa]ccelerator)", report)
     assert "Synthetic" not in report
+    assert re.search(r"^\| \S+ \| .* \| release \| `\S+\.pth` \|", report, re.M)
     assert "smoke run" not in report
 
 

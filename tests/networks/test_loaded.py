@@ -1,0 +1,80 @@
+"""A mode is not timed with files that are not those that were checked."""
+
+from pathlib import Path
+
+import pytest
+
+from effdet_bench import records
+from effdet_bench.config.photos import list_photos
+from effdet_bench.errors import BenchError
+from effdet_bench.timing.requests import Measurement
+from effdet_bench.timing.spec import JobSpec, ModelFiles
+from helpers import SHIPPED
+
+MODEL = "tf_efficientdet_lite0"
+
+
+def spec(lite0_files: Path, folder: Path, **changes) -> JobSpec:
+    """The job of one mode, as the step `timing` makes it."""
+    files = {
+        "record": records.read_json(lite0_files / f"{MODEL}.verified.json", "checkpoint"),
+        "file": str(lite0_files / f"{MODEL}.pth"),
+        "reference": str(lite0_files / f"{MODEL}.json"),
+    }
+    given = {
+        "device": "cpu",
+        "mode": "invalid",
+        "round": 1,
+        "engine": "invalid",
+        "options": {},
+        "models": (ModelFiles(**files | changes),),
+        "photos": tuple(map(str, list_photos(SHIPPED))),
+        "seconds": 0,
+        "requests": 6,
+        "warmup": 2,
+        "stages": 1,
+        "threads": 1,
+        "folder": folder,
+    }
+    return JobSpec(**given)
+
+
+def test_a_checkpoint_that_changed_since_it_was_verified_is_not_timed(lite0_files, tmp_path):
+    changed = tmp_path / "changed.pth"
+    changed.write_bytes(b"changed")
+    with pytest.raises(BenchError, match="SHA-256"):
+        Measurement(spec(lite0_files, tmp_path, file=str(changed)))
+
+
+def test_a_reference_of_other_photos_is_not_judged_by(lite0_files, tmp_path):
+    for kind in ("json", "npy", "inputs.npy"):
+        content = (lite0_files / f"{MODEL}.{kind}").read_bytes()
+        other = content.replace(b"000000458054.jpg", b"another-name.jpg")
+        (tmp_path / f"{MODEL}.{kind}").write_bytes(other)
+    with pytest.raises(BenchError, match="of another checkpoint or of other photos"):
+        Measurement(spec(lite0_files, tmp_path, reference=str(tmp_path / f"{MODEL}.json")))
+
+
+@pytest.mark.parametrize(
+    ("which", "outcome", "words"),
+    [
+        ("export", "unavailable", "no such engine here"),
+        ("check", "failed", "answers otherwise than PyTorch"),
+        ("check", "another checkpoint", "is of another checkpoint"),
+    ],
+)
+def test_an_export_that_is_not_as_it_should_be_is_not_timed(
+    lite0_files, tmp_path, which, outcome, words
+):
+    checkpoint = records.read_json(lite0_files / f"{MODEL}.verified.json", "checkpoint")
+    common = {"engine": "openvino", "model": MODEL, "sha256": checkpoint["sha256"]}
+    export = common | {"device": "cpu", "options": {"precision": "fp32", "rewritten": True}}
+    export |= {"versions": {}, "seconds": 1.0, "bytes": 1, "outcome": "completed", "reason": None}
+    check = common | {"class_error": 0.0, "box_error": 0.0, "outcome": "completed", "reason": None}
+    spoilt = {"export": export, "check": check}[which]
+    spoilt |= {"sha256": "0" * 64} if outcome not in ("unavailable", "failed") else {}
+    spoilt |= {"outcome": outcome, "reason": words} if outcome in ("unavailable", "failed") else {}
+    records.write_json(tmp_path / "a.json", export, "export")
+    records.write_json(tmp_path / "a.check.json", check, "export_check")
+    with pytest.raises(BenchError, match=words):
+        Measurement(spec(lite0_files, tmp_path, export=str(tmp_path / "a.json")))
