@@ -21,15 +21,21 @@ def lite0_files(lite0, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exports(lite0, tmp_path_factory):
-    """Makes and keeps exports of lite0: the model that has one, its record, and its check."""
+def exports(lite0, d0, tmp_path_factory):
+    """Makes and keeps exports: the model that has one, its record, and its check.
+
+    Of lite0 if no other model is given, of D0 by engines that need no lite0 for their INT8: one
+    test needs D0's of all, and an export takes up to half a minute.
+    """
     folder = tmp_path_factory.mktemp("exports")
-    record, file = verified(lite0, folder)
+    files = {model.name: verified(model, folder) for model in (lite0, d0)}
     made = {}
 
-    def export(engine: str, precision: str = "fp32", rewritten: bool = True):
-        key = engine, precision, rewritten
+    def export(engine: str, precision: str = "fp32", rewritten: bool = True, model=None):
+        model = model or (d0 if engine in ("executorch", "mnn") else lite0)
+        key = engine, precision, rewritten, model.name
         if key not in made:
+            record, file = files[model.name]
             spec = ExportSpec(
                 engine=engine,
                 device="cpu",
@@ -38,11 +44,11 @@ def exports(lite0, tmp_path_factory):
                 checkpoint=records.read_json(record, "checkpoint"),
                 file=str(file),
                 photos=str(CALIBRATION),
-                record=str(folder / f"{engine}-{precision}-{rewritten}.json"),
+                record=str(folder / f"{'-'.join(map(str, key))}.json"),
             )
             exported = Exporter(spec).export()
-            model = dataclasses.replace(lite0, export=spec.folder)
-            made[key] = model, exported | ExportCheck(spec).check(), spec
+            one = dataclasses.replace(model, export=spec.folder)
+            made[key] = one, exported | ExportCheck(spec).check(), spec
         return made[key]
 
     return export

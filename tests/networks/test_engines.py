@@ -16,9 +16,8 @@ import torch
 from effdet_bench.__main__ import main
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
-from effdet_bench.detector.rewrite import rewritten
 from effdet_bench.engines import onnxruntime as onnxruntime_engine
-from effdet_bench.engines.base import engine_module, load_engine
+from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.export.check import ExportCheck
 from effdet_bench.reference.errors import relative_errors, sample_outputs
@@ -49,32 +48,28 @@ def tables_of(engine, photo: int = 0) -> np.ndarray:
     ("engine", "rewritten"),
     [(name, option) for name in EXPORTED for option in (False, True) if (name, option) != PLAIN],
 )
-def test_an_export_answers_as_pytorch(lite0, exports, engine, rewritten):
+def test_an_export_answers_as_pytorch(exports, engine, rewritten):
     model, record, _ = exports(engine, rewritten=rewritten)
     assert max(record["class_error"], record["box_error"]) < 1e-5
     assert record["seconds"] > 0 < record["bytes"]
     loaded = load_engine(engine, [model], CPU, {"sparse_postprocess": rewritten})
-    expected = tables_of(load_engine("eager", [lite0], CPU))
+    expected = tables_of(load_engine("eager", [model], CPU))
     found = tables_of(loaded)
     assert abs(found[:, :4] - expected[:, :4]).max() < 0.05
     assert abs(found[:, 4] - expected[:, 4]).max() < 1e-4
     assert (found[:, 5] == expected[:, 5]).all()
 
 
-def test_means_are_as_exact_as_rounding_allows(d0, tmp_path):
+def test_means_are_as_exact_as_rounding_allows(d0, exports, tmp_path):
     """D0 begins with squeeze and excitation over 256 by 256 values, lite0 has none."""
     reference = read_reference(make_references([d0], tmp_path, first=1)[0])
     (photo,) = reference.names
     encoded = (SHIPPED / photo).read_bytes()
     pixels = preprocess(decode(encoded), d0, CPU).pixels
-    fused = dataclasses.replace(d0, built=rewritten(d0.network))
     own = copy.deepcopy(d0)  # whose weights are put into another memory format
     yardstick = rounding_errors(own, reference, {photo: encoded}, "fp32")
-    options = {"precision": "fp32", "rewritten": True}
     for name in EXPORTED:
-        (tmp_path / name).mkdir()
-        engine_module(name).export(fused, CPU, options, [pixels], tmp_path / name)
-        engine = load_engine(name, [dataclasses.replace(d0, export=tmp_path / name)], CPU)
+        engine = load_engine(name, [exports(name, model=d0)[0]], CPU)
         sampled = sample_outputs(engine.forward(0, pixels), d0.anchors_per_cell)
         errors = relative_errors(sampled, reference.of(photo), reference.counts)
         for key, found in errors._asdict().items():
@@ -93,11 +88,12 @@ def test_the_converter_of_mnn_reports_nothing(exports):
 
 
 @pytest.mark.parametrize("engine", EXPORTED)
-def test_levels_are_those_of_the_network(lite0, exports, engine):
-    pixels = preprocess(decode(list_photos(SHIPPED)[1].read_bytes()), lite0, CPU).pixels
-    loaded = load_engine(engine, [exports(engine)[0]], CPU)
+def test_levels_are_those_of_the_network(exports, engine):
+    model = exports(engine)[0]
+    pixels = preprocess(decode(list_photos(SHIPPED)[1].read_bytes()), model, CPU).pixels
+    loaded = load_engine(engine, [model], CPU)
     with torch.inference_mode():
-        for ours, theirs in zip(loaded.forward(0, pixels), lite0.network(pixels), strict=True):
+        for ours, theirs in zip(loaded.forward(0, pixels), model.network(pixels), strict=True):
             assert [one.shape for one in ours] == [one.shape for one in theirs]
             for one, other in zip(ours, theirs, strict=True):
                 assert (one - other).abs().max() < 1e-2
@@ -227,9 +223,8 @@ import dataclasses, pathlib
 photo, *engines = sys.argv[1:]
 torch.set_num_threads(2)
 encoded = pathlib.Path(photo).read_bytes()
-model = build_model("tf_efficientdet_lite0")
-for name, folder in (engine.split("=") for engine in engines):
-    exported = dataclasses.replace(model, export=pathlib.Path(folder))
+for name, architecture, folder in (engine.split("=") for engine in engines):
+    exported = dataclasses.replace(build_model(architecture), export=pathlib.Path(folder))
     loaded = load_engine(name, [exported], torch.device("cpu"), {"sparse_postprocess": True})
     with torch.inference_mode():
         for _ in range(3):
@@ -243,7 +238,9 @@ for name, folder in (engine.split("=") for engine in engines):
 
 def test_no_thread_spins_on_once_its_mode_has_had_its_turn(exports):
     """By the time of processors, which other load does not change; each engine in its turn."""
-    engines = ["eager=", *(f"{engine}={exports(engine)[0].export}" for engine in EXPORTED)]
+    models = {engine: exports(engine)[0] for engine in EXPORTED}
+    engines = [f"{engine}={model.name}={model.export}" for engine, model in models.items()]
+    engines = ["eager=tf_efficientdet_lite0=", *engines]
     command = [sys.executable, "-c", IDLE, str(list_photos(SHIPPED)[0]), *engines]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=unlimited())
     told = [line.split() for line in done.stdout.splitlines()]  # some engines print too

@@ -161,7 +161,7 @@ def test_modes_take_turns(job, tmp_path):
     source = source.replace("        return self._zeros", f"{note}        return self._zeros", 1)
     for name in ("first", "second"):
         (job.project.package / "engines" / f"{name}.py").write_text(f"import os\n{source}")
-    slow = source.replace(note, f"        __import__('time').sleep(0.2)\n{note}")
+    slow = source.replace(note, f"        __import__('time').sleep(0.1)\n{note}")
     (job.project.package / "engines" / "slow.py").write_text(f"import os\n{slow}")
     found = job.finish("first", "second", "slow")
     served = (tmp_path / "who").read_text().split()[3 * 2 : -3]  # stages are timed once all is done

@@ -47,17 +47,18 @@ def auto(mirror: str) -> tuple[str, ...]:
 def test_the_next_run_with_network_replaces_synthetic_weights(finished, released):
     entry, mirror = released
     finished.append("workflow/effdet_bench/checkpoints/catalogue.py", entry)
-    record = finished.results / "timing/cpu/baseline/round-1/job.json"
-    offline = finished.snakemake("timing", *auto(NOWHERE))
+    verified = finished.path / "checkpoints" / "verified"
+    offline = finished.snakemake("checkpoints", *auto(NOWHERE))
     assert offline.returncode == 0, offline.stdout
     assert f"WARNING: SYNTHETIC WEIGHTS for {MODEL}: the release file was not on" in offline.stdout
-    (model,) = json.loads(record.read_text())["ensemble"]
+    model = json.loads((verified / f"{MODEL}.synthetic.json").read_text())
     assert f"{NOWHERE} could not be reached" in model["why"]
-    assert finished.planned("timing", *auto(NOWHERE)) == []
+    assert finished.planned("checkpoints", *auto(NOWHERE)) == []
 
     online = finished.snakemake("timing", *auto(mirror))
     assert online.returncode == 0, online.stdout
     assert "SYNTHETIC" not in online.stdout
+    record = finished.results / "timing/cpu/baseline/round-1/job.json"
     (model,) = json.loads(record.read_text())["ensemble"]
     assert (model["weights"], model["file"]) == ("release", "lite0.pth")
     assert finished.planned("timing", *auto(NOWHERE)) == []
@@ -68,10 +69,7 @@ def test_a_server_with_a_wrong_file_is_an_error(workspace, released):
     wrong = entry.replace('"lite0.pth", 1', '"lite0.pth", 2')
     assert wrong != entry
     workspace.append("workflow/effdet_bench/checkpoints/catalogue.py", wrong)
-    code = workspace.package / "checkpoints" / "download.py"
-    code.write_text(
-        code.read_text().replace("FIRST_WAIT_SECONDS = 1.0", "FIRST_WAIT_SECONDS = 0.0")
-    )
+    workspace.replace("checkpoints/download.py", "WAIT_SECONDS = 1.0", "WAIT_SECONDS = 0.0")
     done = workspace.snakemake(*auto(mirror))
     assert done.returncode != 0
     assert "lite0.pth" in done.stdout

@@ -155,10 +155,7 @@ def test_without_network_the_fallback_is_announced(workspace):
 
 
 def test_release_weights_without_network_fail_in_one_sentence(workspace):
-    code = workspace.package / "checkpoints" / "download.py"
-    code.write_text(
-        code.read_text().replace("FIRST_WAIT_SECONDS = 1.0", "FIRST_WAIT_SECONDS = 0.0")
-    )
+    workspace.replace("checkpoints/download.py", "WAIT_SECONDS = 1.0", "WAIT_SECONDS = 0.0")
     setting = ("mirror=https://no-such-host.invalid/", "ensemble=[tf_efficientdet_d0]")
     done = workspace.snakemake("checkpoints", "--config", *setting, "weights=release")
     assert done.returncode != 0
