@@ -11,7 +11,7 @@ SETTINGS ?=
 SNAKEMAKE := $(BIN)/snakemake --cores 1
 OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
 
-.PHONY: report smoke retry confirm check test test-slurm soak
+.PHONY: report smoke retry confirm lint check test test-slurm soak
 
 report: $(VENV)/.installed
 	$(SNAKEMAKE) $(OF_SETTINGS)
@@ -32,18 +32,21 @@ confirm: $(VENV)/.installed
 	  test -e .suspects.yaml && $(SNAKEMAKE) --configfile $(SETTINGS) .suspects.yaml && \
 	  $(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --again $(AFTER)-again; }
 
-# Format, lint, types, and the tests that build no network.
-check: $(VENV)/.installed-test
+# Format, lint and types.
+lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
+
+# Those, and the tests that build no network.
+check: lint
 	$(BIN)/python -m pytest tests/unit
 
 # In an order in which two processes have work to the end: one makes the run that many tests look at. A file that is
 # named before its folder would be collected with the folder.
-test: check
-	$(BIN)/python -m pytest tests/e2e/test_audit.py tests/networks tests/workflow tests/e2e/test_[!a]*.py tests/simulations
+test: lint
+	$(BIN)/python -m pytest tests/e2e/test_audit.py tests/networks tests/workflow tests/e2e/test_[!a]*.py tests/simulations tests/unit
 
 # A cluster on loopback, as root on Debian: installs and starts SLURM.
 test-slurm: $(VENV)/.installed-test

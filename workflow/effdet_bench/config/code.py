@@ -1,6 +1,7 @@
 """Which files of the package a step is made of, so that an edit reruns what it concerns."""
 
 import ast
+import functools
 from pathlib import Path
 
 from effdet_bench import layout
@@ -21,7 +22,7 @@ def module_files(*entries: str) -> list[Path]:
         if path is None or path in files:
             continue
         files[path] = None
-        waiting += _imports(ast.parse(path.read_text()))
+        waiting += _imports(path)
     return sorted(files)
 
 
@@ -33,9 +34,10 @@ def _path(name: str) -> Path | None:
     return None
 
 
-def _imports(tree: ast.AST) -> list[str]:
+@functools.cache  # most steps share most modules
+def _imports(path: Path) -> list[str]:
     names = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
