@@ -121,8 +121,7 @@ def copy_project(path: Path) -> Workspace:
     for name in ("profiles", "workflow"):
         shutil.copytree(ROOT / name, path / name, ignore=ignore)
     made = Workspace(path)
-    # what only makes figures steadier is left out: ceilings that are reached again, and turns
-    # that last
+    # what only makes figures steadier is left out: ceilings reached again, turns that last
     made.replace("roofline/ceilings.py", "SLOW_SECONDS = 0.3", "SLOW_SECONDS = 0.02")
     made.replace("roofline/ceilings.py", "RUN_SECONDS = 3, 0.3", "RUN_SECONDS = 1, 0.0")
     made.replace("timing/rounds.py", "TURN_SECONDS = 0.2", "TURN_SECONDS = 0.01")
