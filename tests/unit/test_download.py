@@ -119,6 +119,20 @@ def test_a_part_of_an_earlier_run_is_gone_on_with(server, target):
     assert server.ranges == ["bytes=1000-"]
 
 
+def test_two_downloads_of_one_file_do_not_get_into_each_others_way(server, target, capsys):
+    server.behaviours = ["hang"]
+    both = [threading.Thread(target=fetch, args=(server, target)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert target.read_bytes() == CONTENT
+    assert list(target.parent.iterdir()) == [target]
+    assert server.ranges[0] is None
+    assert len(server.ranges) == 2, "the one that waited asks for nothing"
+    assert "waiting for another download to" in capsys.readouterr().err
+
+
 def test_a_server_without_ranges_sends_it_all_again(server, target):
     server.behaviours = ["cut", "no range"]
     fetch(server, target)

@@ -1,8 +1,11 @@
 """Downloads one release checkpoint: resumed, retried, and verified before it gets its name."""
 
 import argparse
+import contextlib
+import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import requests
@@ -11,6 +14,7 @@ from tqdm import tqdm
 from effdet_bench.checkpoints.catalogue import RELEASE, ReleaseFile
 from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.errors import BenchError
+from effdet_bench.locks import hold
 
 ATTEMPTS = 5
 TIMEOUT_SECONDS = (10, 30)  # to connect, and between two pieces of the answer
@@ -38,14 +42,34 @@ def download(
 
     What arrived of a broken transfer stays in `<target>.part`, and the next attempt, of this run
     or a later one, asks for the rest of it. `wait` seconds, doubled each time, lie between
-    attempts.
+    attempts. One process at a time downloads to a folder; what another has fetched meanwhile is
+    not fetched again.
 
     Raises:
         BenchError: the server refuses, the attempts are used up, or the file is a wrong one.
     """
     target = Path(target)
-    part = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(target.parent):
+        with contextlib.suppress(BenchError):
+            check_file(target, release.sha256, release.bytes)
+            return
+        _download(url, release, target, wait)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # no locks there: as it is
+            hold(held, f"another download to {folder}/")
+        yield
+    finally:
+        os.close(held)
+
+
+def _download(url: str, release: ReleaseFile, target: Path, wait: float) -> None:
+    part = target.with_name(target.name + ".part")
     resumed = part.exists()
     _fetch(url, part, release.bytes, wait)
     try:
@@ -55,7 +79,7 @@ def download(
         if not resumed:
             raise
         # of an earlier run, which another server may have answered: once more, from the beginning
-        download(url, release, target, wait)
+        _download(url, release, target, wait)
         return
     part.replace(target)
 

@@ -5,7 +5,6 @@ inherit where they are forked, so that not even an orphan of a killed run overla
 """
 
 import argparse
-import fcntl
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from effdet_bench.config.modes import Mode, engine_versions, export_of
 from effdet_bench.config.names import DEVICES
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
+from effdet_bench.locks import hold
 from effdet_bench.timing.spec import Environment, JobSpec, ModelFiles
 
 
@@ -30,11 +30,7 @@ def lock_timing() -> IO[str]:
     path = Path(tempfile.gettempdir()) / f"effdet-bench-{os.getuid()}.lock"
     held = path.open("a+")
     os.set_inheritable(held.fileno(), True)  # hosts of their own environment hold it too
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print("waiting for another timing job of this user to end", file=sys.stderr, flush=True)
-        fcntl.flock(held, fcntl.LOCK_EX)
+    hold(held, "another timing job of this user")
     return held
 
 

@@ -1,0 +1,18 @@
+"""Locks of the system, which end with the process that holds them."""
+
+import fcntl
+import sys
+from typing import IO
+
+
+def hold(file: IO[str] | int, others: str) -> None:
+    """Takes the lock of `file`, which is open; says that it waits for `others`, where it does.
+
+    Raises:
+        OSError: the file system knows no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for {others} to end", file=sys.stderr, flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
