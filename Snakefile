@@ -21,6 +21,10 @@ include: "workflow/rules/archive.smk"
 include: "workflow/rules/cluster.smk"
 
 
+onstart:
+    runs.end_by_signal(workflow.scheduler.exit_gracefully)
+
+
 onsuccess:
     show_finding()
     show_cluster()

@@ -9,6 +9,19 @@ import time
 from effdet_bench.records import RAW_COLUMNS
 from helpers import Workspace
 
+# SIGTERM as Snakemake notes that a job has ended, and holds a lock
+UNLUCKY = """
+import signal
+from snakemake.persistence.file import FilePersistence
+
+
+def unlucky(*given, write=FilePersistence._write_record):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return write(*given)
+
+
+FilePersistence._write_record = unlucky
+"""
 # one mode, so that rounds are short
 SHORT = ("timing", "--config", "modes=[baseline]", "twin=false", "requests=5")
 
@@ -82,3 +95,13 @@ def test_locks_of_the_living_hold_and_no_orphan_goes_on_to_time(finished):
     while finished.steps():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_run_that_is_told_to_end_does_whatever_it_is_doing(workspace):
+    file = workspace.path / "workflow" / "rules" / "common.smk"
+    code = file.read_text()
+    workspace.append("workflow/rules/common.smk", UNLUCKY)
+    running = workspace.start("results/smoke/photos.json", "results/smoke/settings.json")
+    assert running.wait(60) != 0
+    file.write_text(code)
+    go_on(workspace, "results/smoke/photos.json", "results/smoke/settings.json")

@@ -10,8 +10,9 @@ import fcntl
 import os
 import select
 import shutil
+import signal
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -98,6 +99,22 @@ def finished_unnoted(persistence: Any, outputs: Sequence[str], inputs: Iterable[
         return False
     begun: float = max(persistence._get_recorded_starttime(path) for path in outputs)
     return max(begun, changed) <= made
+
+
+def end_by_signal(end: Callable[[], object]) -> None:
+    """Has SIGTERM `end` this run, in a thread of its own.
+
+    Snakemake ends in the thread that the signal interrupts, which may hold the lock that the end
+    waits for: it never ends then, and its folder stays locked.
+    """
+    told, tell = os.pipe()
+
+    def wait() -> None:
+        while os.read(told, 1):
+            end()
+
+    threading.Thread(target=wait, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: os.write(tell, b"."))
 
 
 def end_with_run() -> None:
