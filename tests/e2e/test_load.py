@@ -33,7 +33,7 @@ def workspace(smoke: Workspace, tmp_path_factory) -> Workspace:
     return smoke.copy(tmp_path_factory.mktemp("load") / "project")
 
 
-def step(workspace: Workspace, mode: str, bounds: tuple[str, ...], env: str) -> list[str]:
+def step(workspace: Workspace, mode: str, env: str) -> list[str]:
     """What asks for the step `load`, of `mode` in `workspace`."""
     model, checkpoints = "tf_efficientdet_lite0", workspace.path / "checkpoints"
     arguments = {
@@ -41,7 +41,7 @@ def step(workspace: Workspace, mode: str, bounds: tuple[str, ...], env: str) -> 
         "device": ["cpu"],
         "mode": [json.dumps(MODE | {"name": mode, "env": json.loads(env)})],
         "setting": ["quick"],
-        "bounds": bounds,
+        "bounds": BOUNDS,
         "summary": [RESULTS / "summary.json"],
         "warmup": ["1"],
         "threads": ["2"],
@@ -59,7 +59,7 @@ def step(workspace: Workspace, mode: str, bounds: tuple[str, ...], env: str) -> 
 def put_under_load(workspace: Workspace):
     """Puts a mode under load, in a copy of the smoke run; the archive."""
 
-    def put(mode: str = "baseline", bounds: tuple[str, ...] = BOUNDS, env: str = "{}"):
+    def put(mode: str = "baseline", env: str = "{}"):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(workspace.path)
             patch.setitem(job.SETTINGS, "quick", SHORT)
@@ -68,7 +68,7 @@ def put_under_load(workspace: Workspace):
             patch.setattr(plan, "BATCH_GAIN", 9)  # no batch is tried but the first
             for variable in OF_TESTS:
                 patch.delenv(variable, raising=False)
-            main(step(workspace, mode, bounds, env))
+            main(step(workspace, mode, env))
             main(["capacities", "--results", str(RESULTS)])
             main(["archive", "--manifest", str(RESULTS)])
             main(["render", "--results", str(RESULTS)])
@@ -80,7 +80,7 @@ def put_under_load(workspace: Workspace):
 @pytest.fixture(scope="module")
 def loaded(workspace, put_under_load) -> Archive:
     """Put under load once more, as the step was killed in the middle; its instances end with it."""
-    command = [sys.executable, "-m", "effdet_bench", *step(workspace, "baseline", BOUNDS, "{}")]
+    command = [sys.executable, "-m", "effdet_bench", *step(workspace, "baseline", "{}")]
     with subprocess.Popen(command, cwd=workspace.path, env=workspace.env) as killed:
         instances: list[psutil.Process] = []
         while not instances:
