@@ -124,7 +124,7 @@ def copy_project(path: Path) -> Workspace:
     # what only makes figures steadier is left out: ceilings reached again, turns that last
     made.replace("roofline/ceilings.py", "SLOW_SECONDS = 0.3", "SLOW_SECONDS = 0.02")
     made.replace("roofline/ceilings.py", "RUN_SECONDS = 3, 0.3", "RUN_SECONDS = 1, 0.0")
-    made.replace("timing/rounds.py", "TURN_SECONDS = 0.2", "TURN_SECONDS = 0.01")
+    made.replace("timing/turns.py", "TURN_SECONDS = 0.2", "TURN_SECONDS = 0.01")
     # tests run side by side, where threads that wait for each other would wait for other tests too
     made.append("smoke.yaml", "threads: 1\n")
     return made

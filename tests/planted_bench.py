@@ -90,7 +90,7 @@ class Bench:
         worker = timed.Measurement(replace(self.spec, folder=folder), self.networks)
         worker.warm_up()
         for turn in range(1, turns + 1):
-            worker.serve(turn, turn, 0, unseen=turn == 2)
+            worker.serve(turn, 0, unseen=turn == 2)
         done = worker.finish()
         records.end_tables(folder, records.RAW_COLUMNS)
         return read_answers(folder, {**done, "ensemble": self.models})

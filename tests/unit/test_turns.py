@@ -1,35 +1,49 @@
-"""Turns give every mode the same time, by modes that only say how long they would take."""
+"""Turns give every mode the same time and every photo, by modes that only say how long they take."""
 
 import random
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
-from effdet_bench.timing.rounds import _part, _take_turns
+from effdet_bench.timing.rounds import _take_turns
+from effdet_bench.timing.turns import TURN_SECONDS, photo_at, plan_turns
 
 
 class Pretended:
-    """A mode whose requests take `seconds`; `served` are (turn, photo, requests, unseen)."""
+    """A mode whose requests take `seconds`; `served` are (turn, requests, unseen).
+
+    `photos` are places of the known photos that it sent, of so many.
+    """
 
     alive = True
 
-    def __init__(self, seconds: float, asked: float, requests: int = 1) -> None:
+    def __init__(self, seconds: float, spec: SimpleNamespace, photos: int = 8) -> None:
         self.seconds = seconds
-        self.spec = SimpleNamespace(seconds=asked, requests=requests, round=2)
-        self.served: list[tuple[int, int, int, bool]] = []
+        self.spec = spec
+        self.served: list[tuple[int, int, bool]] = []
+        self.photos: list[int] = []
+        self._of = photos
 
-    def turn(self, method: str, turn: int, photo: int, part: float, unseen: bool) -> float:
+    def turn(self, method: str, turn: int, part: float, unseen: bool) -> float:
         count = max(1, int(part / self.seconds + 1e-9))
-        self.served.append((turn, photo, count, unseen))
+        self.served.append((turn, count, unseen))
+        for _ in range(count - unseen):
+            place = len(self.photos), self.spec.round, self.spec.requests, self._of
+            self.photos.append(photo_at(*place))
         return count * self.seconds
 
     @property
     def requests(self) -> int:
-        return sum(count for _, _, count, _ in self.served)
+        return sum(count for _, count, _ in self.served)
 
 
-def take(asked: float, *seconds: float, requests: int = 1) -> list[Pretended]:
-    modes = [Pretended(one, asked, requests) for one in seconds]
+def take(
+    asked: float, *seconds: float, requests: int = 1, number: int = 1, photos: int = 8
+) -> list[Pretended]:
+    spec = SimpleNamespace(seconds=asked, requests=requests, round=number)
+    modes = [Pretended(one, spec, photos) for one in seconds]
     _take_turns(modes, 0, random.Random(0), "a test")
     return modes
 
@@ -45,8 +59,8 @@ def test_one_turn_begins_with_the_photo_that_is_unseen_the_same_for_all_modes():
     (place,) = (turn for turn, *_, unseen in slow.served if unseen)
     assert place > 1, "the first request may be slow for other reasons"
     assert [unseen for *_, unseen in fast.served] == [turn == place for turn in range(1, 6)]
-    known = [photo for _, photo, _, unseen in slow.served if not unseen]
-    assert known == [4, 5, 6, 7], "on from round 1"
+    assert slow.photos == [0, 1, 2, 3]
+    assert fast.photos == [count % 8 for count in range(49)]
 
 
 def test_a_mode_that_is_too_slow_neither_lengthens_turns_nor_takes_more_than_its_time():
@@ -62,6 +76,39 @@ def test_requests_are_a_minimum():
     assert [mode.requests for mode in take(0, 0.3, 0.1, requests=4)] == [5, 15]
 
 
+@given(
+    latencies=some.lists(some.floats(0.01, 20), min_size=1, max_size=4),
+    seconds=some.sampled_from([0, 1, 5]),
+    requests=some.integers(1, 7),
+    rounds=some.integers(1, 4),
+    photos=some.integers(1, 12),
+)
+def test_every_mode_sends_every_photo_and_none_twice_in_a_row(
+    latencies, seconds, requests, rounds, photos
+):
+    modes = [
+        take(seconds, *latencies, requests=requests, number=number, photos=photos)
+        for number in range(1, rounds + 1)
+    ]
+    for of_mode in zip(*modes, strict=True):
+        sent = [photo for one in of_mode for photo in one.photos]
+        least = requests * rounds // photos
+        assert all(sent.count(photo) >= least for photo in range(photos))
+        for one in of_mode:
+            repeated = [a for a, b in zip(one.photos, one.photos[1:], strict=False) if a == b]
+            assert not repeated or photos == 1
+
+
+def test_a_slow_mode_sees_all_of_ten_photos_in_two_rounds_of_five_requests():
+    sent = [take(5, 6.0, 0.5, requests=5, number=k, photos=10)[0].photos for k in (1, 2)]
+    assert sorted(sum(sent, [])) == list(range(10))
+
+
+def test_warm_up_sends_the_photos_before():
+    assert [photo_at(count, 1, 5, 8) for count in (-2, -1, 0)] == [6, 7, 0]
+
+
 @pytest.mark.parametrize("latencies", [[], [0.001], [0.1, 0.02]])
 def test_a_part_is_no_shorter_than_what_settling_costs(latencies):
-    assert _part(latencies, 5) == 0.2 or not latencies
+    plan = plan_turns(latencies, 5, 1, random.Random(0))
+    assert plan.part == (TURN_SECONDS if latencies else 5)

@@ -23,6 +23,7 @@ from effdet_bench.timing.gpu import Gpu, uuid_of
 from effdet_bench.timing.loaded import LoadedMode
 from effdet_bench.timing.networks import Networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
+from effdet_bench.timing.turns import photo_at
 
 
 class WarmUp(NamedTuple):
@@ -48,22 +49,23 @@ class Measurement:
         self._slowed: dict[str, int] = {}
         self._served = 0
         self._timed = 0
+        self._known = 0
         gc.collect()
 
     @torch.inference_mode()
     def warm_up(self) -> WarmUp:
-        """Serves the warm-up requests."""
+        """Serves the warm-up requests, of the photos that come before those of this round."""
         seconds = 0.0
-        for number in range(self._spec.warmup):
-            seconds = self._serve("warmup", 0, *self._mode.photos[number % len(self._mode.photos)])
+        for before in range(-self._spec.warmup, 0):
+            seconds = self._serve("warmup", 0, *self._photo(before))
         return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
     @torch.inference_mode()
-    def serve(self, turn: int, photo: int, seconds: float, unseen: bool = False) -> float:
-        """Serves as many timed requests as fit into `seconds`, at least one, from `photo` on.
+    def serve(self, turn: int, seconds: float, unseen: bool = False) -> float:
+        """Serves as many timed requests as fit into `seconds`, at least one.
 
-        With `unseen`, the first carries the photo that no mode has been sent before. What a request
-        answered is captured after its clock has stopped.
+        With `unseen`, the first carries the photo that no mode has been sent before; all others go
+        on with the known photos. What a request answered is captured after its clock has stopped.
 
         Returns:
             Seconds that they took.
@@ -75,11 +77,17 @@ class Measurement:
             if count < len(first):
                 carried = first[count]
             else:
-                carried = self._mode.photos[(photo + count - len(first)) % len(self._mode.photos)]
+                carried = self._photo(self._known)
+                self._known += 1
             spent += self._serve("timed", turn, *carried)
             count += 1
         self._count_slowed(slowed)
         return spent
+
+    def _photo(self, count: int) -> tuple[str, bytes]:
+        """Name and content of the photo that comes after `count` known ones of this round."""
+        spec, photos = self._spec, self._mode.photos
+        return photos[photo_at(count, spec.round, spec.requests, len(photos))]
 
     def _count_slowed(self, before: dict[str, int] | None) -> None:
         """Adds what the GPU's counters went on by since `before`."""

@@ -7,7 +7,6 @@ the slowest. Modes that do not fit into memory together take turns in groups, ea
 and its control in it.
 """
 
-import math
 import random
 import sys
 import time
@@ -22,8 +21,8 @@ from effdet_bench.timing.conditions import Load, Surroundings, power, shares, sl
 from effdet_bench.timing.host import Host, RemoteHost
 from effdet_bench.timing.memory import Room
 from effdet_bench.timing.spec import Environment, JobSpec
+from effdet_bench.timing.turns import plan_turns
 
-TURN_SECONDS = 0.2  # a mode's part of a turn is at least that long
 SETTLE_SECONDS = 0.02  # after it, until threads that wait for more work have stopped spinning
 PROGRESS_SECONDS = 5.0
 UNKNOWN = {"probe_ms": None, "gpu": None}
@@ -207,38 +206,22 @@ def _load_group(waiting: list[Timed], room: Room, number: int) -> list[Timed]:
 def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: str) -> int:
     """Has every mode serve in turns, which are numbered from `before` on; returns how many."""
     spec = loaded[0].spec
-    part = _part([mode.seconds for mode in loaded if mode.alive], spec.seconds)
-    # one more than asked for, as one of them begins with the photo that no mode was sent before
-    turns = max(spec.requests + 1, math.ceil(spec.seconds / part))
-    unseen = order.randint(2, turns)  # the first one may be slow for other reasons
-    # rounds go on with the photos where the one before stopped
-    photo = (spec.round - 1) * (turns - 1) + before
+    latencies = [mode.seconds for mode in loaded if mode.alive]
+    plan = plan_turns(latencies, spec.seconds, spec.requests, order)
     served = dict.fromkeys(loaded, 0.0)
     begin = told = time.monotonic()
-    for turn in range(1, turns + 1):
+    for turn in range(1, plan.turns + 1):
         alive = [mode for mode in loaded if mode.alive]
         if not alive:
             break
         for mode in order.sample(alive, len(alive)):
-            # one whose requests are longer than its part waits until the others have caught up
-            due = turn <= spec.requests + (turn > unseen) or turn == unseen
-            if due or served[mode] < turn * part:
-                given = (before + turn, photo + turn - 1 - (turn > unseen), part, turn == unseen)
+            if plan.serves(turn, served[mode]):
+                given = (before + turn, plan.part, turn == plan.unseen)
                 served[mode] += mode.turn("serve", *given) or 0.0
         now = time.monotonic()
-        if now - told >= PROGRESS_SECONDS or turn == turns:
+        if now - told >= PROGRESS_SECONDS or turn == plan.turns:
             told = now
-            left = (now - begin) * (turns / turn - 1)
-            text = f"{label}: {turn}/{turns} turns, about {left:.0f} s left"
+            left = (now - begin) * (plan.turns / turn - 1)
+            text = f"{label}: {turn}/{plan.turns} turns, about {left:.0f} s left"
             print(text, file=sys.stderr, flush=True)
-    return turns
-
-
-def _part(latencies: list[float], seconds: float) -> float:
-    """How long a mode serves in a turn, of modes whose requests take `latencies` seconds.
-
-    One request of the slowest; but not of one that takes so long that there would be fewer than two
-    turns in `seconds`: few turns are few chances to meet the machine alike.
-    """
-    usual = [latency for latency in latencies if not seconds or latency <= seconds / 2]
-    return max([TURN_SECONDS, *(usual or [seconds])])
+    return plan.turns

@@ -1,0 +1,61 @@
+"""The plan of a round's turns: who serves in a turn, and which photo comes next. Pure functions."""
+
+import math
+import random
+from collections.abc import Iterable
+from typing import NamedTuple
+
+TURN_SECONDS = 0.2  # a mode's part of a turn is at least that long
+
+
+class Plan(NamedTuple):
+    """A round has `turns` turns, numbered from 1, and a mode serves for `part` seconds of each.
+
+    Every mode sends at least `requests` known photos. In the turn `unseen`, the first photo of
+    every mode is one that no mode was sent before.
+    """
+
+    turns: int
+    part: float
+    requests: int
+    unseen: int
+
+    def serves(self, turn: int, served: float) -> bool:
+        """Whether a mode that has served for `served` seconds serves in `turn`, too.
+
+        A mode whose requests take longer than its part waits until the others have caught up.
+        """
+        asked = self.requests + (turn > self.unseen)  # the unseen photo is none of the known ones
+        return turn == self.unseen or turn <= asked or served < turn * self.part
+
+
+def plan_turns(
+    latencies: Iterable[float], seconds: float, requests: int, order: random.Random
+) -> Plan:
+    """The plan for modes whose requests take `latencies` seconds.
+
+    Each mode is to serve for `seconds`, and at least `requests` known photos.
+    """
+    part = _part(latencies, seconds)
+    turns = max(requests + 1, math.ceil(seconds / part))
+    # the first turn may be slow for other reasons
+    return Plan(turns, part, requests, unseen=order.randint(2, turns))
+
+
+def photo_at(count: int, round_number: int, requests: int, photos: int) -> int:
+    """Which of `photos` photos a mode sends after `count` known ones of a round.
+
+    Rounds begin `requests` photos apart, because every mode sends as many: so `requests` × rounds
+    requests reach every photo. Warm-up requests have negative counts: they send the photos before.
+    """
+    return ((round_number - 1) * requests + count) % photos
+
+
+def _part(latencies: Iterable[float], seconds: float) -> float:
+    """How many seconds a mode serves in a turn: as long as one request of the slowest mode.
+
+    A mode whose requests take more than half of `seconds` does not count, because few turns are few
+    chances to meet the machine alike.
+    """
+    usual = [latency for latency in latencies if not seconds or latency <= seconds / 2]
+    return max([TURN_SECONDS, *(usual or [seconds])])
