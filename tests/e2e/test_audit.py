@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from effdet_bench.__main__ import main
 from effdet_bench.archive.audit import audit, differences
 from effdet_bench.archive.manifest import write_manifest
 from effdet_bench.layout import Archive
+from effdet_bench.report.page import to_html
 from helpers import EXAMPLES, Workspace
 
 DERIVED = ("report.md", "report.html", "summary.json", "summary.csv")
@@ -106,3 +108,22 @@ def test_a_figure_may_differ_by_what_another_processor_rounds_otherwise(results,
     write_manifest(Archive(results))
     told = [line for line in audit(Archive(results)) if "figures/" in line]
     assert bool(told) == found
+
+
+def test_a_missing_figure_is_a_difference(results):
+    (results / "figures" / "speedup.svg").unlink()
+    write_manifest(Archive(results))
+    assert "figures/speedup.svg is missing" in list(audit(Archive(results)))
+
+
+def test_figures_of_another_matplotlib_are_counted_as_not_compared(results, capsys):
+    for name in ("speedup.svg", "stages.svg"):
+        figure = results / "figures" / name
+        figure.write_text(re.sub(r"Matplotlib v[^,]+", "Matplotlib v3.1.0", figure.read_text()))
+    page = to_html((results / "report.md").read_text(), results)
+    (results / "report.html").write_text(page)
+    write_manifest(Archive(results))
+    main(["audit", "--results", str(results)])
+    told = capsys.readouterr().out
+    assert "2 figures were not compared, because Matplotlib v3.1.0 drew them" in told
+    assert told.rstrip().endswith("speedup.svg, stages.svg")
