@@ -12,7 +12,6 @@ import yaml
 
 from effdet_bench import layout, records
 from effdet_bench.config.photos import list_photos
-from effdet_bench.detector import request as detector
 from effdet_bench.detector.request import Answer, serve
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
@@ -41,12 +40,7 @@ def capture_in(folder: Path, models: list, references: list[Path]) -> Capture:
     for name, columns in records.RAW_COLUMNS.items():
         layout.hidden(folder / name).write_text(",".join(columns) + "\n")
     checks = {
-        model.name: Checks(
-            model,
-            [read_reference(path)],
-            # by their names in the module, as an engine calls them
-            lambda encoded, model=model: detector.preprocess(detector.decode(encoded), model, CPU),
-        )
+        model.name: Checks(model, [read_reference(path)])
         for model, path in zip(models, references, strict=True)
     }
     return Capture(folder, checks)
@@ -60,7 +54,7 @@ def answers(engine, models: list, references: list[Path], folder: Path, count: i
         for request in range(count):
             photo = photos[request % 8]
             answer = serve(engine, photo.read_bytes())
-            capture(request, photo.name, photo.read_bytes(), answer)
+            capture(request, photo.name, answer)
     for name in records.RAW_COLUMNS:
         layout.hidden(folder / name).replace(folder / name)
     return read_answers(folder, {"requests": count, "ensemble": models})
@@ -94,7 +88,7 @@ def test_invalid_fails_by_design(models, references, tmp_path):
 
 
 def test_a_model_without_an_answer_is_a_failure(models, references, tmp_path):
-    capture_in(tmp_path, models, references)(0, "x.jpg", b"", Answer([], []))
+    capture_in(tmp_path, models, references)(0, "x.jpg", Answer([], [], []))
     rows = (tmp_path / ".outputs.csv").read_text().splitlines()
     assert [row.split(",")[3] for row in rows[1:]] == ["no answer", "no answer"]
 

@@ -109,12 +109,17 @@ class Answer(NamedTuple):
     """What a request returns, one entry per model of the ensemble.
 
     `tables` are float32 [detections, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score,
-    COCO class id; by falling score, filled up with zeros. `outputs` are what the networks returned,
-    still on the device: the validity gate looks at them once the clock has stopped.
+    COCO class id; by falling score, filled up with zeros. `inputs` are what the networks were
+    given, and `outputs` what they returned, still on the device: the validity gate looks at both
+    once the clock has stopped.
     """
 
     tables: list[np.ndarray]
+    inputs: list[ModelInput]
     outputs: list[Outputs]
+
+
+OfModel = tuple[np.ndarray, ModelInput, Outputs]  # one entry of an `Answer`
 
 
 def serve(engine: Served, encoded: bytes) -> Answer:
@@ -147,8 +152,8 @@ def serve_in_stages(engine: Served, encoded: bytes, mark: Mark) -> Answer:
     return _together([_answer(engine, index, photo, mark) for index in range(len(engine.models))])
 
 
-def _answer(engine: Served, index: int, photo: Any, mark: Mark) -> tuple[np.ndarray, Outputs]:
-    """Detections and outputs of model `index` for the decoded `photo`."""
+def _answer(engine: Served, index: int, photo: Any, mark: Mark) -> OfModel:
+    """What model `index` answers to the decoded `photo`."""
     model = engine.models[index]
     model_input = engine.preprocess(index, photo)
     mark("preprocess", model.name)
@@ -157,26 +162,27 @@ def _answer(engine: Served, index: int, photo: Any, mark: Mark) -> tuple[np.ndar
     detections = engine.postprocess(index, outputs, model_input.scale, model_input.size)
     table = detections.cpu().numpy()
     mark("postprocess", model.name)
-    return table, outputs
+    return table, model_input, outputs
 
 
 def _answers(
     engine: Served, index: int, photos: list[Any], pool: ThreadPoolExecutor
-) -> list[tuple[np.ndarray, Outputs]]:
+) -> list[OfModel]:
     """`_answer` for each of `photos`."""
     inputs = list(pool.map(lambda photo: engine.preprocess(index, photo), photos))
-    classes, boxes = engine.forward(index, torch.cat([one.pixels for one in inputs]))
+    pixels = torch.cat([one.pixels for one in inputs])
+    classes, boxes = engine.forward(index, pixels)
     answers = []
     for number, one in enumerate(inputs):
         own = slice(number, number + 1)
         outputs = [level[own] for level in classes], [level[own] for level in boxes]
         detections = engine.postprocess(index, outputs, one.scale, one.size)
-        answers.append((detections.cpu().numpy(), outputs))
+        answers.append((detections.cpu().numpy(), one._replace(pixels=pixels[own]), outputs))
     return answers
 
 
-def _together(answers: list[tuple[np.ndarray, Outputs]]) -> Answer:
-    return Answer([table for table, _ in answers], [outputs for _, outputs in answers])
+def _together(answers: list[OfModel]) -> Answer:
+    return Answer(*map(list, zip(*answers, strict=True)))
 
 
 def _no_mark(stage: str, model: str) -> None:

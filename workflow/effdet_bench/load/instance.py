@@ -64,9 +64,9 @@ class Instance:
             answers = self._answers([encoded for _, encoded in carried])
             synchronize(self._mode.device)
             served = Served(began, time.monotonic_ns(), [_content(one) for one in answers])
-            for (name, encoded), answer in zip(carried, answers, strict=True):
+            for (name, _), answer in zip(carried, answers, strict=True):
                 if judged:
-                    self._capture(self._judged, name, encoded, answer)
+                    self._capture(self._judged, name, answer)
                     self._judged += 1
         return served
 

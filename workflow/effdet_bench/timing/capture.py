@@ -28,15 +28,15 @@ class Capture:
         self._tables: dict[tuple[str, bytes], int] = {}
         self._errors: dict[Errors, int] = {}
 
-    def __call__(self, request: int, photo: str, encoded: bytes, answer: Answer) -> None:
-        """Compares the `answer` to `photo`, a file name whose content is `encoded`."""
-        given, checked = min(len(answer.tables), len(answer.outputs)), False
+    def __call__(self, request: int, photo: str, answer: Answer) -> None:
+        """Compares the `answer` to `photo`, a file name."""
+        answers, checked = list(zip(*answer, strict=True)), False
         for index, (model, checks) in enumerate(self._checks.items()):
-            if index >= given:
+            if index >= len(answers):
                 compared, table = Compared("no answer"), None
             else:
-                table = answer.tables[index]
-                compared = checks.compare(photo, encoded, answer.outputs[index], table)
+                table, given, outputs = answers[index]
+                compared = checks.compare(photo, given, outputs, table)
             checked = checked or compared.logic is not None
             row = [request, photo, model, *self._row(compared, model, table)]
             self._append(layout.OUTPUTS, [row])

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +9,6 @@ import torch
 from effdet_bench import layout
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.devices import open_device
-from effdet_bench.detector.request import ModelInput
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.reference.outputs import Reference, check_reference, read_reference
@@ -49,15 +47,9 @@ class LoadedMode:
         self.unseen = _read(list_photos(spec.unseen)) if spec.unseen else []
         photos, unseen = _digests(self.photos), _digests(self.unseen)
         self.checks = {
-            model.name: Checks(
-                model, _references(spec, files, photos, unseen), partial(self._input_of, index)
-            )
-            for index, (files, model) in enumerate(zip(spec.models, models, strict=True))
+            model.name: Checks(model, _references(spec, files, photos, unseen), len(models))
+            for files, model in zip(spec.models, models, strict=True)
         }
-
-    def _input_of(self, index: int, encoded: bytes) -> ModelInput:
-        """What network `index` gets of the photo `encoded`."""
-        return self.engine.preprocess(index, self.engine.decode(encoded))
 
 
 def _read(paths: list[Path]) -> list[tuple[str, bytes]]:

@@ -105,7 +105,7 @@ class Measurement:
             csv.writer(out, lineterminator="\n").writerow(row)
         if phase == "timed":
             self._timed += 1
-            self._capture(self._served, name, encoded, answer)
+            self._capture(self._served, name, answer)
         self._served += 1
         return latency / 1e9
 
