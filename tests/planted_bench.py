@@ -15,27 +15,27 @@ from effdet_bench import layout, records
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector import request
 from effdet_bench.engines.base import Engine
-from effdet_bench.reference.rounding import EMULATED, Emulated
+from effdet_bench.reference.rounding import emulate
 from effdet_bench.timing import loaded
 from effdet_bench.timing import requests as timed
 from effdet_bench.timing.networks import Networks
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 from effdet_bench.timing.unseen import make_unseen
 from effdet_bench.validity.figures import Answers
-from effdet_bench.validity.gate import judge, read_answers, tolerance_of
+from effdet_bench.validity.gate import judge, read_answers, standards
 from helpers import SHIPPED, make_references
 
 PHOTOS = 2
+EMULATION = 7  # none of those that rounding is measured by
 QUICK = {"sparse_postprocess": True}
 
 
 def run(network, pixels: torch.Tensor, precision: str):
     """Outputs of `network` in `precision`, which is emulated where it is not fp32."""
-    with torch.no_grad():
-        if precision == "fp32":
+    if precision == "fp32":
+        with torch.no_grad():
             return network(pixels)
-        with Emulated(*EMULATED[precision]):
-            outputs = network(pixels)
+    outputs = emulate(network, pixels, precision, EMULATION)
     # of the type that a network in 16 bits returns, which holds the emulated values exactly
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     return tuple([level.to(kind) for level in levels] for levels in outputs)
@@ -64,13 +64,12 @@ def key_of(pixels: torch.Tensor) -> float:
 
 @dataclass
 class Bench:
-    """Models with their references, yardsticks, an unseen photo, and recorded outputs."""
+    """Models with their references, an unseen photo, and recorded outputs."""
 
     spec: JobSpec
     models: list
     networks: Networks
-    references: dict
-    yardsticks: dict
+    references: list
     outputs: dict
 
     def judged(
@@ -80,9 +79,10 @@ class Bench:
         monkeypatch.setattr(loaded, "load_engine", lambda *_: copy.copy(engine))
         monkeypatch.setattr(timed.gc, "collect", lambda: 0)  # a quarter of a test's time
         answers = [self._served(folder / f"round-{count}", turns) for count in range(rounds)]
-        precision = engine.precision
-        yardsticks = {name: one[precision] for name, one in self.yardsticks.items()}
-        return judge(answers, self.references, tolerance_of(precision), yardsticks)
+        job = {"precision": engine.precision, "engine": "planted"}
+        roundings = [layout.reference_rounding(path) for path in self.references]
+        known = standards(job, self.references, roundings, records.SCHEMA_VERSION)
+        return judge(answers, known.expected, known.tolerance, known.roundings)
 
     def _served(self, folder: Path, turns: int) -> Answers:
         """What a round answers, the unseen photo in its second turn."""
@@ -133,15 +133,7 @@ def make_bench(models: list, folder: Path) -> Bench:
         ]
         for precision in ("fp32", "bf16")
     }
-    references = {
-        model.name: records.read_detections(layout.reference_detections(path), "photo")
-        for model, path in zip(models, paths, strict=True)
-    }
-    yardsticks = {
-        model.name: records.read_json(layout.reference_rounding(path), "rounding")["precisions"]
-        for model, path in zip(models, paths, strict=True)
-    }
-    return Bench(spec, models, networks, references, yardsticks, outputs)
+    return Bench(spec, models, networks, paths, outputs)
 
 
 def _image(path: Path) -> Image.Image:

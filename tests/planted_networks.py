@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import torch
 
-ARITHMETIC = {"class_levels", "box_levels", "classes"}  # the gates that may find them
+# the gates that may find them
+SIZES = {"errors", "photo_errors"}
+ARITHMETIC = {*SIZES, "level_bias", "slopes", "offsets", "photo_bias"}
 
 
 # What networks return, (levels of class logits, of box regressions) -> the same, wrong: each with

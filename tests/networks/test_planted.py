@@ -59,7 +59,7 @@ def test_wrong_outputs_are_found(bench, bug, precision, tmp_path, monkeypatch):
     assert_found(bench.judged(Planted(bench, precision), tmp_path, monkeypatch), gates)
 
 
-def test_a_single_wrong_class_does_not_hide_among_the_others(bench, tmp_path, monkeypatch):
+def test_a_single_wrong_class_is_named(bench, tmp_path, monkeypatch):
     edit = OUTPUTS["logits of one class too large"][1]
 
     class Planted(Recorded):
@@ -68,8 +68,8 @@ def test_a_single_wrong_class_does_not_hide_among_the_others(bench, tmp_path, mo
 
     judged = bench.judged(Planted(bench, "bf16"), tmp_path, monkeypatch)
     (model,) = judged["models"]
-    assert judged["failed"] == "classes"
-    assert model["class_levels"] < 2 < model["classes"]
+    assert "of logits of class 6" in judged["reason"]
+    assert model["where"]["slopes"] == "logits of class 6"
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -8,8 +8,9 @@ from effdet_bench.checkpoints.synthetic import synthesise
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.engines.base import load_engine
-from effdet_bench.reference.errors import relative_errors, sample_outputs, sampled_anchors
-from effdet_bench.reference.rounding import EMULATED, Emulated
+from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
+from effdet_bench.reference.errors import relative_errors
+from effdet_bench.reference.rounding import emulate
 from helpers import SHIPPED, UNSEEN, synthetic_model
 
 CPU = torch.device("cpu")
@@ -76,15 +77,13 @@ def test_on_other_photos_scores_spread_and_activations_are_healthy(model):
 def test_bf16_does_to_them_what_it_does_to_trained_weights(model):
     """Trained D0 and D2: 0.017 and 0.018 of class logits at the median photo, 0.023 and 0.028 at
     worst; of box regressions 0.015 and 0.016 at the median."""
-    counts = sampled_anchors(model.cells, model.anchors_per_cell)
+    pools = Sampled(model.levels).pools
     for path in list_photos(SHIPPED)[:1] + list_photos(UNSEEN)[:1]:
         pixels = preprocess(decode(path.read_bytes()), model, CPU).pixels
         with torch.no_grad():
-            exact = sample_outputs(model.network(pixels), model.anchors_per_cell)
-            with Emulated(*EMULATED["bf16"]):
-                outputs = model.network(pixels)
-            rounded = sample_outputs(outputs, model.anchors_per_cell)
-        errors = relative_errors(rounded, exact.numpy(), counts)
+            exact = sample_outputs(model.network(pixels), pools)
+        rounded = sample_outputs(emulate(model.network, pixels, "bf16"), pools)
+        errors = relative_errors(rounded, exact.numpy(), counts_of(pools))
         assert 0.005 < errors.class_error < 0.03
         assert 0.003 < errors.box_error < 0.03
 

@@ -18,6 +18,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.reference.outputs import check_reference, read_reference
 from effdet_bench.timing.capture import Capture
 from effdet_bench.timing.checks import Checks
+from effdet_bench.validity.arithmetic import Measured, Rounding
 from effdet_bench.validity.gate import GATES, judge, read_answers, tolerance_of
 from helpers import SHIPPED, make_references, synthetic_model
 
@@ -65,7 +66,9 @@ def judged(found, references: list[Path], precision: str) -> dict:
         path.stem: records.read_detections(path.with_suffix(".csv"), "photo") for path in references
     }
     # as if nothing were rounded at all
-    nothing = {"class_levels": [1e-30], "box_levels": [1e-30], "classes": [1e-30]}
+    photos = [path.name for path in list_photos(SHIPPED)]
+    tiny = Measured(*np.full((3, len(photos), 2 * 5 + 90 + 4), 1e-30))
+    nothing = Rounding(photos, levels=5, emulations=[tiny])
     return judge([found], tables, tolerance_of(precision), dict.fromkeys(tables, nothing))
 
 
@@ -129,15 +132,16 @@ def test_a_reference_of_something_else_is_refused(references):
 
 
 def test_limits_are_of_known_figures_for_every_precision_and_before():
-    for old, path in ((False, layout.TOLERANCES), (True, layout.OLD_TOLERANCES)):
+    paths = {4: layout.TOLERANCES_4, 5: layout.TOLERANCES_5, 6: layout.TOLERANCES}
+    for version, path in paths.items():
         table = yaml.safe_load(path.read_text())
         assert set(table) - {"every"} == {"fp32", "tf32", "16-bit", "int8"}
         known = {gate.name for gate in GATES} | {"unseen", "accuracy", "decided"}
         for precision in PRECISIONS:
-            limits = tolerance_of(precision, old)
+            limits = tolerance_of(precision, version)
             assert limits
             assert set(limits) <= known
-            assert old or {"wrong", "unseen"} <= set(limits)
+            assert version == 4 or {"wrong", "unseen"} <= set(limits)
 
 
 def test_the_step_needs_no_torch():

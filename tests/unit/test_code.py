@@ -28,7 +28,10 @@ ORDER = [
     ("cluster",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
-JUDGES = {f"validity/{name}" for name in ("gate", "figures", "agreement", "accuracy", "unseen")}
+JUDGES = {
+    f"validity/{name}"
+    for name in ("gate", "figures", "arithmetic", "agreement", "accuracy", "unseen")
+}
 
 
 def closure(*entries: str) -> set[str]:

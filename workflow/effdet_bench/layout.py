@@ -14,7 +14,8 @@ SCHEMAS = PACKAGE / "schemas"
 TEMPLATES = PACKAGE / "templates"
 MODES = PACKAGE / "modes.yaml"
 TOLERANCES = SCHEMAS / "tolerances.yaml"
-OLD_TOLERANCES = SCHEMAS / "tolerances-4.yaml"  # of archives of schema versions 2 to 4
+# of archives of schema version 5, and of 2 to 4
+TOLERANCES_5, TOLERANCES_4 = SCHEMAS / "tolerances-5.yaml", SCHEMAS / "tolerances-4.yaml"
 SHIPPED_PHOTOS = PACKAGE / "resources" / "photos"
 CALIBRATION_PHOTOS = PACKAGE / "resources" / "calibration"
 COCO_NAMES = (
@@ -95,8 +96,13 @@ def reference_inputs(record: str | Path) -> Path:
 
 
 def reference_rounding(record: str | Path) -> Path:
-    """The yardstick, what rounding does to upstream's network, beside a reference's `record`."""
+    """The record of what rounding does to upstream's network, beside a reference's `record`."""
     return Path(record).with_suffix(".rounding.json")
+
+
+def rounding_table(record: str | Path) -> Path:
+    """Its errors by photo, beside the `record` of `reference_rounding`."""
+    return Path(record).with_suffix(".csv")
 
 
 def unseen_reference(folder: Path, model: str) -> Path:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]  # what a JSON file of the archive holds; its schema says what that is
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 # Significant digits of floats in records. Sums of another processor or NumPy differ in the 16th, so
 # that all of these hold anywhere, and not one can be edited unseen.
@@ -39,17 +39,23 @@ RAW_COLUMNS = {
         *("request", "photo", "model", "fault", "class_error", "box_error", "wrong", "ties"),
         *("errors", "table"),
     ],
-    layout.ERRORS: ["errors", "class_levels", "box_levels", "classes"],
+    layout.ERRORS: ["errors", *(GROUPED := ["sizes", "slopes", "offsets"])],
     layout.DETECTIONS: ["table", *DETECTION],
 }
+# Of what rounding does to upstream's network.
+ROUNDING = ["precision", "photo", "emulation", "class_error", "box_error", *GROUPED]
 # Of a mode under load; times since the first arrival of a pass.
 LOAD_COLUMNS = [
     *("pass", "request", "photo", "instance", "batch", "arrived_ns", "taken_ns", "began_ns"),
     *("ended_ns", "answered_ns", "answer"),
 ]
 OLD_REQUESTS = ["request", "phase", "photo", "latency_ns"]  # of schema versions 2 and 3
-# of schema versions 2 to 4
-OLD_OUTPUTS = ["request", "photo", "model", "fault", "class_error", "box_error", "table"]
+OLD_COLUMNS = {
+    # of schema version 5
+    layout.ERRORS: ["errors", "class_levels", "box_levels", "classes"],
+    # of schema versions 2 to 4
+    layout.OUTPUTS: ["request", "photo", "model", "fault", "class_error", "box_error", "table"],
+}
 
 
 @functools.cache
@@ -104,7 +110,7 @@ def read_json(path: str | Path, schema: str) -> Record:
     Raises:
         BenchError: the file is missing, is not JSON, or does not follow `schema`.
 
-    Records of schema versions 2 to 4 are read as what they would be now.
+    Records of schema versions 2 to 5 are read as what they would be now.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -123,8 +129,8 @@ def read_json(path: str | Path, schema: str) -> Record:
 
 
 def _upgraded(record: Any) -> Any:
-    """`record` as the present schema version has it, where it is of versions 2 to 4."""
-    if not isinstance(record, dict) or record.get("schema_version") not in (2, 3, 4):
+    """`record` as the present schema version has it, where it is of versions 2 to 5."""
+    if not isinstance(record, dict) or record.get("schema_version") not in (2, 3, 4, 5):
         return record
     # version 3 tells the models of an ensemble by names of their own
     named = [record, *record.get("ensemble", [])]
@@ -161,7 +167,7 @@ def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
     """Reads a CSV file of raw data; latencies and durations become 64-bit integers.
 
     Requests of schema versions 2 and 3 get the turn that they were: one for each request. What
-    these, and outputs of versions 2 to 4, do not have stays away.
+    these, outputs of versions 2 to 4 and errors of version 5 do not have stays away.
 
     Raises:
         BenchError: the file is missing or broken, or has other columns.
@@ -175,7 +181,7 @@ def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
         raise BenchError(f"{path} cannot be read ({error}): run this timing again.") from None
     if list(frame.columns) == OLD_REQUESTS and Path(path).name == layout.REQUESTS:
         return frame.assign(turn=frame["request"])
-    old = list(frame.columns) == OLD_OUTPUTS and Path(path).name == layout.OUTPUTS
+    old = list(frame.columns) == OLD_COLUMNS.get(Path(path).name)
     if list(frame.columns) != columns and not old:
         raise BenchError(f"{path} has the columns {list(frame.columns)}, not {columns}.")
     return frame

@@ -53,6 +53,7 @@ rule capacities:
     input:
         loads=LOADS,
         roundings=ROUNDINGS,
+        emulations=ROUNDING_TABLES,
         tolerances=os.path.relpath(layout.TOLERANCES),
         code=step_code("load.capacities"),
     output:

@@ -68,7 +68,7 @@ rule reference:
         )
 
 
-# Apart from the reference, so that an edit of the yardstick judges again and times nothing.
+# Apart from the reference, so that an edit of the emulation judges again and times nothing.
 rule rounding:
     input:
         references=REFERENCES,
@@ -77,6 +77,7 @@ rule rounding:
         code=step_code("reference.rounding"),
     output:
         ROUNDINGS,
+        ROUNDING_TABLES,
     log:
         ARCHIVE.logs / "rounding.log",
     resources:

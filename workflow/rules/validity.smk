@@ -17,6 +17,7 @@ rule judge_mode:
         detections=lambda wildcards: job_files(layout.DETECTIONS, **wildcards),
         references=REFERENCES,
         roundings=ROUNDINGS,
+        emulations=ROUNDING_TABLES,
         annotations=rules.annotations.output if CONFIG["annotations"] else [],
         tolerances=os.path.relpath(layout.TOLERANCES),
         code=step_code("validity.gate"),

@@ -74,6 +74,11 @@ class Model:
         sizes: list[tuple[int, int]] = get_feat_sizes(self.image_size, self.config.max_level)
         return sizes[self.config.min_level :]
 
+    @functools.cached_property
+    def levels(self) -> tuple[tuple[int, int, int], ...]:
+        """(height, width, anchors of a cell) of every feature level."""
+        return tuple((high, wide, self.anchors_per_cell) for high, wide in self.cells)
+
 
 def describe_model(
     architecture: str, classes: int = COCO_CLASSES, name: str | None = None

@@ -10,7 +10,8 @@ from effdet_bench.detector.devices import open_device
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.export.export import ExportSpec, add_network_arguments, in_child, spec_of
-from effdet_bench.reference.errors import relative_errors, sample_outputs, sampled_anchors
+from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
+from effdet_bench.reference.errors import relative_errors
 
 # Of class and box outputs, see `relative_errors`: what other orders of sums in fp32 stay below.
 FP32_LIMIT = 1e-4
@@ -38,13 +39,13 @@ class ExportCheck:
         pixels = spec.samples(model)[0]
         with torch.inference_mode():
             answer = model.network(pixels.clone())
-            cells = model.anchors_per_cell
-            expected = sample_outputs(answer, cells).numpy()
+            anchors = Sampled(model.levels).pools
+            expected = sample_outputs(answer, anchors).numpy()
             exported = replace(model, export=spec.folder)
             engine = load_engine(spec.engine, [exported], device, spec.options)
             outputs = engine.forward(0, pixels.to(device))
-            sampled, counts = sample_outputs(outputs, cells), sampled_anchors(model.cells, cells)
-            errors = relative_errors(sampled, expected, counts)[:2]
+            sampled = sample_outputs(outputs, anchors)
+            errors = relative_errors(sampled, expected, counts_of(anchors))[:2]
         if engine.precision == "fp32" and not max(errors) <= FP32_LIMIT:
             raise BenchError(
                 f"the export of {model.name} for {spec.engine} answers otherwise than PyTorch "

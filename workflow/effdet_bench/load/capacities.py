@@ -166,9 +166,9 @@ def _answers(archive: Archive, folder: Path, record: Record, rows: pd.DataFrame)
     job = next(one for one in timed if one["outcome"] == "completed")
     references = [archive.reference(model) for model in record["ensemble"]]
     roundings = [layout.reference_rounding(path) for path in references]
-    gate = standards(job, references, roundings)
     captured = [read_captured(path) for path in sorted((folder / layout.ANSWERS).glob("*"))]
-    verdict = judge(captured, gate.expected, gate.tolerance, gate.yardsticks)
+    gate = standards(job, references, roundings, captured[0].version)
+    verdict = judge(captured, gate.expected, gate.tolerance, gate.roundings)
     kinds = {one["pass"]: one["kind"] for one in record["passes"]}
     detected = _answered(rows[rows["pass"].map(kinds) != "null"])
     own = detected["pass"].map(kinds) == "judged"

@@ -11,7 +11,7 @@ from effdet_bench import layout, records
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.request import ModelInput
 from effdet_bench.errors import BenchError
-from effdet_bench.reference.errors import sampled_anchors
+from effdet_bench.reference.anchors import Sampled
 
 PIXELS = 4096  # values of a network's input that are compared
 INPUT_LIMIT = 1e-4  # of normalised pixels, where one step of a byte is 0.017
@@ -21,8 +21,9 @@ INPUT_LIMIT = 1e-4  # of normalised pixels, where one step of a byte is 0.017
 class Reference:
     """The reference of one model.
 
-    `record` follows the reference schema. `outputs` is float32 [photos, anchors, classes + 4] and
-    `inputs` float32 [photos, 3 + pixels], see `sample_input`; both are read from disk as needed.
+    `record` follows the reference schema. `outputs` is float32 [photos, anchors, classes + 4] at
+    the anchors of `sampled`, and `inputs` float32 [photos, 3 + pixels], see `sample_input`; both
+    are read from disk as needed.
     """
 
     record: records.Record
@@ -35,13 +36,13 @@ class Reference:
         return [known["file"] for known in self.record["photos"]]
 
     @functools.cached_property
-    def counts(self) -> list[int]:
-        """How many anchors of each feature level are sampled."""
-        cells = [(high, wide) for _, high, wide in self.record["shapes"][0]]
-        return sampled_anchors(cells, self.record["anchors_per_cell"])
+    def sampled(self) -> Sampled:
+        """Its feature levels, of which each photo has the pools."""
+        per_cell, (_, boxes) = self.record["anchors_per_cell"], self.record["shapes"]
+        return Sampled(tuple((high, wide, per_cell) for _, high, wide in boxes))
 
     def of(self, photo: str) -> np.ndarray:
-        """Sampled outputs [anchors, classes + 4] for `photo`."""
+        """Outputs [anchors, classes + 4] for `photo`, at the anchors of all pools."""
         outputs: np.ndarray = self.outputs[self.names.index(photo)]
         return outputs
 

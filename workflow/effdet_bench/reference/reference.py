@@ -23,7 +23,7 @@ from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.request import ModelInput
 from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
-from effdet_bench.reference.errors import sample_outputs
+from effdet_bench.reference.anchors import Sampled, sample_outputs
 from effdet_bench.reference.outputs import level_shapes, sample_input
 
 
@@ -65,6 +65,7 @@ def write_reference(
     Writes the record `path`, a .csv of detections, and samples of inputs and outputs beside it.
     """
     inputs, samples, frames = [], [], []
+    pools = Sampled(model.levels).pools
     for photo in photos:
         try:
             given = upstream_input(model, (folder / photo["file"]).read_bytes())
@@ -75,7 +76,7 @@ def write_reference(
             ) from None
         inputs.append(sample_input(given).numpy())
         table, outputs = upstream_answer(model, given)
-        samples.append(sample_outputs(outputs, model.anchors_per_cell).numpy())
+        samples.append(sample_outputs(outputs, pools).numpy())
         frame = pd.DataFrame(table[table[:, 4] > 0], columns=records.DETECTION)
         frames.append(frame.assign(photo=photo["file"]))
     _write_array(layout.reference_inputs(path), inputs)

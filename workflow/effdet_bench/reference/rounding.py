@@ -1,54 +1,36 @@
-"""The yardstick of arithmetic: what rounding to a precision does to upstream's own network.
+"""What rounding to a precision does to upstream's own network: the yardstick of arithmetic.
 
-A mode computes as it should while it is not much further from fp32 than this. The 16-bit precisions
-and TF32 are emulated, so that every processor gives the same yardstick: PyTorch's autocast in
-bfloat16 is 0.9 to 1.2 times as far off, and takes minutes where a processor lacks the type.
+The 16-bit precisions and TF32 are emulated, so that every processor measures the same: PyTorch's
+autocast in bfloat16 takes minutes where a processor lacks the type. Rounding can fall otherwise in
+every implementation, because each folds other factors into what it rounds. So a precision is
+emulated several times: first to the nearest number, and then on grids scaled by a random factor for
+each tensor, which the same tensor keeps for all photos.
 """
 
 import argparse
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.detector.ensemble import Model, load_model
+from effdet_bench.detector.nms import Outputs
 from effdet_bench.records import Record
-from effdet_bench.reference.errors import Errors, relative_errors, sample_outputs
+from effdet_bench.reference.anchors import counts_of, sample_outputs
+from effdet_bench.reference.errors import relative_errors, row_of
 from effdet_bench.reference.outputs import Reference, read_reference
 from effdet_bench.reference.reference import upstream_input
 
-MOST_PHOTOS = 8  # the largest errors of so many are the yardstick
+EMULATIONS = 3  # of a precision: two would leave each with one other to be held against
 ATEN = torch.ops.aten
 # what one is called, which depends on whether gradients may be asked for
 CONVOLUTIONS = {ATEN.convolution.default, ATEN.conv2d.default, ATEN.conv2d.padding}
-
-
-class Emulated(TorchDispatchMode):
-    """Rounds what convolutions read by `round_inputs`, and what every operation gives by another.
-
-    Operations compute in fp32, as the accumulators of processors do.
-    """
-
-    def __init__(
-        self, round_inputs: Callable[[Any], Any], round_results: Callable[[Any], Any]
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._inputs, self._results = round_inputs, round_results
-
-    def __torch_dispatch__(
-        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        if operation in CONVOLUTIONS:
-            args = (self._inputs(args[0]), self._inputs(args[1]), *args[2:])
-        results = operation(*args, **(kwargs or {}))
-        if isinstance(results, tuple):  # batch normalisation's, with statistics that nobody reads
-            return (self._results(results[0]), *results[1:])
-        return self._results(results)
 
 
 def to_bf16(tensor: torch.Tensor) -> torch.Tensor:
@@ -67,39 +49,87 @@ def to_tf32(tensor: torch.Tensor) -> torch.Tensor:
     return ((bits + half) & -(1 << dropped)).view(torch.float32)
 
 
-def same(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor
+EMULATED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "bf16": to_bf16,
+    "fp16": to_fp16,
+    "tf32": to_tf32,
+}
 
 
-# of what convolutions read, and of what every operation gives
-EMULATED = {"bf16": (to_bf16, to_bf16), "fp16": (to_fp16, to_fp16), "tf32": (to_tf32, same)}
+class Emulated(TorchDispatchMode):
+    """Rounds to `precision` what a processor would; `emulation` 0 to the nearest number.
+
+    Operations compute in fp32, as the accumulators of processors do. In 16 bits every tensor is
+    stored so: what operations give, weights and biases. TF32 rounds what convolutions multiply.
+    """
+
+    def __init__(self, precision: str, emulation: int = 0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._nearest = EMULATED[precision]
+        self._stored = precision != "tf32"
+        self._factors = random.Random(emulation) if emulation else None
+
+    def rounded(self, tensor: torch.Tensor) -> torch.Tensor:
+        """`tensor` on the grid of this precision, or on that grid scaled by the next factor."""
+        if self._factors is None:
+            return self._nearest(tensor)
+        factor = 2 ** -self._factors.random()  # below 1, so that nothing overflows
+        return self._nearest(tensor * factor).div_(factor)
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if operation in CONVOLUTIONS:
+            given, weight, *others = args
+            if not self._stored:
+                given = self.rounded(given)
+            elif others and others[0] is not None:
+                others[0] = self.rounded(others[0])
+            args = (given, self.rounded(weight), *others)
+        results = operation(*args, **(kwargs or {}))
+        if not self._stored:
+            return results
+        if isinstance(results, tuple):  # batch normalisation's, with statistics that nobody reads
+            return (self.rounded(results[0]), *results[1:])
+        return self.rounded(results)
+
+
+def emulate(
+    network: torch.nn.Module, pixels: torch.Tensor, precision: str, emulation: int = 0
+) -> Outputs:
+    """Outputs of `network` as `precision` rounds them; in fp32 as another order of sums does.
+
+    That order is that of kernels for channels last: the weights stay in that memory format.
+    """
+    with torch.no_grad():
+        if precision == "fp32":
+            network.to(memory_format=torch.channels_last)
+            outputs: Outputs = network(pixels.contiguous(memory_format=torch.channels_last))
+            return outputs
+        given = pixels if precision == "tf32" else EMULATED[precision](pixels)
+        with Emulated(precision, emulation):
+            outputs = network(given)
+    return outputs
 
 
 def rounding_errors(
     model: Model, reference: Reference, photos: dict[str, bytes], precision: str
-) -> Record:
-    """The largest errors of upstream's network in `precision`, over `photos` by name.
+) -> list[dict[str, Any]]:
+    """The errors of upstream's network in `precision`, of `photos` by name.
 
-    In fp32 rounding shows by another order of sums: that of kernels for channels last.
+    Returns:
+        A row for each photo and emulation, one in fp32, with the columns of `records.ROUNDING`.
     """
-    network: Any = model.network
-    found: list[Errors] = []
+    pools = reference.sampled.pools
+    rows = []
     for photo, encoded in photos.items():
         pixels = upstream_input(model, encoded).pixels
-        with torch.no_grad():
-            if precision == "fp32":
-                network.to(memory_format=torch.channels_last)
-                outputs = network(pixels.contiguous(memory_format=torch.channels_last))
-            else:
-                with Emulated(*EMULATED[precision]):
-                    outputs = network(pixels)
-        sampled = sample_outputs(outputs, model.anchors_per_cell)
-        found.append(relative_errors(sampled, reference.of(photo), reference.counts))
-    return {key: np.max(values, axis=0).tolist() for key, values in _columns(found).items()}
-
-
-def _columns(found: list[Errors]) -> dict[str, list[Any]]:
-    return {key: [getattr(one, key) for one in found] for key in Errors._fields}
+        for emulation in range(1 if precision == "fp32" else EMULATIONS):
+            sampled = sample_outputs(emulate(model.network, pixels, precision, emulation), pools)
+            errors = relative_errors(sampled, reference.of(photo), counts_of(pools))
+            place = {"precision": precision, "photo": photo, "emulation": emulation}
+            rows.append(place | row_of(errors))
+    return rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,11 +148,13 @@ def run(args: argparse.Namespace) -> None:
         verified = records.read_json(record, "checkpoint")
         data = check_file(checkpoint, verified["sha256"])
         model, reference = load_model(verified, data, checkpoint), read_reference(path)
-        names = reference.names[:MOST_PHOTOS]
-        photos = {name: (args.folder / name).read_bytes() for name in names}
+        photos = {name: (args.folder / name).read_bytes() for name in reference.names}
         # fp32 last: it leaves the weights in another memory format
         order = sorted(args.precisions, key=lambda precision: precision == "fp32")
-        found = {one: rounding_errors(model, reference, photos, one) for one in order}
-        result = {"model": model.name, "sha256": verified["sha256"], "photos": names}
+        rows = [row for one in order for row in rounding_errors(model, reference, photos, one)]
+        table = pd.DataFrame(rows)[records.ROUNDING]
         output = layout.reference_rounding(path)
-        records.write_json(output, result | {"precisions": found}, "rounding")
+        records.write_text(layout.rounding_table(output), table.to_csv(index=False))
+        result: Record = {"model": model.name, "sha256": verified["sha256"]}
+        result |= {"photos": list(photos), "levels": len(model.levels), "emulated": order}
+        records.write_json(output, result, "rounding")

@@ -12,6 +12,13 @@ from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, laten
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
+# Figures of the gate by column of the report: multiples of what rounding does.
+MULTIPLES = {
+    # the last three in archives of schema version 5
+    "all photos": ("errors", "class_levels", "box_levels", "classes"),
+    "one photo": ("photo_errors",),
+    "direction": ("level_bias", "slopes", "offsets", "photo_bias"),
+}
 
 
 def milliseconds(value: float) -> str:
@@ -121,10 +128,10 @@ def answers(row: Row) -> str:
     return f"**INVALID**: {judged['failed']}".replace("_", " ")
 
 
-def error_of(figures: dict[str, Any], part: str) -> str:
-    """The error of `class` or `box` outputs; beside it, in multiples of what rounding does."""
-    multiple = figures.get(f"{part}_levels")
-    return error(figures[f"{part}_error"]) + ("" if multiple is None else f" ({multiple:.2f}x)")
+def multiple(figures: dict[str, Any], column: str) -> str:
+    """The largest of a column's `MULTIPLES`."""
+    known = [figures[name] for name in MULTIPLES[column] if figures.get(name) is not None]
+    return f"{max(known):.2f}x" if known else "–"
 
 
 def limits(row: Row) -> str:
@@ -225,7 +232,7 @@ FILTERS = {
     "rps": requests_per_second,
     "percent": percent,
     "error": error,
-    "error_of": error_of,
+    "multiple": multiple,
     "limits": limits,
     "interval": interval,
     "span": span,

@@ -8,8 +8,8 @@ import numpy as np
 
 from effdet_bench import layout
 from effdet_bench.detector.request import Answer
-from effdet_bench.records import DETECTION
-from effdet_bench.reference.errors import Errors
+from effdet_bench.records import DETECTION, RAW_COLUMNS
+from effdet_bench.reference.errors import Errors, row_of
 from effdet_bench.timing.checks import Checks, Compared
 
 SETTLE_SECONDS = 0.02  # until threads that helped with a check have stopped waiting for more work
@@ -18,7 +18,7 @@ SETTLE_SECONDS = 0.02  # until threads that helped with a check have stopped wai
 class Capture:
     """Writes a row per request and model to `outputs.csv`, and what is new to the files beside it.
 
-    Errors by level and class go to `errors.csv`, tables to `detections.csv`: those that came before
+    Errors by group go to `errors.csv`, tables to `detections.csv`: those that came before
     are written once. `checks` are of the models of the ensemble, by name.
     """
 
@@ -55,7 +55,8 @@ class Capture:
         """The number of `errors`, which are written where they are new."""
         if errors not in self._errors:
             self._errors[errors] = len(self._errors)
-            parts = [" ".join(f"{value:.4g}" for value in part) for part in errors[2:]]
+            row = row_of(errors)
+            parts = [row[column] for column in RAW_COLUMNS[layout.ERRORS][1:]]
             self._append(layout.ERRORS, [[self._errors[errors], *parts]])
         return self._errors[errors]
 

@@ -9,7 +9,8 @@ import torch
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.request import ModelInput
-from effdet_bench.reference.errors import Errors, relative_errors, sample_outputs
+from effdet_bench.reference.anchors import counts_of, sample_outputs
+from effdet_bench.reference.errors import Errors, relative_errors
 from effdet_bench.reference.logic import Logic, check_table
 from effdet_bench.reference.outputs import Reference, level_shapes, same_input, sample_input
 
@@ -29,19 +30,26 @@ class Compared(NamedTuple):
 
 
 class Checks:
-    """Compares every answer of `model`, whose photos one of its `references` knows.
+    """Compares every answer of `model` in the round `number` with one of `references`.
 
     Inputs and outputs are sampled each time, so that an answer that goes stale or wrong later on is
-    seen. The table takes longer: it is checked at the first answer to each photo, where known
-    outputs come with another table, and where outputs are new as often as `SPARED` allows.
-    `models` is how many of them share that time.
+    seen; the anchors are those of the round. The table takes longer: it is checked at the first
+    answer to each photo, where known outputs come with another table, and where outputs are new as
+    often as `SPARED` allows. `models` is how many of them share that time.
     """
 
-    def __init__(self, model: Model, references: list[Reference], models: int = 1) -> None:
+    def __init__(
+        self, model: Model, references: list[Reference], number: int = 0, models: int = 1
+    ) -> None:
         self._model = model
         self._share = SPARED / models
-        self._references = {photo: one for one in references for photo in one.names}
-        self._inputs = {p: one.input_of(p) for p, one in self._references.items()}
+        self._record = references[0].record
+        sampled = references[0].sampled
+        self._anchors = sampled.chosen(number)
+        self._counts, places = counts_of(self._anchors), sampled.places(number)
+        known = [(photo, one) for one in references for photo in one.names]
+        self._inputs = {photo: one.input_of(photo) for photo, one in known}
+        self._outputs = {photo: one.of(photo)[places] for photo, one in known}
         self._answered: dict[int, tuple[str, Errors]] = {}  # photo and errors by a hash of outputs
         self._checked: set[str | tuple[int, bytes]] = set()
         self._spent = 0.0  # seconds of processor time, of checks that `SPARED` allowed
@@ -50,22 +58,21 @@ class Checks:
         self, photo: str, given: ModelInput, outputs: Outputs, table: np.ndarray
     ) -> Compared:
         """What is to say of an answer to `photo`, a file name, once the network was `given` it."""
-        reference = self._references[photo]
-        record = reference.record
+        record = self._record
         if level_shapes(outputs) != record["shapes"] or table.shape != (record["rows"], 6):
             return Compared("shape")
         if not same_input(sample_input(given), self._inputs[photo]):
             return Compared("input")
-        sampled = sample_outputs(outputs, record["anchors_per_cell"])
-        expected, answered = reference.of(photo), hash(sampled.numpy().tobytes())
+        sampled = sample_outputs(outputs, self._anchors)
+        expected, answered = self._outputs[photo], hash(sampled.numpy().tobytes())
         known = answered in self._answered
         if not (known or _are_finite(outputs)) or not np.isfinite(table).all():
             return Compared("not finite")
         if not known:
-            errors = relative_errors(sampled, expected, reference.counts)
+            errors = relative_errors(sampled, expected, self._counts)
             self._answered[answered] = photo, errors
         other, errors = self._answered[answered]
-        if not np.array_equal(self._references[other].of(other), expected):
+        if not np.array_equal(self._outputs[other], expected):
             return Compared("stale")
         answer = answered, table.tobytes()
         logic = None

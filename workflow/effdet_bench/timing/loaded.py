@@ -47,7 +47,9 @@ class LoadedMode:
         self.unseen = _read(list_photos(spec.unseen)) if spec.unseen else []
         photos, unseen = _digests(self.photos), _digests(self.unseen)
         self.checks = {
-            model.name: Checks(model, _references(spec, files, photos, unseen), len(models))
+            model.name: Checks(
+                model, _references(spec, files, photos, unseen), spec.round, len(models)
+            )
             for files, model in zip(spec.models, models, strict=True)
         }
 

@@ -9,6 +9,7 @@ import pandas as pd
 from effdet_bench import records
 from effdet_bench.records import Record
 from effdet_bench.validity.agreement import agreement, duplicates, match
+from effdet_bench.validity.arithmetic import Rounding, arithmetic, measured_of
 
 EMPTY = np.zeros((0, len(records.DETECTION)), np.float32)
 # figures of a single photo, and whether the largest or the smallest of all photos is the worst
@@ -21,7 +22,7 @@ OF_PHOTOS = {
     "box_drift_px": max,
     "score_drift": max,
 }
-PARTS = ("class_levels", "box_levels", "classes")  # of which errors have a yardstick
+OLD_PARTS = ("class_levels", "box_levels", "classes")  # of schema version 5
 
 
 class Answers(NamedTuple):
@@ -29,7 +30,7 @@ class Answers(NamedTuple):
 
     `rows` of `outputs.csv`, one per request and model; `tables` and `errors` by their number there;
     `requests` of `requests.csv`, `None` under load. Archives of schema versions 2 to 4 have no
-    `errors`.
+    `errors`, and those of version 5 have others.
     """
 
     rows: pd.DataFrame
@@ -37,21 +38,31 @@ class Answers(NamedTuple):
     errors: pd.DataFrame | None
     requests: pd.DataFrame | None
 
+    @property
+    def version(self) -> int:
+        """The last schema version by whose rules these answers are judged."""
+        if self.errors is None:
+            return 4
+        return records.SCHEMA_VERSION if "sizes" in self.errors else 5
+
 
 def model_figures(
-    name: str, rounds: list[Answers], reference: dict[str, np.ndarray], yardstick: Record | None
+    name: str,
+    rounds: list[Answers],
+    reference: dict[str, np.ndarray],
+    rounding: Rounding | Record | None,
 ) -> Record:
     """The worst figures of the model `name` in `rounds`, and those of each photo.
 
-    `reference` has upstream's tables [n, 6] by photo, for all but unseen ones; `yardstick` the
-    errors that rounding makes, see `reference.rounding`, where this precision has one.
+    `reference` has upstream's tables [n, 6] by photo, for all but unseen ones; `rounding` is what
+    rounding to this precision does, if it is one that rounds; a record in archives of version 5.
     """
     rows = [answers.rows[answers.rows["model"] == name] for answers in rounds]
     requests = pd.concat(rows)
     faults = [fault for fault in requests["fault"] if fault]
     result = {"model": name, "requests": len(requests), "fault": faults[0] if faults else None}
     if faults or requests.empty:
-        nothing = dict.fromkeys((*OF_PHOTOS, "agreement", *PARTS, "wrong", "ties"))
+        nothing = dict.fromkeys((*OF_PHOTOS, "agreement", "wrong", "ties"))
         return result | nothing | {"photos": []}
     # by photo and content, so that an answer which comes back for another photo is judged there
     distinct = {}
@@ -67,7 +78,8 @@ def model_figures(
     for figure, worst in OF_PHOTOS.items():
         result[figure] = worst(p[figure] for p in photos if p[figure] is not None)
     result["agreement"] = agreement(list(distinct.values()))
-    return result | _multiples(rounds, rows, yardstick) | _logic(requests) | {"photos": photos}
+    multiples = _multiples(rounds, rows, rounding)
+    return result | multiples | _logic(requests) | {"photos": photos}
 
 
 def first_tables(
@@ -102,21 +114,23 @@ def _photo(name: str, rows: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarr
 
 
 def _multiples(
-    rounds: list[Answers], rows: list[pd.DataFrame], yardstick: Record | None
-) -> dict[str, float | None]:
-    """By part, the largest error as a multiple of the yardstick's, of any level or class."""
-    if yardstick is None:
-        return dict.fromkeys(PARTS)
-    found = [
-        answers.errors[answers.errors["errors"].isin(own["errors"].astype(int))]
+    rounds: list[Answers], rows: list[pd.DataFrame], rounding: Rounding | Record | None
+) -> Record:
+    """Errors in multiples of what rounding does, see `arithmetic`."""
+    if rounding is None:
+        return {}
+    found = pd.concat(
+        own[["photo", "errors"]].astype({"errors": int}).drop_duplicates().merge(answers.errors)
         for answers, own in zip(rounds, rows, strict=True)
         if answers.errors is not None
-    ]
-    result: dict[str, float | None] = {}
-    for part in PARTS:
-        errors = [np.array(text.split(), float) for own in found for text in own[part]]
-        result[part] = float((np.max(errors, axis=0) / yardstick[part]).max())
-    return result
+    )
+    if isinstance(rounding, Rounding):
+        return arithmetic(list(found["photo"]), measured_of(found), rounding)
+    return {
+        part: float(np.max([np.array(t.split(), float) for t in found[part]] / np.array(largest)))
+        for part, largest in rounding.items()
+        if part in OLD_PARTS
+    }
 
 
 def _logic(requests: pd.DataFrame) -> dict[str, int | None]:

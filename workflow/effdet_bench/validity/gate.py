@@ -4,7 +4,7 @@
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,26 +15,37 @@ from effdet_bench import layout, records
 from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
 from effdet_bench.validity.accuracy import mean_average_precision
+from effdet_bench.validity.arithmetic import Rounding, measured_of
 from effdet_bench.validity.figures import Answers, model_figures
 from effdet_bench.validity.unseen import Unseen, compare_unseen
 from effdet_bench.validity.usefulness import judge_usefulness
 
 
 class Gate(NamedTuple):
-    """A figure of the gate, whether more of it is worse, and how it is put in words."""
+    """A figure of the gate, whether more of it is worse, and how it is put in words.
+
+    `{}` in `text` is what the figure is of where it is largest.
+    """
 
     name: str
     at_most: bool
     text: str
 
 
-ROUNDING = "over what rounding does to upstream's own network,"
+OVER = "over what rounding does to upstream's own network,"
 # in this order: the first one that fails is the one that is reported; a precision's row of
 # tolerances.yaml says which of them count
 GATES = (
-    Gate("class_levels", True, f"error of class logits at a feature level, {ROUNDING}"),
-    Gate("box_levels", True, f"error of box regressions at a feature level, {ROUNDING}"),
-    Gate("classes", True, f"error of the logits of one class, {ROUNDING}"),
+    Gate("errors", True, f"error of {{}} over all photos, {OVER}"),
+    Gate("photo_errors", True, f"error of {{}} on one photo, {OVER}"),
+    Gate("level_bias", True, f"slope or offset of {{}} over all photos, {OVER}"),
+    Gate("slopes", True, f"slope of {{}} against the others, {OVER}"),
+    Gate("offsets", True, f"offset of {{}} against the others, {OVER}"),
+    Gate("photo_bias", True, f"slope or offset of {{}} on one photo, {OVER}"),
+    # of archives of schema version 5
+    Gate("class_levels", True, f"error of class logits at a feature level, {OVER}"),
+    Gate("box_levels", True, f"error of box regressions at a feature level, {OVER}"),
+    Gate("classes", True, f"error of the logits of one class, {OVER}"),
     Gate("wrong", True, "detections that do not follow from the network's own outputs:"),
     Gate("class_error", True, "relative error of class logits"),
     Gate("box_error", True, "relative error of box regressions"),
@@ -54,9 +65,10 @@ FAULTS = {
 }
 
 
-def tolerance_of(precision: str, old: bool = False) -> dict[str, float]:
-    """The limits for answers computed in `precision`; `old` are archives of versions 2 to 4."""
-    table = yaml.safe_load((layout.OLD_TOLERANCES if old else layout.TOLERANCES).read_text())
+def tolerance_of(precision: str, version: int = records.SCHEMA_VERSION) -> dict[str, float]:
+    """The limits for answers computed in `precision`, in archives of the schema `version`."""
+    path = {4: layout.TOLERANCES_4, 5: layout.TOLERANCES_5}.get(version, layout.TOLERANCES)
+    table = yaml.safe_load(path.read_text())
     row = "16-bit" if precision in ("bf16", "fp16") else precision
     tolerance: dict[str, float] = table.get("every", {}) | table[row]
     return tolerance
@@ -66,24 +78,23 @@ def judge(
     rounds: list[Answers],
     references: dict[str, dict[str, np.ndarray]],
     tolerance: Record,
-    yardsticks: dict[str, Record],
+    roundings: Mapping[str, Rounding | Record],
 ) -> Record:
     """Judges all `rounds` of a mode by `tolerance`, the limits of its precision.
 
-    `references` maps a model's name to its reference tables [n, 6] by photo, `yardsticks` to the
-    errors that rounding makes.
+    `references` maps a model's name to its reference tables [n, 6] by photo, `roundings` to what
+    rounding does to it.
 
     Returns:
         `verdict` (`valid` or `invalid`), `failed` (the first gate that failed, or `None`), `reason`
         in words, for each model its worst figures and those of each photo, and `unseen`.
     """
     models = [
-        model_figures(name, rounds, tables, yardsticks.get(name))
+        model_figures(name, rounds, tables, roundings.get(name))
         for name, tables in references.items()
     ]
-    old = any(answers.errors is None for answers in rounds)
     requests = [answers.requests for answers in rounds if answers.requests is not None]
-    unseen = None if old or not requests else compare_unseen(requests)
+    unseen = compare_unseen(requests) if requests and rounds[0].version > 4 else None
     found = next(_failures(models, unseen, tolerance), None)
     return {
         "verdict": "invalid" if found else "valid",
@@ -105,12 +116,13 @@ def _failures(
             yield model["fault"], f"{model['model']}: {FAULTS[model['fault']]}"
     for gate in (gate for gate in GATES if gate.name in tolerance):
         for model in models:
-            value, limit = model[gate.name], tolerance[gate.name]
+            value, limit = model.get(gate.name), tolerance[gate.name]
             if value is not None and not (value <= limit if gate.at_most else value >= limit):
                 word = "at most" if gate.at_most else "at least"
+                text = gate.text.format(model.get("where", {}).get(gate.name))
                 yield (
                     gate.name,
-                    f"{model['model']}: {gate.text} {value:.3g}, but {word} {limit:g} is valid",
+                    f"{model['model']}: {text} {value:.3g}, but {word} {limit:g} is valid",
                 )
     if unseen and unseen.at_least is not None and unseen.at_least > tolerance["unseen"]:
         yield (
@@ -157,32 +169,32 @@ class Standards(NamedTuple):
     """What answers are judged by, see `judge`."""
 
     tolerance: Record
-    yardsticks: dict[str, Record]
+    roundings: dict[str, Rounding | Record]
     expected: dict[str, dict[str, np.ndarray]]
 
 
 def standards(
-    job: Record, references: list[Path], roundings: list[Path], old: bool = False
+    job: Record, references: list[Path], roundings: list[Path], version: int
 ) -> Standards:
     """The standards for what the timing job of the record `job` answers.
 
-    `references` and `roundings` are the records of these steps, one for each model; `old` is as in
-    `tolerance_of`.
+    `references` and `roundings` are the records of these steps, one for each model; `version` is as
+    in `tolerance_of`.
 
     Raises:
-        BenchError: a file is missing or broken, or has no yardstick for the job's precision.
+        BenchError: a file is missing or broken, or knows nothing of the job's precision.
     """
-    tolerance = tolerance_of(job["precision"], old)
-    yardsticks = {}
-    if "classes" in tolerance:
-        yardsticks = dict(_yardstick(path, job) for path in roundings)
+    tolerance = tolerance_of(job["precision"], version)
+    known = {}
+    if "errors" in tolerance or "classes" in tolerance:
+        known = dict(_rounding(path, job) for path in roundings)
     expected = {
         records.read_json(path, "reference")["model"]: records.read_detections(
             layout.reference_detections(path), "photo"
         )
         for path in references
     }
-    return Standards(tolerance, yardsticks, expected)
+    return Standards(tolerance, known, expected)
 
 
 def judge_jobs(
@@ -207,13 +219,11 @@ def judge_jobs(
         return result | {"verdict": "not judged", "failed": None, "reason": reason, "models": []}
     record = completed[0][1]
     rounds = [read_answers(folder, record) for folder, record in completed]
-    tolerance, yardsticks, expected = standards(
-        record, references, roundings, old=rounds[0].errors is None
+    tolerance, known_roundings, expected = standards(
+        record, references, roundings, rounds[0].version
     )
     result |= {"precision": record["precision"], "tolerance": tolerance}
-    shown = [{"model": name} | one for name, one in yardsticks.items()]
-    result |= {"yardsticks": shown or None}
-    result |= judge(rounds, expected, tolerance, yardsticks)
+    result |= judge(rounds, expected, tolerance, known_roundings)
     known = annotations and records.read_json(annotations, "annotations")
     if "accuracy" not in tolerance:  # of before: AP of the first round, and nothing beside it
         rounds, expected = rounds[:1], {}
@@ -224,16 +234,22 @@ def judge_jobs(
     return result | {"accuracy": accuracy}
 
 
-def _yardstick(path: Path, job: Record) -> tuple[str, Record]:
-    """The model of the record `path`, and the errors that rounding to a job's precision makes."""
+def _rounding(path: Path, job: Record) -> tuple[str, Rounding | Record]:
+    """The model of the record `path`, and what rounding to a job's precision does to it."""
     record = records.read_json(path, "rounding")
     precision = job["precision"]
-    if precision not in record["precisions"]:
+    if precision not in (record.get("precisions") or record["emulated"]):
         raise BenchError(
-            f"{path} has no yardstick for {precision}, in which engines/{job['engine']}.py says it "
-            "computes: its OPTIONS must name that precision, as the first one or as an option."
+            f"{path} does not say what rounding to {precision} does, in which engines/"
+            f"{job['engine']}.py says it computes: its OPTIONS must name that precision, as the "
+            "first one or as an option."
         )
-    return record["model"], record["precisions"][precision]
+    if "precisions" in record:  # of archives of schema version 5
+        return record["model"], record["precisions"][precision]
+    table = records.read_table(layout.rounding_table(path), records.ROUNDING)
+    own = table[table["precision"] == precision]
+    emulations = [measured_of(rows) for _, rows in own.groupby("emulation")]
+    return record["model"], Rounding(record["photos"], record["levels"], emulations)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,158 @@
+"""How far a mode's arithmetic is off, in multiples of what rounding does to upstream's own network.
+
+Rounding has no preferred direction. So errors are looked at by size, over all photos and of each,
+and by direction: slope and offset of outputs against the reference. Emulations of rounding, each
+held against the others, show how large such a figure gets by chance on the same photos: its reach.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from effdet_bench.config.names import UNSEEN_MARK
+from effdet_bench.errors import BenchError
+from effdet_bench.records import GROUPED, Record
+
+COORDINATES = ("y of boxes", "x of boxes", "heights of boxes", "widths of boxes")
+SIZES = ("errors", "photo_errors")
+FIGURES = (*SIZES, "level_bias", "slopes", "offsets", "photo_bias")
+
+
+class Measured(NamedTuple):
+    """Errors of answers: each float [answers, groups], groups as in `reference.errors.Errors`."""
+
+    sizes: np.ndarray
+    slopes: np.ndarray
+    offsets: np.ndarray
+
+
+class Rounding(NamedTuple):
+    """What rounding does to upstream's own network: one `Measured` for each emulation.
+
+    Answers are photos there, in the order of `photos`; `levels` is how many feature levels there
+    are.
+    """
+
+    photos: list[str]
+    levels: int
+    emulations: list[Measured]
+
+
+class Largest(NamedTuple):
+    """A figure where it is largest, and what it is of."""
+
+    value: float
+    where: str
+
+
+def measured_of(rows: pd.DataFrame) -> Measured:
+    """The errors in `rows` of a CSV file."""
+    return Measured(*(np.array([t.split() for t in rows[key]], float) for key in GROUPED))
+
+
+def arithmetic(served: list[str], measured: Measured, rounding: Rounding) -> Record:
+    """The `FIGURES` of `measured` answers to the photos `served`, in multiples of their reach.
+
+    Where there is one emulation, as in fp32, there is no reach: `SIZES` are multiples of its own,
+    and the others `None`.
+
+    Returns:
+        The figures by name, and `where` each is largest.
+
+    Raises:
+        BenchError: `rounding` knows nothing of a photo.
+    """
+    known = {photo.rsplit(".", 1)[0]: place for place, photo in enumerate(rounding.photos)}
+    names, answered = np.unique(served, return_inverse=True)
+    # an unseen photo is a variant of a known one: what rounding does to that is much the same
+    of_names = [known.get(name.rsplit(".", 1)[0].split(UNSEEN_MARK)[0]) for name in names]
+    if None in of_names:
+        raise BenchError(
+            f"nothing is known of what rounding does to {names[of_names.index(None)]}: run "
+            "`snakemake --cores 1 validity` again."
+        )
+    photos = np.array(of_names)
+    yard = _together(rounding.emulations)[photos[answered]]
+    found = _figures(measured, answered, yard, rounding.levels)
+    reach = _reach(rounding, photos)
+    result: Record = {
+        name: found[name].value / reach[name] if name in reach else None for name in FIGURES
+    }
+    return result | {"where": {name: found[name].where for name in reach}}
+
+
+def _reach(rounding: Rounding, photos: np.ndarray) -> dict[str, float]:
+    """By figure, the largest that an emulation has on `photos` when held against the others.
+
+    Few photos are few chances to see that: hence one more photo's share.
+    """
+    if len(rounding.emulations) == 1:
+        return dict.fromkeys(SIZES, 1.0)
+    reach = dict.fromkeys(FIGURES, 0.0)
+    for number, own in enumerate(rounding.emulations):
+        others = [one for place, one in enumerate(rounding.emulations) if place != number]
+        measured = Measured(*(part[photos] for part in own))
+        yard = _together(others)[photos]
+        found = _figures(measured, np.arange(len(photos)), yard, rounding.levels)
+        reach = {name: max(reach[name], found[name].value) for name in FIGURES}
+    return {name: value * (1 + 1 / len(photos)) for name, value in reach.items()}
+
+
+def _together(emulations: list[Measured]) -> np.ndarray:
+    """The size of errors [photos, groups] that several emulations have together."""
+    return _root(np.array([one.sizes for one in emulations]), axis=0)
+
+
+def _figures(
+    measured: Measured, photos: np.ndarray, yard: np.ndarray, levels: int
+) -> dict[str, Largest]:
+    """The `FIGURES` of `measured` over `yard` [answers, groups], the sizes that rounding gives.
+
+    `photos` numbers the photo of each answer. Every photo counts alike, however often it was sent.
+    """
+    weights = 1 / np.bincount(photos)[photos]
+    weights /= weights.sum()
+    size, usual = np.sqrt(weights @ measured.sizes**2), np.sqrt(weights @ yard**2)
+    names = _names(levels, len(size))
+    figures: dict[str, list[Largest]] = {name: [] for name in FIGURES}
+    figures["errors"].append(_largest(size / usual, names))
+    figures["photo_errors"].append(_largest((measured.sizes / yard).max(0), names))
+    columns = (slice(2 * levels, -4), slice(-4, None))
+    parts = zip(("class logits", "box regressions"), (0, levels), columns, strict=True)
+    for part, first, column in parts:
+        level = slice(first, first + levels)
+        whole, of_photo = _root(usual[level]), _root(yard[:, level], axis=1)
+        for kind, values in (("slopes", measured.slopes), ("offsets", measured.offsets)):
+            pooled = weights @ values
+            around = pooled[column] - pooled[column].mean()
+            photo = np.abs(values[:, level].mean(1)) / of_photo
+            figures["level_bias"] += [
+                _largest(np.abs(pooled[level]) / usual[level], names[level]),
+                Largest(abs(pooled[level].mean()) / whole, f"all {part}"),
+            ]
+            figures[kind].append(_largest(np.abs(around) / usual[column], names[column]))
+            figures["photo_bias"].append(Largest(float(photo.max()), f"all {part}"))
+    return {name: max(found) for name, found in figures.items()}
+
+
+def _names(levels: int, groups: int) -> list[str]:
+    """What each group is."""
+    by_level = [
+        f"{part} at feature level {number} of {levels}"
+        for part in ("class logits", "box regressions")
+        for number in range(1, levels + 1)
+    ]
+    classes = range(1, groups - len(by_level) - len(COORDINATES) + 1)
+    return [*by_level, *(f"logits of class {number}" for number in classes), *COORDINATES]
+
+
+def _largest(values: np.ndarray, names: list[str]) -> Largest:
+    place = int(np.argmax(values))
+    return Largest(float(values[place]), names[place])
+
+
+def _root(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The root of the mean square."""
+    root: np.ndarray = np.sqrt(np.mean(values**2, axis=axis))
+    return root
