@@ -73,27 +73,39 @@ class Bench:
     outputs: dict
 
     def judged(
-        self, engine: Engine, folder: Path, monkeypatch, turns: int = 3, rounds: int = 1
+        self,
+        engine: Engine,
+        folder: Path,
+        monkeypatch,
+        turns: int = 3,
+        rounds: int = 1,
+        pause: float = 0,
     ) -> dict:
-        """The judgement of a mode that serves by `engine`, anew in each round."""
+        """The judgement of a mode that serves by `engine`, anew in each round.
+
+        Other modes have their turn for `pause` seconds.
+        """
         monkeypatch.setattr(loaded, "load_engine", lambda *_: copy.copy(engine))
         monkeypatch.setattr(timed.gc, "collect", lambda: 0)  # a quarter of a test's time
-        answers = [self._served(folder / f"round-{count}", turns) for count in range(rounds)]
+        folders = [folder / f"round-{count}" for count in range(rounds)]
+        answers = [self._served(one, turns, pause) for one in folders]
         job = {"precision": engine.precision, "engine": "planted"}
         roundings = [layout.reference_rounding(path) for path in self.references]
         known = standards(job, self.references, roundings, records.SCHEMA_VERSION)
         return judge(answers, known.expected, known.tolerance, known.roundings)
 
-    def _served(self, folder: Path, turns: int) -> Answers:
+    def _served(self, folder: Path, turns: int, pause: float) -> Answers:
         """What a round answers, the unseen photo in its second turn."""
         records.begin_tables(folder, records.RAW_COLUMNS)
         worker = timed.Measurement(replace(self.spec, folder=folder), self.networks)
         worker.warm_up()
         for turn in range(1, turns + 1):
             worker.serve(turn, 0, unseen=turn == 2)
+            time.sleep(pause)
         done = worker.finish()
         records.end_tables(folder, records.RAW_COLUMNS)
-        return read_answers(folder, {**done, "ensemble": self.models})
+        conditions = {"outside": done["outside"]}
+        return read_answers(folder, {**done, "ensemble": self.models, "conditions": conditions})
 
 
 def make_bench(models: list, folder: Path) -> Bench:

@@ -18,7 +18,7 @@ import torch
 from effdet_bench import records
 from effdet_bench.config.names import UNSEEN_MARK
 from effdet_bench.config.photos import list_photos
-from effdet_bench.detector.ensemble import Model, load_model
+from effdet_bench.detector.ensemble import load_model
 from effdet_bench.engines.base import engine_module, load_engine
 from effdet_bench.export.export import Exporter, ExportSpec
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs

@@ -1,6 +1,10 @@
 """Planted bugs are INVALID at every precision, each for its own reason; honest modes are valid."""
 
 import copy
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 import torch
@@ -201,6 +205,53 @@ class InputChangedLater(Recorded):
         if self.count > 10:
             pixels.copy_((pixels + pixels.roll(1, 3)) / 2)
         return outputs
+
+
+class PreparedBetweenTurns(Recorded):
+    """A thread works while other modes have their turn, as if on the next photo."""
+
+    def forward(self, index, pixels):
+        outputs = super().forward(index, pixels)
+        threading.Thread(target=busy, args=(0.2,)).start()
+        return outputs
+
+
+class SpinsBetweenTurns(Recorded):
+    """A thread that waits for work does so by looking for it all the time."""
+
+    thread = None
+
+    def forward(self, index, pixels):
+        if self.thread is None:
+            self.thread = threading.Thread(target=busy, args=(0.6,), daemon=True)
+            self.thread.start()
+        return super().forward(index, pixels)
+
+
+class ChildBetweenTurns(Recorded):
+    """The same in a process of its own."""
+
+    def forward(self, index, pixels):
+        code = "import time\nwhile time.process_time() < 0.2: pass"
+        subprocess.Popen([sys.executable, "-c", code])
+        return super().forward(index, pixels)
+
+
+def busy(seconds: float) -> None:
+    while time.thread_time() < seconds:
+        pass
+
+
+def test_modes_that_sleep_between_turns_use_nothing(bench, tmp_path, monkeypatch):
+    judged = bench.judged(Recorded(bench, "fp32"), tmp_path, monkeypatch, turns=4, pause=0.2)
+    assert judged["verdict"] == "valid", judged["reason"]
+    assert 0 <= judged["outside"] < 0.05
+
+
+@pytest.mark.parametrize("bug", [PreparedBetweenTurns, SpinsBetweenTurns, ChildBetweenTurns])
+def test_work_between_turns_is_found(bench, bug, tmp_path, monkeypatch):
+    judged = bench.judged(bug(bench, "fp32"), tmp_path, monkeypatch, turns=4, pause=0.2)
+    assert_found(judged, {"outside"})
 
 
 SERVING = {

@@ -58,7 +58,7 @@ def answers(engine, models: list, references: list[Path], folder: Path, count: i
             capture(request, photo.name, answer)
     for name in records.RAW_COLUMNS:
         layout.hidden(folder / name).replace(folder / name)
-    return read_answers(folder, {"requests": count, "ensemble": models})
+    return read_answers(folder, {"requests": count, "ensemble": models, "conditions": {}})
 
 
 def judged(found, references: list[Path], precision: str) -> dict:

@@ -1,4 +1,4 @@
-"""Turns give every mode the same time and every photo, by modes that only say how long they take."""
+"""Turns give every mode the same time and all photos, by modes that only say how long they take."""
 
 import random
 from types import SimpleNamespace
@@ -101,7 +101,7 @@ def test_every_mode_sends_every_photo_and_none_twice_in_a_row(
 
 def test_a_slow_mode_sees_all_of_ten_photos_in_two_rounds_of_five_requests():
     sent = [take(5, 6.0, 0.5, requests=5, number=k, photos=10)[0].photos for k in (1, 2)]
-    assert sorted(sum(sent, [])) == list(range(10))
+    assert sorted([*sent[0], *sent[1]]) == list(range(10))
 
 
 def test_warm_up_sends_the_photos_before():

@@ -180,6 +180,6 @@ def run(args: argparse.Namespace) -> None:
     if skipped := uncompared(Archive(results)):
         drawn_by = ", ".join(sorted(set(skipped.values())))
         print(
-            f"{results}: {len(skipped)} figures were not compared, because {drawn_by} drew them and "
-            f"{matplotlib.__version__} is installed here: {', '.join(skipped)}"
+            f"{results}: {len(skipped)} figures were not compared, because {drawn_by} drew them "
+            f"and {matplotlib.__version__} is installed here: {', '.join(skipped)}"
         )

@@ -17,6 +17,7 @@ DRIFT = 0.05  # of the probe, from before a job's requests to after them
 TREND = 0.02  # change of the median within a round that is worth a warning
 TREND_REQUESTS = 8  # in a round; with fewer, the test's normal approximation finds trends in noise
 SURE = 0.99  # of a trend or dependence, before it is told
+OUTSIDE = 0.005  # seconds of processor time between two turns of a mode
 LOAD = 0.05  # share of the machine's processor time that was not ours
 CLOCK = 0.90  # share of the GPU's highest clock
 POWER_SAVING = ("powersave", "conservative")
@@ -61,6 +62,7 @@ def find_doubts(rounds: Sequence[Round]) -> list[Doubt]:
     found += _where("battery", rounds, lambda c: float(bool(c["power"]["on_battery"])), bool)
     # archives of before it was looked for have none
     found += _where("slept", rounds, lambda c: c.get("slept_seconds"), bool)
+    found += _where("outside", rounds, _outside, lambda v: v > OUTSIDE)
     found += _where("throttled", rounds, _throttled, bool)
     found += _where("clock", rounds, _clock, lambda v: v < CLOCK)
     return found
@@ -176,6 +178,12 @@ def _throttled(conditions: Record) -> float:
     # archives of before the counters were read have none
     during = any((conditions.get("slowed_ns") or {}).values())
     return float(during or any(gpu["throttled"] for gpu in moments if gpu))
+
+
+def _outside(conditions: Record) -> float | None:
+    """Seconds of processor time that a mode used between two of its turns."""
+    used = conditions.get("outside")  # archives of before it was counted have none
+    return used["seconds"] / used["turns"] if used and used["turns"] else None
 
 
 def _clock(conditions: Record) -> float | None:

@@ -22,6 +22,7 @@ from effdet_bench.timing.effort import Meter
 from effdet_bench.timing.gpu import Gpu, uuid_of
 from effdet_bench.timing.loaded import LoadedMode
 from effdet_bench.timing.networks import Networks
+from effdet_bench.timing.outside import Outside
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 from effdet_bench.timing.turns import photo_at
 
@@ -46,6 +47,7 @@ class Measurement:
         self._device, self._engine = self._mode.device, self._mode.engine
         self._capture = Capture(spec.folder, self._mode.checks)
         self._gpu = Gpu(uuid_of(self._device))
+        self._outside = Outside()
         self._slowed: dict[str, int] = {}
         self._served = 0
         self._timed = 0
@@ -70,6 +72,7 @@ class Measurement:
         Returns:
             Seconds that they took.
         """
+        self._outside.begin_turn()
         spent, count = 0.0, 0
         slowed = self._gpu.slowed_ns()
         first = self._mode.unseen if unseen else []
@@ -82,6 +85,7 @@ class Measurement:
             spent += self._serve("timed", turn, *carried)
             count += 1
         self._count_slowed(slowed)
+        self._outside.end_turn()
         return spent
 
     def _photo(self, count: int) -> tuple[str, bytes]:
@@ -128,6 +132,8 @@ class Measurement:
         Times in seconds, memory in bytes, and threads.
         """
         # taken first: what follows is not part of what the figures are about
+        self._outside.begin_turn()
+        outside = self._outside.record()
         memory, on_device = _peak_rss(), self._gpu.own_bytes() or peak_memory(self._device)
         self._time_stages()
         return {
@@ -141,6 +147,7 @@ class Measurement:
             "peak_rss_bytes": memory,
             "peak_device_bytes": on_device,
             "slowed_ns": self._slowed or None,
+            "outside": outside,
         }
 
     def _time_stages(self) -> None:

@@ -185,8 +185,8 @@ def _result(mode: Timed, groups: int, conditions: Record) -> Record:
     }
     if mode.outcome.completed:
         measured = dict(mode.measured)
-        slowed = {"slowed_ns": measured.pop("slowed_ns")}
-        result |= {**measured, "conditions": {**conditions, **slowed}}
+        own = {key: measured.pop(key) for key in ("slowed_ns", "outside")}
+        result |= {**measured, "conditions": {**conditions, **own}}
     return result
 
 

@@ -29,14 +29,16 @@ class Answers(NamedTuple):
     """What one round answered, by what its timing job left.
 
     `rows` of `outputs.csv`, one per request and model; `tables` and `errors` by their number there;
-    `requests` of `requests.csv`, `None` under load. Archives of schema versions 2 to 4 have no
+    `requests` of `requests.csv`, and `outside` the processor time that the mode used while others
+    had their turn, as a share of its own, both `None` under load. Archives of schema versions 2 to 4 have no
     `errors`, and those of version 5 have others.
     """
 
     rows: pd.DataFrame
     tables: dict[int, np.ndarray]
     errors: pd.DataFrame | None
-    requests: pd.DataFrame | None
+    requests: pd.DataFrame | None = None
+    outside: float | None = None
 
     @property
     def version(self) -> int:

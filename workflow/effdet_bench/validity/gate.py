@@ -32,6 +32,7 @@ class Gate(NamedTuple):
     text: str
 
 
+WAKING = 0.002  # seconds of processor time that falling asleep and waking up may take
 OVER = "over what rounding does to upstream's own network,"
 # in this order: the first one that fails is the one that is reported; a precision's row of
 # tolerances.yaml says which of them count
@@ -87,7 +88,7 @@ def judge(
 
     Returns:
         `verdict` (`valid` or `invalid`), `failed` (the first gate that failed, or `None`), `reason`
-        in words, for each model its worst figures and those of each photo, and `unseen`.
+        in words, for each model its worst figures and those of each photo, `unseen` and `outside`.
     """
     models = [
         model_figures(name, rounds, tables, roundings.get(name))
@@ -95,18 +96,20 @@ def judge(
     ]
     requests = [answers.requests for answers in rounds if answers.requests is not None]
     unseen = compare_unseen(requests) if requests and rounds[0].version > 4 else None
-    found = next(_failures(models, unseen, tolerance), None)
+    outside = max((one.outside for one in rounds if one.outside is not None), default=None)
+    found = next(_failures(models, unseen, outside, tolerance), None)
     return {
         "verdict": "invalid" if found else "valid",
         "failed": found[0] if found else None,
         "reason": found[1] if found else None,
         "models": models,
         "unseen": unseen and unseen._asdict(),
+        "outside": outside,
     }
 
 
 def _failures(
-    models: list[Record], unseen: Unseen | None, tolerance: Record
+    models: list[Record], unseen: Unseen | None, outside: float | None, tolerance: Record
 ) -> Iterator[tuple[str, str]]:
     """Name and words of every gate that fails, in the order of the gates."""
     for model in models:
@@ -130,6 +133,12 @@ def _failures(
             f"photos that were never sent before took {unseen.times:.3g} times as long as others, "
             "so answers are kept from one request to the next",
         )
+    if outside is not None and outside > tolerance["outside"]:
+        yield (
+            "outside",
+            f"{outside:.1%} of the processor time of its turns was used again while other modes had "
+            f"theirs, but at most {tolerance['outside']:.0%} is valid: its work is not all timed",
+        )
 
 
 def read_captured(folder: Path) -> Answers:
@@ -144,7 +153,7 @@ def read_captured(folder: Path) -> Answers:
     if "errors" in rows:
         errors = records.read_table(folder / layout.ERRORS, columns[layout.ERRORS])
     tables = records.read_detections(folder / layout.DETECTIONS, "table")
-    return Answers(rows, tables, errors, None)
+    return Answers(rows, tables, errors)
 
 
 def read_answers(folder: Path, record: Record) -> Answers:
@@ -162,7 +171,16 @@ def read_answers(folder: Path, record: Record) -> Answers:
             "again."
         )
     columns = records.RAW_COLUMNS[layout.REQUESTS]
-    return answers._replace(requests=records.read_table(folder / layout.REQUESTS, columns))
+    requests = records.read_table(folder / layout.REQUESTS, columns)
+    return answers._replace(requests=requests, outside=_outside(record["conditions"]))
+
+
+def _outside(conditions: Record) -> float | None:
+    """Processor time that a mode used between its turns, as a share of that in its turns."""
+    used = conditions.get("outside")  # archives of before it was counted have none
+    if used is None:
+        return None
+    return max(0.0, used["seconds"] - WAKING * used["turns"]) / float(used["own_seconds"])
 
 
 class Standards(NamedTuple):
