@@ -10,6 +10,10 @@ import numpy as np
 import torch
 
 STEP = 1.25
+# (outputs [anchors, classes + 4], places, size, whether it is the first photo) -> outputs
+Edit = Callable[[torch.Tensor, "Place", float, bool], torch.Tensor]
+# (network, pixels, size) -> network and pixels
+NetworkEdit = Callable[[torch.nn.Module, torch.Tensor, float], tuple[torch.nn.Module, torch.Tensor]]
 
 
 def _sizes(first: float, last: float) -> list[float]:
@@ -41,26 +45,31 @@ class Place(NamedTuple):
 LOGITS, BOXES, WIDTHS, CLASS = slice(-4), slice(-4, None), slice(-1, None), slice(5, 6)
 
 
-def _add(part: slice, where: Callable = lambda place: slice(None), one_photo: bool = False):
+def _everywhere(place):
+    return torch.ones(len(place.level), dtype=torch.bool)
+
+
+def _edit(part: slice, change: Callable, where: Callable, one_photo: bool) -> Edit:
     def edit(outputs, place, size, first):
         if first or not one_photo:
-            rows = outputs[where(place)]
-            rows[:, part] += size
-            outputs[where(place)] = rows
+            rows = where(place)
+            outputs[rows, part] = change(outputs[rows, part], size)
         return outputs
 
     return edit
 
 
-def _scale(part: slice, where: Callable = lambda place: slice(None), one_photo: bool = False):
-    def edit(outputs, place, size, first):
-        if first or not one_photo:
-            rows = outputs[where(place)]
-            rows[:, part] *= 1 + size
-            outputs[where(place)] = rows
-        return outputs
+def _add(part: slice, where: Callable = _everywhere, one_photo: bool = False) -> Edit:
+    return _edit(part, lambda values, size: values + size, where, one_photo)
 
-    return edit
+
+def _scale(part: slice, where: Callable = _everywhere, one_photo: bool = False) -> Edit:
+    return _edit(part, lambda values, size: values * (1 + size), where, one_photo)
+
+
+def _widen(outputs, place, size, first):
+    """Boxes are as wide as their anchor times the exponential of what the network says."""
+    return _add(WIDTHS)(outputs, place, float(np.log1p(size)), first)
 
 
 def _last(place):
@@ -80,7 +89,7 @@ OUTPUTS: dict[str, tuple[str, list[float], Callable]] = {
     "all boxes too wide by": (
         "",
         SHARES,
-        lambda o, p, s, f: _add(WIDTHS)(o, p, float(np.log1p(s)), f),
+        _widen,
     ),
     "regressions of widths too large by": ("", SHARES, _scale(WIDTHS)),
     "all box regressions too large by": ("", SHARES, _scale(BOXES)),

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import torch
 
 # the gates that may find them
-SIZES = {"errors", "photo_errors"}
-ARITHMETIC = {*SIZES, "level_bias", "slopes", "offsets", "photo_bias"}
+ARITHMETIC = {"errors", "photo_errors", "level_bias", "slopes", "offsets", "photo_bias"}
 
 
 # What networks return, (levels of class logits, of box regressions) -> the same, wrong: each with
@@ -49,6 +48,16 @@ def _last_level(edit, of_classes):
     return wrong
 
 
+def _corner_cell(classes, boxes):
+    finest = classes[0].clone()
+    finest[..., 0, 0] = -6
+    return [finest, *classes[1:]], boxes
+
+
+def _wider(cells):
+    return torch.cat([cells[:, :3], cells[:, 3:] * 1.01], 1)
+
+
 def _half_stale(level):
     half = level.shape[3] // 2
     return torch.cat([level[..., :half], level[..., half:] * 0], 3)
@@ -76,6 +85,11 @@ OUTPUTS: dict[str, tuple[set[str], Callable]] = {
     "boxes a tenth too far": _boxes(lambda level: level * 1.1),
     "boxes of another anchor": _boxes(_cells(4, lambda cells: cells.roll(1, 0))),
     "anchors of a cell in another order": (ARITHMETIC, _other_anchors),
+    "widths of boxes a hundredth too large": (
+        ARITHMETIC,
+        _boxes(_cells(4, _wider))[1],
+    ),
+    "one corner cell": (ARITHMETIC, _corner_cell),
     "features mirrored": _both(lambda level: level.flip(3)),
     "features transposed": _both(lambda level: level.transpose(2, 3)),
     "right half of features missing": _both(_half_stale),
@@ -131,6 +145,14 @@ def _activation_lost(network):
     return network
 
 
+def _activation_replaced(network):
+    names = [
+        n for n, module in network.backbone.named_modules() if isinstance(module, torch.nn.ReLU6)
+    ]
+    network.backbone.set_submodule(names[0], torch.nn.Hardswish())
+    return network
+
+
 def _no_padding(network):
     layer = network.backbone.conv_stem
     layer.register_forward_pre_hook(lambda _, given: (given[0].roll(1, 3),))
@@ -145,6 +167,7 @@ NETWORKS: dict[str, Callable] = {
     "another epsilon of batch normalisation": lambda n: _norms(n, _another_epsilon),
     "a bias lost in fusing": _one_bias_lost,
     "an activation lost": _activation_lost,
+    "an activation replaced": _activation_replaced,
     "input shifted by a pixel": _no_padding,
     "half of the boxes' bias": _half_of_boxes_bias,
 }

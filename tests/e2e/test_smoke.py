@@ -34,7 +34,7 @@ def test_everything_is_there(smoke):
     archive = {"environment.json", "photos.json", "summary.json", "summary.csv", "report.md"}
     archive |= {"settings.json", "report.html", "MANIFEST.sha256"}
     archive |= {f"validity/cpu/{mode}.json" for mode in MODES}
-    kinds = ("json", "csv", "npy", "inputs.npy", "rounding.json")
+    kinds = ("json", "csv", "npy", "inputs.npy", "rounding.json", "rounding.csv")
     archive |= {f"reference/tf_efficientdet_lite0.{kind}" for kind in kinds}
     archive |= {f"figures/{figure.__name__}.svg" for figure in FIGURES} | {"roofline/cpu.json"}
     archive |= {"figures/detections-tf_efficientdet_lite0.svg"}
@@ -119,7 +119,8 @@ def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
         assert len(model["photos"]) >= 4
         worst = [model[k] for k in ("class_error", "box_error", "box_drift_px", "score_drift")]
         assert worst == [0, 0, 0, 0]
-        assert [model[k] for k in ("class_levels", "box_levels", "classes", "wrong")] == [0] * 4
+        assert [model[k] for k in ("errors", "photo_errors", "wrong")] == [0, 0, 0]
+        assert 0 <= judged[mode]["outside"] < 0.05
         assert judged[mode]["unseen"]["requests"] == 2, "one in each round"
     assert judged["invalid"]["verdict"] == "invalid"
     assert judged["invalid"]["failed"] == "stale"

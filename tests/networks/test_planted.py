@@ -196,6 +196,30 @@ class AnyTableLater(Recorded):
         return right.flip(0) if self.count > 5 else right
 
 
+class OnePhotoTooHigh(Recorded):
+    """All class logits of one photo are higher by a fraction of what rounding does to each."""
+
+    def forward(self, index, pixels):
+        classes, boxes = super().forward(index, pixels)
+        if key_of(pixels) == next(iter(self.outputs[index])):
+            classes = [level + 0.05 for level in classes]
+        return classes, boxes
+
+
+class InputShiftedLater(Recorded):
+    """The network sees a copy of its input that is moved by half a pixel, from the eleventh on."""
+
+    def forward(self, index, pixels):
+        self.count = getattr(self, "count", 0) + 1
+        if self.count <= 10:
+            return super().forward(index, pixels)
+        moved = (pixels + pixels.roll(1, 3)) / 2
+        known = self.outputs[index]
+        if (key := key_of(moved)) not in known:
+            known[key] = run(self.models[index].network, moved, self.precision)
+        return known[key]
+
+
 class InputChangedLater(Recorded):
     """The network's input is another one than preprocessing made, from the eleventh request on."""
 
@@ -255,13 +279,15 @@ def test_work_between_turns_is_found(bench, bug, tmp_path, monkeypatch):
 
 
 SERVING = {
-    AnswersKept: "unseen",
-    KeptBySize: "stale",
-    EverySecondStale: "stale",
-    TableOfTheLast: "wrong",
-    LaterWrong: "wrong",
-    AnyTableLater: "wrong",
-    InputChangedLater: "input",
+    AnswersKept: {"unseen"},
+    KeptBySize: {"stale"},
+    EverySecondStale: {"stale"},
+    TableOfTheLast: {"wrong"},
+    LaterWrong: {"wrong"},
+    AnyTableLater: {"wrong"},
+    InputChangedLater: {"input"},
+    InputShiftedLater: ARITHMETIC,
+    OnePhotoTooHigh: ARITHMETIC,
 }
 
 
@@ -269,7 +295,7 @@ SERVING = {
 @pytest.mark.parametrize("bug", SERVING)
 def test_dishonest_serving_is_found(bench, bug, precision, tmp_path, monkeypatch):
     judged = bench.judged(bug(bench, precision), tmp_path, monkeypatch, turns=12, rounds=4)
-    assert_found(judged, {SERVING[bug]})
+    assert_found(judged, SERVING[bug])
 
 
 class Swapped(Recorded):

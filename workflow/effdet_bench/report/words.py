@@ -184,8 +184,8 @@ def doubt(warning: Warned) -> str:
         "battery": f"the machine ran on battery ({rounds})",
         "slept": f"the machine slept for up to {value:.0f} s while it was timed ({rounds})",
         "outside": (
-            f"this mode used up to {1000 * value:.0f} ms of processor time after a turn, while other "
-            f"modes had theirs ({rounds})"
+            f"this mode used up to {1000 * value:.0f} ms of processor time after a turn, while "
+            f"other modes had theirs ({rounds})"
         ),
         "throttled": f"the GPU was throttled for heat or power ({rounds})",
         "clock": f"the GPU's clock was at {share} of its highest after the requests ({rounds})",

@@ -30,8 +30,8 @@ class Answers(NamedTuple):
 
     `rows` of `outputs.csv`, one per request and model; `tables` and `errors` by their number there;
     `requests` of `requests.csv`, and `outside` the processor time that the mode used while others
-    had their turn, as a share of its own, both `None` under load. Archives of schema versions 2 to 4 have no
-    `errors`, and those of version 5 have others.
+    had their turn, as a share of its own, both `None` under load. Archives of schema versions 2 to
+    4 have no `errors`, and those of version 5 have others.
     """
 
     rows: pd.DataFrame
