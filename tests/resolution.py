@@ -192,8 +192,8 @@ def show_honest(gate: Gate) -> None:
             usual = float(np.median([max(one.values()) for one in shares]))
             text = ", ".join(f"{name} {value:.2f}" for name, value in worst.items())
             print(
-                f"{gate.precision} {mode}, {photos} photos: INVALID in {alarms} of {runs} runs; share of "
-                f"the limit {usual:.2f} at the median run, at most {text}",
+                f"{gate.precision} {mode}, {photos} photos: INVALID in {alarms} of {runs} runs; share "
+                f"of the limit {usual:.2f} at the median run, at most {text}",
                 flush=True,
             )
 

@@ -110,7 +110,7 @@ REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
 THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PICTURED]]
 ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 ROUNDING_TABLES = [str(layout.rounding_table(record)) for record in ROUNDINGS]
-# int8 is no rounding of the same network, and has no yardstick
+# int8 is no rounding of the same network, so that none is emulated
 PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"int8"})
 FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course", "accuracy"]
 FIGURES += ["load"] if LOAD else []

@@ -87,6 +87,7 @@ def _reach(rounding: Rounding, photos: np.ndarray) -> dict[str, float]:
 
     Few photos are few chances to see that: hence one more photo's share.
     """
+    photos = np.unique(photos)
     if len(rounding.emulations) == 1:
         return dict.fromkeys(SIZES, 1.0)
     reach = dict.fromkeys(FIGURES, 0.0)

@@ -180,7 +180,8 @@ def _outside(conditions: Record) -> float | None:
     used = conditions.get("outside")  # archives of before it was counted have none
     if used is None:
         return None
-    return max(0.0, used["seconds"] - WAKING * used["turns"]) / float(used["own_seconds"])
+    seconds: float = used["seconds"] - WAKING * used["turns"]
+    return max(0.0, seconds) / float(used["own_seconds"])
 
 
 class Standards(NamedTuple):

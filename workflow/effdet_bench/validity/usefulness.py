@@ -50,7 +50,7 @@ def judge_usefulness(
 
     `models` are figures of the gate, and `accuracy` those of models that have annotations. What
     follows from the reference's arithmetic and rules is as accurate as it; so only a precision that
-    has a limit `decided` for agreement, which no yardstick judges, has to show that it is.
+    has a limit `decided` for agreement, as no emulation of rounding judges it, has to show that it is.
     """
     known = {entry["model"]: entry for entry in accuracy if entry.get("share") is not None}
     least = tolerance["accuracy"]

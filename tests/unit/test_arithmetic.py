@@ -1,0 +1,128 @@
+"""How far arithmetic is off, over emulated rounding: on errors drawn at random, no network runs."""
+
+import numpy as np
+import pytest
+
+from effdet_bench.errors import BenchError
+from effdet_bench.validity.arithmetic import FIGURES, Measured, Rounding, arithmetic
+from effdet_bench.validity.gate import tolerance_of
+
+LEVELS, CLASSES, EMULATIONS = 5, 90, 4
+GROUPS = 2 * LEVELS + CLASSES + 4
+WIDTHS = -1
+LIMITS = {name: limit for name, limit in tolerance_of("bf16").items() if name in FIGURES}
+
+
+class Rounded:
+    """Errors as rounding makes them: of some photos several times those of others.
+
+    Weights are rounded once, so that a part of slopes and offsets is the same for all photos.
+    """
+
+    def __init__(self, seed: int, photos: int) -> None:
+        self.order = np.random.default_rng(seed)
+        self.usual = 0.02 * self.order.lognormal(0, 0.7, (photos, 1)) * np.ones(GROUPS)
+
+    def errors(self) -> Measured:
+        photos = len(self.usual)
+        sizes = self.usual * self.order.lognormal(0, 0.25, (photos, GROUPS))
+        biases = []
+        for _ in range(2):
+            of_weights = np.repeat([0.2, 0.05], [2 * LEVELS, GROUPS - 2 * LEVELS])
+            of_weights *= self.order.normal(size=GROUPS)
+            of_photo = 0.2 * self.order.normal(size=(photos, GROUPS))
+            biases.append(self.usual * (of_weights + of_photo))
+        return Measured(sizes, *biases)
+
+    def rounding(self, emulations: int = EMULATIONS) -> Rounding:
+        names = [f"{number}.jpg" for number in range(len(self.usual))]
+        return Rounding(names, LEVELS, [self.errors() for _ in range(emulations)])
+
+
+def judged(rounding: Rounding, measured: Measured) -> dict[str, float]:
+    """Every figure as a share of its limit."""
+    found = arithmetic(rounding.photos, measured, rounding)
+    return {name: found[name] / limit for name, limit in LIMITS.items()}
+
+
+@pytest.mark.parametrize("photos", [8, 20, 50, 200])
+def test_what_rounds_as_the_emulations_do_is_valid(photos):
+    """Of modes that each have photos of their own, not one in 200 is INVALID."""
+    invalid = 0
+    for seed in range(400):
+        rounded = Rounded(seed, photos)
+        invalid += max(judged(rounded.rounding(), rounded.errors()).values()) > 1
+    assert invalid < 400 / 200
+
+
+def test_a_photo_whose_errors_are_large_in_every_emulation_is_no_bug():
+    """The largest error of all photos over the largest of the first 8 once called it one."""
+    rounded = Rounded(3, 20)
+    rounded.usual[15] = 4 * rounded.usual.max()
+    rounding, measured = rounded.rounding(), rounded.errors()
+    first = np.max([one.sizes[:8] for one in rounding.emulations], axis=(0, 1))
+    assert (measured.sizes.max(0) / first).max() > 2
+    assert max(judged(rounding, measured).values()) < 1
+
+
+@pytest.mark.parametrize(
+    ("part", "where", "by", "figure"),
+    [
+        ("sizes", (slice(None), 3), 3, "errors"),
+        ("sizes", (5, 3), 8, "photo_errors"),
+        ("slopes", (slice(None), slice(0, LEVELS)), 0.05, "level_bias"),
+        ("slopes", (slice(None), WIDTHS), 0.02, "slopes"),
+        ("offsets", (slice(None), 2 * LEVELS + 5), 0.02, "offsets"),
+        ("offsets", (5, slice(0, LEVELS)), 0.2, "photo_bias"),
+    ],
+)
+def test_each_kind_of_error_is_found_by_its_figure(part, where, by, figure):
+    rounded = Rounded(1, 8)
+    rounding, measured = rounded.rounding(), rounded.errors()
+    assert max(judged(rounding, measured).values()) < 1
+    values = getattr(measured, part)
+    values[where] = values[where] * by if part == "sizes" else values[where] + by
+    found = judged(rounding, measured)
+    assert found[figure] > 1, found
+
+
+def test_it_says_what_is_worst():
+    rounded = Rounded(1, 8)
+    measured = rounded.errors()
+    measured.slopes[:, WIDTHS] += 0.03
+    measured.sizes[2, 2 * LEVELS + 6] *= 9
+    where = arithmetic(rounded.rounding().photos, measured, rounded.rounding())["where"]
+    assert where["slopes"] == "widths of boxes"
+    assert where["photo_errors"] == "logits of class 7"
+
+
+def test_every_photo_counts_alike_however_often_it_was_sent():
+    rounded = Rounded(1, 4)
+    rounding, measured = rounded.rounding(), rounded.errors()
+    once = arithmetic(rounding.photos, measured, rounding)
+    again = [0, 0, 0, 1, 2, 3, 3]
+    names = [rounding.photos[number] for number in again]
+    often = arithmetic(names, Measured(*(part[again] for part in measured)), rounding)
+    assert often["errors"] == pytest.approx(once["errors"])
+    assert often["slopes"] == pytest.approx(once["slopes"])
+
+
+def test_an_unseen_photo_is_held_against_the_one_that_it_is_made_of():
+    rounded = Rounded(1, 4)
+    rounding, measured = rounded.rounding(), rounded.errors()
+    names = [*rounding.photos, "2+unseen-1-2-3-4-90.jpg"]
+    more = Measured(*(np.vstack([part, part[2]]) for part in measured))
+    found = arithmetic(names, more, rounding)
+    alone = arithmetic(rounding.photos, measured, rounding)
+    assert found["photo_errors"] == pytest.approx(alone["photo_errors"])
+    with pytest.raises(BenchError, match=r"what rounding does to 9\.jpg"):
+        arithmetic(["9.jpg"], Measured(*(part[:1] for part in measured)), rounding)
+
+
+def test_one_emulation_gives_multiples_of_it():
+    rounded = Rounded(1, 4)
+    (only,) = rounded.rounding(1).emulations
+    rounding = Rounding(rounded.rounding().photos, LEVELS, [only])
+    doubled = arithmetic(rounding.photos, only._replace(sizes=2 * only.sizes), rounding)
+    assert doubled["errors"] == doubled["photo_errors"] == pytest.approx(2)
+    assert doubled["slopes"] is None
