@@ -93,4 +93,5 @@ rule rounding:
             "--references {input.references:q} --records {input.records:q}",
             "--checkpoints {input.checkpoints:q} --folder {params.folder:q}",
             "--precisions {params.precisions} --threads {params.threads}",
+            python=KEEPING,
         )
