@@ -126,3 +126,11 @@ def test_one_emulation_gives_multiples_of_it():
     doubled = arithmetic(rounding.photos, only._replace(sizes=2 * only.sizes), rounding)
     assert doubled["errors"] == doubled["photo_errors"] == pytest.approx(2)
     assert doubled["slopes"] is None
+
+
+def test_where_rounding_does_nothing_a_mode_must_not_either():
+    nothing = Measured(*np.zeros((3, 2, GROUPS)))
+    rounding = Rounding(["a.jpg", "b.jpg"], LEVELS, [nothing])
+    assert arithmetic(rounding.photos, nothing, rounding)["errors"] == 0
+    something = Measured(*np.full((3, 2, GROUPS), 1e-9))
+    assert arithmetic(rounding.photos, something, rounding)["errors"] == np.inf

@@ -117,8 +117,8 @@ def _figures(
     size, usual = np.sqrt(weights @ measured.sizes**2), np.sqrt(weights @ yard**2)
     names = _names(levels, len(size))
     figures: dict[str, list[Largest]] = {name: [] for name in FIGURES}
-    figures["errors"].append(_largest(size / usual, names))
-    figures["photo_errors"].append(_largest((measured.sizes / yard).max(0), names))
+    figures["errors"].append(_largest(_over(size, usual), names))
+    figures["photo_errors"].append(_largest(_over(measured.sizes, yard).max(0), names))
     columns = (slice(2 * levels, -4), slice(-4, None))
     parts = zip(("class logits", "box regressions"), (0, levels), columns, strict=True)
     for part, first, column in parts:
@@ -127,12 +127,12 @@ def _figures(
         for kind, values in (("slopes", measured.slopes), ("offsets", measured.offsets)):
             pooled = weights @ values
             around = pooled[column] - pooled[column].mean()
-            photo = np.abs(values[:, level].mean(1)) / of_photo
+            photo = _over(np.abs(values[:, level].mean(1)), of_photo)
             figures["level_bias"] += [
-                _largest(np.abs(pooled[level]) / usual[level], names[level]),
-                Largest(abs(pooled[level].mean()) / whole, f"all {part}"),
+                _largest(_over(np.abs(pooled[level]), usual[level]), names[level]),
+                Largest(float(_over(np.abs(pooled[level].mean()), whole)), f"all {part}"),
             ]
-            figures[kind].append(_largest(np.abs(around) / usual[column], names[column]))
+            figures[kind].append(_largest(_over(np.abs(around), usual[column]), names[column]))
             figures["photo_bias"].append(Largest(float(photo.max()), f"all {part}"))
     return {name: max(found) for name, found in figures.items()}
 
@@ -151,6 +151,13 @@ def _names(levels: int, groups: int) -> list[str]:
 def _largest(values: np.ndarray, names: list[str]) -> Largest:
     place = int(np.argmax(values))
     return Largest(float(values[place]), names[place])
+
+
+def _over(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """`values` over what is usual; where rounding does nothing, 0 for nothing and else infinity."""
+    beyond = np.where(values > 0, np.inf, 0.0)
+    ratio: np.ndarray = np.divide(values, usual, out=beyond, where=usual > 0)
+    return ratio
 
 
 def _root(values: np.ndarray, axis: int | None = None) -> np.ndarray:
