@@ -55,6 +55,13 @@ def with_sleep() -> list[Round]:
     return made
 
 
+def with_work_between_turns(seconds: float) -> list[Round]:
+    made = rounds()
+    used = {"seconds": seconds, "own_seconds": 5.0, "turns": 4}
+    made[1].conditions["outside"] = used
+    return made
+
+
 def last_third_slower(values: np.ndarray) -> np.ndarray:
     return values * np.linspace(1, 1.1, len(values))
 
@@ -77,6 +84,7 @@ RAISED = {
     "governor": with_power(governor="powersave"),
     "battery": with_power(on_battery=True),
     "slept": with_sleep(),
+    "outside": with_work_between_turns(0.03),
     "throttled": with_gpu(1990, ["thermal"]),
     "clock": with_gpu(1400, []),
 }
@@ -85,6 +93,7 @@ RAISED = {
 def test_calm_data_raise_no_doubt():
     assert kinds(rounds()) == set()
     assert kinds(with_gpu(1990, [])) == kinds(with_power(governor="performance")) == set()
+    assert kinds(with_work_between_turns(0.01)) == set()
 
 
 @pytest.mark.parametrize("kind", RAISED)
