@@ -46,10 +46,8 @@ class Checks:
         self._record = references[0].record
         sampled = references[0].sampled
         self._anchors = sampled.chosen(number)
-        self._counts, places = counts_of(self._anchors), sampled.places(number)
-        known = [(photo, one) for one in references for photo in one.names]
-        self._inputs = {photo: one.input_of(photo) for photo, one in known}
-        self._outputs = {photo: one.of(photo)[places] for photo, one in known}
+        self._counts, self._places = counts_of(self._anchors), sampled.places(number)
+        self._references = {photo: one for one in references for photo in one.names}
         self._answered: dict[int, tuple[str, Errors]] = {}  # photo and errors by a hash of outputs
         self._checked: set[str | tuple[int, bytes]] = set()
         self._spent = 0.0  # seconds of processor time, of checks that `SPARED` allowed
@@ -61,10 +59,10 @@ class Checks:
         record = self._record
         if level_shapes(outputs) != record["shapes"] or table.shape != (record["rows"], 6):
             return Compared("shape")
-        if not same_input(sample_input(given), self._inputs[photo]):
+        if not same_input(sample_input(given), self._references[photo].input_of(photo)):
             return Compared("input")
         sampled = sample_outputs(outputs, self._anchors)
-        expected, answered = self._outputs[photo], hash(sampled.numpy().tobytes())
+        expected, answered = self._expected(photo), hash(sampled.numpy().tobytes())
         known = answered in self._answered
         if not (known or _are_finite(outputs)) or not np.isfinite(table).all():
             return Compared("not finite")
@@ -72,13 +70,18 @@ class Checks:
             errors = relative_errors(sampled, expected, self._counts)
             self._answered[answered] = photo, errors
         other, errors = self._answered[answered]
-        if not np.array_equal(self._outputs[other], expected):
+        if not np.array_equal(self._expected(other), expected):
             return Compared("stale")
         answer = answered, table.tobytes()
         logic = None
         if self._is_due(photo, answer, known):
             logic = self._check(photo, answer, outputs, table)
         return Compared("", errors, logic)
+
+    def _expected(self, photo: str) -> np.ndarray:
+        """The reference's outputs at the anchors of this round, read as they are needed."""
+        outputs: np.ndarray = self._references[photo].of(photo)[self._places]
+        return outputs
 
     def _is_due(self, photo: str, answer: tuple[int, bytes], known: bool) -> bool:
         """Whether the table of an `answer` is checked, whose outputs may be `known`."""
@@ -94,7 +97,7 @@ class Checks:
         """Checks the `table` of a photo, and that neither it nor this `answer` need it again."""
         again, begin = photo in self._checked, time.process_time()
         self._checked |= {photo, answer}
-        scale, *size = self._inputs[photo][:3]
+        scale, *size = self._references[photo].input_of(photo)[:3]
         logic = check_table(self._model, outputs, table, scale[None], torch.stack(size)[None])
         if again:
             self._spent += time.process_time() - begin
