@@ -88,16 +88,16 @@ class Bench:
         monkeypatch.setattr(loaded, "load_engine", lambda *_: copy.copy(engine))
         monkeypatch.setattr(timed.gc, "collect", lambda: 0)  # a quarter of a test's time
         folders = [folder / f"round-{count}" for count in range(rounds)]
-        answers = [self._served(one, turns, pause) for one in folders]
+        answers = [self._served(one, turns, pause, k) for k, one in enumerate(folders, start=1)]
         job = {"precision": engine.precision, "engine": "planted"}
         roundings = [layout.reference_rounding(path) for path in self.references]
         known = standards(job, self.references, roundings, records.SCHEMA_VERSION)
         return judge(answers, known.expected, known.tolerance, known.roundings)
 
-    def _served(self, folder: Path, turns: int, pause: float) -> Answers:
+    def _served(self, folder: Path, turns: int, pause: float, number: int) -> Answers:
         """What a round answers, the unseen photo in its second turn."""
         records.begin_tables(folder, records.RAW_COLUMNS)
-        worker = timed.Measurement(replace(self.spec, folder=folder), self.networks)
+        worker = timed.Measurement(replace(self.spec, folder=folder, round=number), self.networks)
         worker.warm_up()
         for turn in range(1, turns + 1):
             worker.serve(turn, 0, unseen=turn == 2)

@@ -36,6 +36,7 @@ from helpers import CALIBRATION, verified
 from planted_errors import NETWORKS, OUTPUTS, Edit, NetworkEdit, Place
 
 COUNT, SIMULATED, PHOTOS, ROUNDS, RUNS = 200, 500, 8, 6, 20
+SEEDS, RANDOM = 25, 3000  # of implementations that are drawn at random
 EAGER = {"engine": "eager", "channels_last": True}
 MODES = {
     "channels_last": EAGER,
@@ -191,11 +192,37 @@ def show_honest(gate: Gate) -> None:
             alarms = sum(max(one.values()) > 1 for one in shares)
             usual = float(np.median([max(one.values()) for one in shares]))
             text = ", ".join(f"{name} {value:.2f}" for name, value in worst.items())
-            print(
-                f"{gate.precision} {mode}, {photos} photos: INVALID in {alarms} of {runs} runs; share "
-                f"of the limit {usual:.2f} at the median run, at most {text}",
-                flush=True,
+            print(f"{gate.precision} {mode}, {photos} photos: INVALID in {alarms} of {runs} runs;")
+            print(f"  share of the limit {usual:.2f} at the median run, at most {text}", flush=True)
+
+
+def show_random(answers: Answers) -> None:
+    """False alarms where the judged implementation is drawn at random, too."""
+    path, pools = answers.folder / "random.npy", answers.sampled.pools
+    if not path.exists():
+        found = []
+        for photo in range(answers.own):
+            pixels, reference = answers.pixels(photo), answers.of(photo, "reference").numpy()
+            for number in range(SEEDS):
+                outputs = emulate(answers.model.network, pixels, "bf16", number)
+                sampled = sample_outputs(outputs, pools)
+                found.append(relative_errors(sampled, reference, counts_of(pools))[2:])
+        shape = answers.own, SEEDS, 3, -1
+        np.save(path, np.reshape(found, shape).transpose(1, 2, 0, 3))
+    errors, order = np.load(path), np.random.default_rng(0)
+    limits = {name: limit for name, limit in tolerance_of("bf16").items() if name in FIGURES}
+    for photos in (8, errors.shape[2]):
+        alarms = 0
+        for _ in range(RANDOM):
+            drawn = order.choice(errors.shape[2], photos, replace=False)
+            *emulations, judged = (
+                Measured(*errors[seed][:, drawn])
+                for seed in order.choice(len(errors), EMULATIONS + 1, replace=False)
             )
+            names = [f"{number}.jpg" for number in range(photos)]
+            figures = arithmetic(names, judged, Rounding(names, len(pools), emulations))
+            alarms += any(figures[name] > limit for name, limit in limits.items())
+        print(f"bf16 drawn at random, {photos} photos: INVALID in {alarms} of {RANDOM} runs")
 
 
 def show_resolution(gate: Gate) -> None:
@@ -252,6 +279,7 @@ def _finds_network(gate: Gate, edit: NetworkEdit, size: float) -> bool:
 if __name__ == "__main__":
     architecture, *paths = sys.argv[1:]
     answers = Answers(architecture, *map(Path, paths))
+    show_random(answers)
     for precision in HONEST:
         gate = Gate(answers, precision)
         show_honest(gate)

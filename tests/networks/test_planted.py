@@ -311,12 +311,22 @@ class FirstForAll(Recorded):
         return super().forward(0, pixels)
 
 
+class NoAnswer(Recorded):
+    def each_model(self, task):
+        return []
+
+
 class NoSecond(Recorded):
     def each_model(self, task):
         return super().each_model(task)[:1]
 
 
-ENSEMBLE = {Swapped: ARITHMETIC, FirstForAll: ARITHMETIC, NoSecond: {"no answer"}}
+ENSEMBLE = {
+    Swapped: ARITHMETIC,
+    FirstForAll: ARITHMETIC,
+    NoAnswer: {"no answer"},
+    NoSecond: {"no answer"},
+}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -102,6 +102,26 @@ def test_a_model_that_no_row_speaks_of_is_a_failure(models, references, tmp_path
     assert judged(kept, references, "int8")["failed"] == "answers"
 
 
+@pytest.mark.parametrize(("seconds", "found"), [(1e6, 3), (0.0, 2)])
+def test_tables_of_new_outputs_cost_a_hundredth_of_processor_time(
+    models, references, monkeypatch, seconds, found
+):
+    """The first of a photo and one more are always checked, others as the time allows."""
+    checks = Checks(models[0], [read_reference(references[0])])
+    photo = list_photos(SHIPPED)[0]
+    with torch.inference_mode():
+        answer = serve(load_engine("eager", models[:1], CPU), photo.read_bytes())
+    clock = iter(seconds + 0.001 * number for number in range(100))
+    monkeypatch.setattr("effdet_bench.timing.checks.time.process_time", lambda: next(clock))
+    logic = []
+    for number in range(3):
+        classes, boxes = answer.outputs[0]
+        outputs = [level + 1e-3 * number for level in classes], boxes
+        compared = checks.compare(photo.name, answer.inputs[0], outputs, answer.tables[0])
+        logic.append(compared.logic)
+    assert sum(one is not None for one in logic) == found
+
+
 def test_a_request_without_a_row_is_noticed(models, references, tmp_path):
     answers(load_engine("invalid", models, CPU), models, references, tmp_path)
     path = tmp_path / "outputs.csv"

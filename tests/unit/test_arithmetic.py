@@ -112,9 +112,12 @@ def test_an_unseen_photo_is_held_against_the_one_that_it_is_made_of():
     rounding, measured = rounded.rounding(), rounded.errors()
     names = [*rounding.photos, "2+unseen-1-2-3-4-90.jpg"]
     more = Measured(*(np.vstack([part, part[2]]) for part in measured))
-    found = arithmetic(names, more, rounding)
     alone = arithmetic(rounding.photos, measured, rounding)
-    assert found["photo_errors"] == pytest.approx(alone["photo_errors"])
+    assert arithmetic(names, more, rounding) == alone
+    more.sizes[4] *= 9
+    found = arithmetic(names, more, rounding)
+    assert found["photo_errors"] > alone["photo_errors"]
+    assert found["errors"] == alone["errors"], "of known photos alone"
     with pytest.raises(BenchError, match=r"what rounding does to 9\.jpg"):
         arithmetic(["9.jpg"], Measured(*(part[:1] for part in measured)), rounding)
 
@@ -134,3 +137,15 @@ def test_where_rounding_does_nothing_a_mode_must_not_either():
     assert arithmetic(rounding.photos, nothing, rounding)["errors"] == 0
     something = Measured(*np.full((3, 2, GROUPS), 1e-9))
     assert arithmetic(rounding.photos, something, rounding)["errors"] == np.inf
+    nan = Measured(*np.full((3, 2, GROUPS), np.nan))
+    assert arithmetic(rounding.photos, nan, rounding)["errors"] == np.inf
+
+
+def test_a_class_whose_logits_have_no_spread_is_left_out():
+    rounded = Rounded(1, 8)
+    rounding, measured = rounded.rounding(), rounded.errors()
+    for one in (*rounding.emulations, measured):
+        for part in one:
+            part[:, 2 * LEVELS] = np.nan if part is one.slopes else np.inf
+    found = judged(rounding, measured)
+    assert found["errors"] < 1

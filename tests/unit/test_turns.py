@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from effdet_bench.config.photos import carried
 from effdet_bench.timing.rounds import _take_turns
 from effdet_bench.timing.turns import TURN_SECONDS, photo_at, plan_turns
 
@@ -102,6 +103,21 @@ def test_every_mode_sends_every_photo_and_none_twice_in_a_row(
 def test_a_slow_mode_sees_all_of_ten_photos_in_two_rounds_of_five_requests():
     sent = [take(5, 6.0, 0.5, requests=5, number=k, photos=10)[0].photos for k in (1, 2)]
     assert sorted([*sent[0], *sent[1]]) == list(range(10))
+
+
+@pytest.mark.parametrize(("photos", "requests", "rounds"), [(10, 2, 5), (100, 25, 4), (50, 9, 6)])
+def test_requests_that_were_set_for_it_carry_every_photo(photos, requests, rounds):
+    first = carried(photos, requests, rounds)
+    sent = {
+        photo_at(count, number, requests, first)
+        for number in range(1, rounds + 1)
+        for count in range(requests)
+    }
+    assert sent == set(range(photos))
+
+
+def test_of_a_large_folder_few_photos_are_carried():
+    assert carried(5000, 1, 6) == 32
 
 
 def test_warm_up_sends_the_photos_before():

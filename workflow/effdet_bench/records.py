@@ -43,7 +43,7 @@ RAW_COLUMNS = {
     layout.DETECTIONS: ["table", *DETECTION],
 }
 # Of what rounding does to upstream's network.
-ROUNDING = ["precision", "photo", "emulation", "class_error", "box_error", *GROUPED]
+ROUNDING = ["precision", "photo", "emulation", *GROUPED]
 # Of a mode under load; times since the first arrival of a pass.
 LOAD_COLUMNS = [
     *("pass", "request", "photo", "instance", "batch", "arrived_ns", "taken_ns", "began_ns"),

@@ -108,6 +108,8 @@ RECORDS = [
 ]
 REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
 THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PICTURED]]
+# How many of them requests carry.
+FIRST = carried(len(PHOTOS), CONFIG["requests"], CONFIG["rounds"])
 ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 ROUNDING_TABLES = [str(layout.rounding_table(record)) for record in ROUNDINGS]
 # int8 is no rounding of the same network, so that none is emulated

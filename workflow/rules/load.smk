@@ -35,7 +35,7 @@ rule load_mode:
         warmup=CONFIG["warmup"],
         threads=CONFIG["threads"],
         photos=os.path.dirname(PHOTOS[0]),
-        first=carried(len(PHOTOS), CONFIG["requests"]),
+        first=FIRST,
         results=lambda wildcards, output: str(Path(output[0]).parents[3]),
     shell:
         step(

@@ -55,7 +55,7 @@ rule reference:
         timing=1,
     params:
         folder=os.path.dirname(PHOTOS[0]),
-        first=carried(len(PHOTOS), CONFIG["requests"]),
+        first=FIRST,
         threads=CONFIG["threads"],
         versions=versions(),
         output=lambda wildcards, output: os.path.dirname(output.records[0]),

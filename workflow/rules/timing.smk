@@ -82,7 +82,7 @@ for DEVICE in DEVICES:
             threads=CONFIG["threads"],
             seed=CONFIG["seed"],
             photos=os.path.dirname(PHOTOS[0]),
-            first=carried(len(PHOTOS), CONFIG["requests"]),
+            first=FIRST,
             versions={
                 mode["engine"]: modes.engine_versions(mode["engine"]) for mode in modes_of(DEVICE)
             },

@@ -59,7 +59,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
         yield "summary.csv is not the table of summary.json"
     report = render(view_of(archive, kept, jobs, settings_of(archive)))
     yield from _lines(archive.report.name, archive.report.read_text(), report)
-    missing = False
+    missing, skipped = False, uncompared(archive)
     with tempfile.TemporaryDirectory() as folder:
         draw_archive(archive, kept, jobs, Path(folder))
         for drawn in sorted(Path(folder).iterdir()):
@@ -67,9 +67,9 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
             if not figure.exists():
                 missing = True
                 yield f"figures/{drawn.name} is missing"
-            elif figure.name in uncompared(archive):
-                continue
-            elif not _same_drawing(figure.read_text(), drawn.read_text()):
+            elif figure.name not in skipped and not _same_drawing(
+                figure.read_text(), drawn.read_text()
+            ):
                 yield f"figures/{drawn.name} is not what its data give"
     # which has all figures in it
     if not missing and archive.report_page.read_text() != to_html(report, archive.root):
@@ -82,8 +82,11 @@ def uncompared(archive: Archive) -> dict[str, str]:
     Another matplotlib draws the same data otherwise, so these figures cannot be compared.
     """
     found = {path.name: _drawn_by(path) for path in sorted(archive.figures.glob("*.svg"))}
-    here = f"Matplotlib v{matplotlib.__version__}"
-    return {name: version for name, version in found.items() if version and version != here}
+    return {name: by for name, by in found.items() if by and by != _installed()}
+
+
+def _installed() -> str:
+    return f"Matplotlib v{matplotlib.__version__}"
 
 
 def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
@@ -180,6 +183,6 @@ def run(args: argparse.Namespace) -> None:
     if skipped := uncompared(Archive(results)):
         drawn_by = ", ".join(sorted(set(skipped.values())))
         print(
-            f"{results}: {len(skipped)} figures were not compared, because {drawn_by} drew them "
-            f"and {matplotlib.__version__} is installed here: {', '.join(skipped)}"
+            f"but {len(skipped)} figures were not compared, because {drawn_by} drew them and "
+            f"{_installed()} is installed here: {', '.join(skipped)}"
         )

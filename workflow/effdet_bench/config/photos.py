@@ -38,12 +38,13 @@ def list_photos(folder: str | Path) -> list[Path]:
     return found
 
 
-def carried(photos: int, requests: int) -> int:
-    """How many of so many `photos` requests carry, the first ones, where `requests` are asked for.
+def carried(photos: int, requests: int, rounds: int) -> int:
+    """How many of so many `photos` requests carry, the first ones.
 
-    Each costs a reference, and how many a fast mode will serve is not known before.
+    Every mode sends at least `requests` of them in each of `rounds`. Each photo costs a reference,
+    and how many a fast mode will send is not known before.
     """
-    return min(photos, max(CARRIED, requests))
+    return min(photos, max(CARRIED, requests * rounds))
 
 
 def describe_photos(paths: list[Path]) -> list[Record]:

@@ -3,8 +3,8 @@
 The 16-bit precisions and TF32 are emulated, so that every processor measures the same: PyTorch's
 autocast in bfloat16 takes minutes where a processor lacks the type. Every implementation rounds
 other numbers, because each folds other factors into the weights before it rounds them, as those of
-batch normalisation. So a precision is emulated several times: once as the weights are, and then with
-random factors for the output channels of every convolution, the same for all photos.
+batch normalisation. So a precision is emulated several times: once with the weights as they are,
+and then with random factors for the output channels of convolutions, the same for all photos.
 """
 
 import argparse
@@ -59,8 +59,8 @@ class Emulated(TorchDispatchMode):
     """Rounds to `precision` what a processor would; with other factors in each `emulation`.
 
     The emulation 0 has none. Operations compute in fp32, as the accumulators of processors do. In
-    16 bits every tensor is stored so: what operations give, weights and biases. TF32 rounds what
-    convolutions multiply.
+    16 bits, what operations give is rounded, and weights and biases of convolutions. TF32 rounds
+    what convolutions multiply.
     """
 
     def __init__(self, precision: str, emulation: int = 0) -> None:

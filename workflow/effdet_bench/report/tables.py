@@ -11,7 +11,7 @@ from effdet_bench.records import Record
 from effdet_bench.report.ladder import AblationLine, GapLine, ablation_lines, gap_lines
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
-from effdet_bench.report.words import MULTIPLES, interval, milliseconds, requests_per_second, times
+from effdet_bench.report.words import LIMITED, interval, milliseconds, requests_per_second, times
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import (
     AND,
@@ -32,7 +32,7 @@ LEAST = ("count", "matched", "agreement")  # of which less is worse
 WORST = (
     "class_error",
     "box_error",
-    *sum(MULTIPLES.values(), ()),
+    *sum(LIMITED.values(), ()),
     "wrong",
     "ties",
     *LEAST,

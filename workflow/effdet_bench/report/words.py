@@ -12,8 +12,8 @@ from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, laten
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
-# Figures of the gate by column of the report: multiples of what rounding does.
-MULTIPLES = {
+# Figures of the gate by column of the report.
+LIMITED = {
     # the last three in archives of schema version 5
     "all photos": ("errors", "class_levels", "box_levels", "classes"),
     "one photo": ("photo_errors",),
@@ -128,10 +128,11 @@ def answers(row: Row) -> str:
     return f"**INVALID**: {judged['failed']}".replace("_", " ")
 
 
-def multiple(figures: dict[str, Any], column: str) -> str:
-    """The largest of a column's `MULTIPLES`."""
-    known = [figures[name] for name in MULTIPLES[column] if figures.get(name) is not None]
-    return f"{max(known):.2f}x" if known else "–"
+def of_limit(figures: dict[str, Any], column: str, row: Row) -> str:
+    """The largest of a column's `LIMITED` figures, as a share of its limit."""
+    limits = row["validity"]["tolerance"]
+    known = [name for name in LIMITED[column] if name in limits and figures.get(name) is not None]
+    return percent(max(figures[name] / limits[name] for name in known)) if known else "–"
 
 
 def limits(row: Row) -> str:
@@ -184,8 +185,8 @@ def doubt(warning: Warned) -> str:
         "battery": f"the machine ran on battery ({rounds})",
         "slept": f"the machine slept for up to {value:.0f} s while it was timed ({rounds})",
         "outside": (
-            f"this mode used up to {1000 * value:.0f} ms of processor time after a turn, while "
-            f"other modes had theirs ({rounds})"
+            f"this mode used {1000 * value:.0f} ms of processor time on average after a turn, "
+            f"while other modes had theirs ({rounds})"
         ),
         "throttled": f"the GPU was throttled for heat or power ({rounds})",
         "clock": f"the GPU's clock was at {share} of its highest after the requests ({rounds})",
@@ -236,7 +237,7 @@ FILTERS = {
     "rps": requests_per_second,
     "percent": percent,
     "error": error,
-    "multiple": multiple,
+    "of_limit": of_limit,
     "limits": limits,
     "interval": interval,
     "span": span,

@@ -8,7 +8,7 @@ import numpy as np
 
 from effdet_bench import layout
 from effdet_bench.detector.request import Answer
-from effdet_bench.records import DETECTION, RAW_COLUMNS
+from effdet_bench.records import DETECTION, GROUPED
 from effdet_bench.reference.errors import Errors, row_of
 from effdet_bench.timing.checks import Checks, Compared
 
@@ -56,8 +56,7 @@ class Capture:
         if errors not in self._errors:
             self._errors[errors] = len(self._errors)
             row = row_of(errors)
-            parts = [row[column] for column in RAW_COLUMNS[layout.ERRORS][1:]]
-            self._append(layout.ERRORS, [[self._errors[errors], *parts]])
+            self._append(layout.ERRORS, [[self._errors[errors], *(row[key] for key in GROUPED)]])
         return self._errors[errors]
 
     def _number_table(self, model: str, table: np.ndarray) -> int:

@@ -50,7 +50,7 @@ class Checks:
         self._references = {photo: one for one in references for photo in one.names}
         self._answered: dict[int, tuple[str, Errors]] = {}  # photo and errors by a hash of outputs
         self._checked: set[str | tuple[int, bytes]] = set()
-        self._spent = 0.0  # seconds of processor time, of checks that `SPARED` allowed
+        self._spent = 0.0  # seconds of processor time, of checks after a photo's first
 
     def compare(
         self, photo: str, given: ModelInput, outputs: Outputs, table: np.ndarray

@@ -55,7 +55,8 @@ def arithmetic(served: list[str], measured: Measured, rounding: Rounding) -> Rec
     """The `FIGURES` of `measured` answers to the photos `served`, in multiples of their reach.
 
     Where there is one emulation, as in fp32, there is no reach: `SIZES` are multiples of its own,
-    and the others `None`.
+    and the others `None`. The new photo of a round is a variant of a known one, and only the size
+    of its errors is held against what rounding does to that one.
 
     Returns:
         The figures by name, and `where` each is largest.
@@ -63,39 +64,56 @@ def arithmetic(served: list[str], measured: Measured, rounding: Rounding) -> Rec
     Raises:
         BenchError: `rounding` knows nothing of a photo.
     """
-    known = {photo.rsplit(".", 1)[0]: place for place, photo in enumerate(rounding.photos)}
-    names, answered = np.unique(served, return_inverse=True)
-    # an unseen photo is a variant of a known one: what rounding does to that is much the same
-    of_names = [known.get(name.rsplit(".", 1)[0].split(UNSEEN_MARK)[0]) for name in names]
-    if None in of_names:
-        raise BenchError(
-            f"nothing is known of what rounding does to {names[of_names.index(None)]}: run "
-            "`snakemake --cores 1 validity` again."
-        )
-    photos = np.array(of_names)
-    yard = _together(rounding.emulations)[photos[answered]]
-    found = _figures(measured, answered, yard, rounding.levels)
-    reach = _reach(rounding, photos)
+    places = np.array([_place_of(photo, rounding.photos) for photo in served])
+    new = np.array([photo not in rounding.photos for photo in served])
+    usual = _together(rounding.emulations)[places]
+    known = Measured(*(part[~new] for part in measured))
+    found = _figures(known, places[~new], usual[~new], rounding.levels)
+    if new.any():
+        sizes = _over(measured.sizes[new], usual[new]).max(0)
+        of_new = _largest(sizes, _names(rounding.levels, len(sizes)))
+        found["photo_errors"] = max(found["photo_errors"], of_new)
+    reach = _reach(rounding, np.unique(places[~new]))
     result: Record = {
-        name: found[name].value / reach[name] if name in reach else None for name in FIGURES
+        name: float(_over(np.array(found[name].value), np.array(reach[name])))
+        if name in reach
+        else None
+        for name in FIGURES
     }
     return result | {"where": {name: found[name].where for name in reach}}
+
+
+def _place_of(photo: str, known: list[str]) -> int:
+    """Where `photo` is among those that are `known`, or the photo that it is a variant of.
+
+    Raises:
+        BenchError: neither is among them.
+    """
+    if photo in known:
+        return known.index(photo)
+    stem = photo.split(UNSEEN_MARK)[0]
+    for place, name in enumerate(known):
+        if name.rsplit(".", 1)[0] == stem:
+            return place
+    raise BenchError(
+        f"nothing says what rounding does to {photo}: delete the files reference/*.rounding.json "
+        "of this archive and run snakemake again."
+    )
 
 
 def _reach(rounding: Rounding, photos: np.ndarray) -> dict[str, float]:
     """By figure, the largest that an emulation has on `photos` when held against the others.
 
-    Few photos are few chances to see that: hence one more photo's share.
+    Of n photos it is raised by 1/n, because few photos show little of the range.
     """
-    photos = np.unique(photos)
     if len(rounding.emulations) == 1:
         return dict.fromkeys(SIZES, 1.0)
     reach = dict.fromkeys(FIGURES, 0.0)
     for number, own in enumerate(rounding.emulations):
         others = [one for place, one in enumerate(rounding.emulations) if place != number]
         measured = Measured(*(part[photos] for part in own))
-        yard = _together(others)[photos]
-        found = _figures(measured, np.arange(len(photos)), yard, rounding.levels)
+        usual = _together(others)[photos]
+        found = _figures(measured, photos, usual, rounding.levels)
         reach = {name: max(reach[name], found[name].value) for name in FIGURES}
     return {name: value * (1 + 1 / len(photos)) for name, value in reach.items()}
 
@@ -106,33 +124,35 @@ def _together(emulations: list[Measured]) -> np.ndarray:
 
 
 def _figures(
-    measured: Measured, photos: np.ndarray, yard: np.ndarray, levels: int
+    measured: Measured, photos: np.ndarray, usual: np.ndarray, levels: int
 ) -> dict[str, Largest]:
-    """The `FIGURES` of `measured` over `yard` [answers, groups], the sizes that rounding gives.
+    """The `FIGURES` of `measured` over `usual` [answers, groups], the sizes that rounding gives.
 
     `photos` numbers the photo of each answer. Every photo counts alike, however often it was sent.
     """
     weights = 1 / np.bincount(photos)[photos]
     weights /= weights.sum()
-    size, usual = np.sqrt(weights @ measured.sizes**2), np.sqrt(weights @ yard**2)
+    size, pooled_usual = np.sqrt(weights @ measured.sizes**2), np.sqrt(weights @ usual**2)
     names = _names(levels, len(size))
     figures: dict[str, list[Largest]] = {name: [] for name in FIGURES}
-    figures["errors"].append(_largest(_over(size, usual), names))
-    figures["photo_errors"].append(_largest(_over(measured.sizes, yard).max(0), names))
+    figures["errors"].append(_largest(_over(size, pooled_usual), names))
+    figures["photo_errors"].append(_largest(_over(measured.sizes, usual).max(0), names))
     columns = (slice(2 * levels, -4), slice(-4, None))
     parts = zip(("class logits", "box regressions"), (0, levels), columns, strict=True)
     for part, first, column in parts:
         level = slice(first, first + levels)
-        whole, of_photo = _root(usual[level]), _root(yard[:, level], axis=1)
+        whole, of_photo = _root(pooled_usual[level]), _root(usual[:, level], axis=1)
         for kind, values in (("slopes", measured.slopes), ("offsets", measured.offsets)):
             pooled = weights @ values
             around = pooled[column] - pooled[column].mean()
             photo = _over(np.abs(values[:, level].mean(1)), of_photo)
             figures["level_bias"] += [
-                _largest(_over(np.abs(pooled[level]), usual[level]), names[level]),
+                _largest(_over(np.abs(pooled[level]), pooled_usual[level]), names[level]),
                 Largest(float(_over(np.abs(pooled[level].mean()), whole)), f"all {part}"),
             ]
-            figures[kind].append(_largest(_over(np.abs(around), usual[column]), names[column]))
+            figures[kind].append(
+                _largest(_over(np.abs(around), pooled_usual[column]), names[column])
+            )
             figures["photo_bias"].append(Largest(float(photo.max()), f"all {part}"))
     return {name: max(found) for name, found in figures.items()}
 
@@ -154,10 +174,14 @@ def _largest(values: np.ndarray, names: list[str]) -> Largest:
 
 
 def _over(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """`values` over what is usual; where rounding does nothing, 0 for nothing and else infinity."""
-    beyond = np.where(values > 0, np.inf, 0.0)
-    ratio: np.ndarray = np.divide(values, usual, out=beyond, where=usual > 0)
-    return ratio
+    """`values` over what is `usual`.
+
+    Where rounding changes nothing, 0 if the mode changes nothing and else infinity. Where the
+    reference has no spread that errors could be measured by, 0.
+    """
+    beyond = np.where(values == 0, 0.0, np.inf)
+    ratio = np.divide(values, usual, out=beyond, where=usual != 0)
+    return np.where(np.isfinite(usual), np.where(np.isnan(ratio), np.inf, ratio), 0.0)
 
 
 def _root(values: np.ndarray, axis: int | None = None) -> np.ndarray:

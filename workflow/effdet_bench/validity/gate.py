@@ -33,20 +33,20 @@ class Gate(NamedTuple):
 
 
 WAKING = 0.002  # seconds of processor time that falling asleep and waking up may take
-OVER = "over what rounding does to upstream's own network,"
+OLD_YARDSTICK = "over what rounding does to upstream's own network,"
 # in this order: the first one that fails is the one that is reported; a precision's row of
 # tolerances.yaml says which of them count
 GATES = (
-    Gate("errors", True, f"error of {{}} over all photos, {OVER}"),
-    Gate("photo_errors", True, f"error of {{}} on one photo, {OVER}"),
-    Gate("level_bias", True, f"slope or offset of {{}} over all photos, {OVER}"),
-    Gate("slopes", True, f"slope of {{}} against the others, {OVER}"),
-    Gate("offsets", True, f"offset of {{}} against the others, {OVER}"),
-    Gate("photo_bias", True, f"slope or offset of {{}} on one photo, {OVER}"),
+    Gate("errors", True, "error of {} over all photos is"),
+    Gate("photo_errors", True, "error of {} on one photo is"),
+    Gate("level_bias", True, "slope or offset of {} over all photos is"),
+    Gate("slopes", True, "slope of {} against the others is"),
+    Gate("offsets", True, "offset of {} against the others is"),
+    Gate("photo_bias", True, "slope or offset of {} on one photo is"),
     # of archives of schema version 5
-    Gate("class_levels", True, f"error of class logits at a feature level, {OVER}"),
-    Gate("box_levels", True, f"error of box regressions at a feature level, {OVER}"),
-    Gate("classes", True, f"error of the logits of one class, {OVER}"),
+    Gate("class_levels", True, f"error of class logits at a feature level, {OLD_YARDSTICK}"),
+    Gate("box_levels", True, f"error of box regressions at a feature level, {OLD_YARDSTICK}"),
+    Gate("classes", True, f"error of the logits of one class, {OLD_YARDSTICK}"),
     Gate("wrong", True, "detections that do not follow from the network's own outputs:"),
     Gate("class_error", True, "relative error of class logits"),
     Gate("box_error", True, "relative error of box regressions"),
@@ -122,11 +122,13 @@ def _failures(
             value, limit = model.get(gate.name), tolerance[gate.name]
             if value is not None and not (value <= limit if gate.at_most else value >= limit):
                 word = "at most" if gate.at_most else "at least"
-                text = gate.text.format(model.get("where", {}).get(gate.name))
-                yield (
-                    gate.name,
-                    f"{model['model']}: {text} {value:.3g}, but {word} {limit:g} is valid",
-                )
+                text = f"{gate.text} {value:.3g}, but {word} {limit:g} is valid"
+                if gate.name in model.get("where", {}):
+                    text = (
+                        f"{gate.text.format(model['where'][gate.name])} {value:.3g} times as large "
+                        f"as rounding explains, but {word} {limit:g} times is valid"
+                    )
+                yield gate.name, f"{model['model']}: {text}"
     if unseen and unseen.at_least is not None and unseen.at_least > tolerance["unseen"]:
         yield (
             "unseen",
@@ -136,8 +138,9 @@ def _failures(
     if outside is not None and outside > tolerance["outside"]:
         yield (
             "outside",
-            f"{outside:.1%} of the processor time of its turns was used again while other modes had "
-            f"theirs, but at most {tolerance['outside']:.0%} is valid: its work is not all timed",
+            f"the mode used processor time while other modes had their turn, {outside:.1%} of "
+            f"what it used in its own turns, but at most {tolerance['outside']:.0%} is valid, "
+            "because that work is not timed",
         )
 
 
@@ -242,6 +245,11 @@ def judge_jobs(
         record, references, roundings, rounds[0].version
     )
     result |= {"precision": record["precision"], "tolerance": tolerance}
+    # of archives of schema version 5
+    shown = [
+        {"model": name} | one for name, one in known_roundings.items() if isinstance(one, dict)
+    ]
+    result |= {"yardsticks": shown} if shown else {}
     result |= judge(rounds, expected, tolerance, known_roundings)
     known = annotations and records.read_json(annotations, "annotations")
     if "accuracy" not in tolerance:  # of before: AP of the first round, and nothing beside it

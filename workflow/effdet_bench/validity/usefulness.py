@@ -49,8 +49,8 @@ def judge_usefulness(
     """Verdict, figure and reason where the accuracy of a mode is too low, or not known to suffice.
 
     `models` are figures of the gate, and `accuracy` those of models that have annotations. What
-    follows from the reference's arithmetic and rules is as accurate as it; so only a precision that
-    has a limit `decided` for agreement, as no emulation of rounding judges it, has to show that it is.
+    follows from the reference's arithmetic and rules is as accurate as the reference. No such rule
+    judges a precision that has a limit `decided`: its modes have to show their accuracy.
     """
     known = {entry["model"]: entry for entry in accuracy if entry.get("share") is not None}
     least = tolerance["accuracy"]
