@@ -84,7 +84,7 @@ RAISED = {
     "governor": with_power(governor="powersave"),
     "battery": with_power(on_battery=True),
     "slept": with_sleep(),
-    "outside": with_work_between_turns(0.03),
+    "outside": with_work_between_turns(0.1),
     "throttled": with_gpu(1990, ["thermal"]),
     "clock": with_gpu(1400, []),
 }
@@ -93,7 +93,7 @@ RAISED = {
 def test_calm_data_raise_no_doubt():
     assert kinds(rounds()) == set()
     assert kinds(with_gpu(1990, [])) == kinds(with_power(governor="performance")) == set()
-    assert kinds(with_work_between_turns(0.01)) == set()
+    assert kinds(with_work_between_turns(0.03)) == set()
 
 
 @pytest.mark.parametrize("kind", RAISED)

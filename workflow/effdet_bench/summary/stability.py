@@ -17,7 +17,9 @@ DRIFT = 0.05  # of the probe, from before a job's requests to after them
 TREND = 0.02  # change of the median within a round that is worth a warning
 TREND_REQUESTS = 8  # in a round; with fewer, the test's normal approximation finds trends in noise
 SURE = 0.99  # of a trend or dependence, before it is told
-OUTSIDE = 0.005  # seconds of processor time between two turns of a mode
+# Seconds of processor time between two turns of a mode. Threads that wait for work spin for up to
+# 7 ms in honest modes, and the harness waits for 20 ms before the next turn.
+OUTSIDE = 0.02
 LOAD = 0.05  # share of the machine's processor time that was not ours
 CLOCK = 0.90  # share of the GPU's highest clock
 POWER_SAVING = ("powersave", "conservative")
