@@ -35,7 +35,7 @@ from effdet_bench.validity.gate import tolerance_of
 from helpers import CALIBRATION, verified
 from planted_errors import NETWORKS, OUTPUTS, Edit, NetworkEdit, Place
 
-COUNT, SIMULATED, PHOTOS, ROUNDS, RUNS = 200, 500, 8, 6, 20
+COUNT, SIMULATED, PHOTOS, ROUNDS, RUNS = 200, 250, 8, 6, 20
 SEEDS, RANDOM = 25, 3000  # of implementations that are drawn at random
 EAGER = {"engine": "eager", "channels_last": True}
 MODES = {
