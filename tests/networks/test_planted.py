@@ -207,16 +207,16 @@ class OnePhotoTooHigh(Recorded):
 
 
 class InputShiftedLater(Recorded):
-    """From the eleventh request on, the network sees a copy of its input that is moved by a pixel.
+    """From the eleventh request on, the network sees a copy of its input that is moved by 3 pixels.
 
-    Half a pixel is less than what rounding to 16 bits does, see docs/judgement.md.
+    A pixel is less than what rounding does to these weights; docs/judgement.md has others.
     """
 
     def forward(self, index, pixels):
         self.count = getattr(self, "count", 0) + 1
         if self.count <= 10:
             return super().forward(index, pixels)
-        moved = pixels.roll(1, 3)
+        moved = pixels.roll(3, 3)
         known = self.outputs[index]
         if (key := key_of(moved)) not in known:
             known[key] = run(self.models[index].network, moved, self.precision)
