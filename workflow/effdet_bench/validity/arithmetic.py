@@ -196,7 +196,7 @@ def _over(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(usual), np.where(np.isnan(ratio), np.inf, ratio), 0.0)
 
 
-def _root(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+def _root(values: np.ndarray, axis: int) -> np.ndarray:
     """The root of the mean square."""
     root: np.ndarray = np.sqrt(np.mean(values**2, axis=axis))
     return root
