@@ -24,7 +24,8 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         if tag not in VOID:
             self.open.append(tag)
-        self.outside += [v for k, v in attrs if k in ("src", "href") and not v.startswith("data:")]
+        within = ("data:", "timing/")  # figures, and links to raw data beside the page
+        self.outside += [v for k, v in attrs if k in ("src", "href") and not v.startswith(within)]
 
     def handle_endtag(self, tag):
         if tag not in VOID:

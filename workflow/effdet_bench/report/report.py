@@ -14,7 +14,7 @@ from effdet_bench.records import Record
 from effdet_bench.report.capacity import load_view, read_capacities, shape
 from effdet_bench.report.page import to_html
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
-from effdet_bench.report.words import FILTERS, RAW_VALUES, milliseconds, shown, times
+from effdet_bench.report.words import FILTERS, milliseconds, shown, times
 from effdet_bench.summary.jobs import Job, jobs_of
 from effdet_bench.summary.rows import Summary, p50, unsplit
 from effdet_bench.summary.summary import read_summary
@@ -32,7 +32,6 @@ def templates() -> jinja2.Environment:
     )
     environment.filters |= FILTERS
     environment.filters |= {f.__name__: f for f in (shape, unsplit, heaviest, over_bound, worst)}
-    environment.globals["raw_values"] = RAW_VALUES
     return environment
 
 

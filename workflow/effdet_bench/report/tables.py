@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from effdet_bench.config.names import BASELINE, TUNED
 from effdet_bench.records import Record
+from effdet_bench.report.decision import Advice, accuracy_cost, advice, standing_of
 from effdet_bench.report.ladder import AblationLine, GapLine, ablation_lines, gap_lines
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
@@ -85,6 +86,9 @@ class View(TypedDict):
     gaps: list[GapLine]
     ablation: list[AblationLine]
     roadmap: list[RoadmapLine]
+    standing: str
+    accuracy_cost: str
+    advice: list[Advice]
     targets: Targets
     reach: Reach
 
@@ -152,6 +156,9 @@ def context(
         "gaps": gap_lines(summary),
         "ablation": ablation_lines(summary),
         "roadmap": roadmap(valid, {*devices, *(["accelerator"] if accelerated else [])}),
+        "standing": standing_of(valid),
+        "accuracy_cost": accuracy_cost(valid[0]) if valid else "",
+        "advice": advice(valid, load),
         "targets": {
             "latency": latency_targets(valid, config["report"]["latency_targets"]),
             "throughput": throughput_targets(valid, config["report"]["throughput_targets"]),

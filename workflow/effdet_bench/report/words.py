@@ -11,7 +11,6 @@ from effdet_bench.summary.comparison import Comparison
 from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
-RAW_VALUES = 200  # of one round; longer lists stay in requests.csv alone
 # Figures of the gate by column of the report.
 LIMITED = {
     # the last three in archives of schema version 5
@@ -208,11 +207,6 @@ def gigaflops(rate: float) -> str:
     return f"{rate / 1e9:,.0f} GFLOP/s"
 
 
-def raw(latencies_ns: list[int]) -> str:
-    """The first `RAW_VALUES` latencies in milliseconds."""
-    return ", ".join(f"{latency / 1e6:.2f}" for latency in latencies_ns[:RAW_VALUES])
-
-
 class Verbatim(str):
     """Text of a code block, in which nothing is read as Markdown or HTML."""
 
@@ -251,7 +245,6 @@ FILTERS = {
     "doubt": doubt,
     "around": around,
     "ceilings": ceilings,
-    "raw": raw,
     "yaml": as_yaml,
     "count": lambda number: f"{number:,}",
     "millions": lambda count: f"{count / 1e6:.3f} M",

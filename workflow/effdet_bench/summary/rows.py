@@ -135,7 +135,11 @@ class Effort(TypedDict):
 
 
 class Row(Start):
-    """The figures of one mode on one device; those that nothing completed for are `None`."""
+    """The figures of one mode on one device; those that nothing completed for are `None`.
+
+    `behind` compares the fastest valid mode with this one: above 1 where this one is slower. It is
+    `None` for the fastest itself.
+    """
 
     device: str
     mode: str
@@ -160,6 +164,7 @@ class Row(Start):
     stages: Stages | None
     comparison: Versus | None
     over_tuned: Versus | None
+    behind: Versus | None
     speedup: dict[str, float] | None
     bound: Bound | None
     break_even_requests: int | None
@@ -181,12 +186,16 @@ class Gap(TypedDict):
 
 
 class Step(TypedDict):
-    """A mode of the ablation, compared with the one before: `None` for the first."""
+    """A mode of the ablation, compared with the one before, which is `None` for the first.
+
+    `over_first` is how many times as fast as the first it is.
+    """
 
     device: str
     mode: str
     p50_ms: float
     step: dict[str, Any] | None
+    over_first: float | None
 
 
 class Summary(TypedDict):

@@ -81,7 +81,7 @@ def summarise(
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
         "held_bytes": held_together(jobs),
-        "gaps": gaps_between(rows, baseline),
+        "gaps": gaps_between(rows, baseline, rounds),
         "ablation": [
             step for device in roofs for step in ablation_steps(rows, rounds, device, ablation)
         ],
@@ -170,6 +170,7 @@ def _row(group: list[Job], judged: Record) -> Row:
         **start_costs(completed),
         "comparison": None,
         "over_tuned": None,
+        "behind": None,
         "speedup": None,
         "bound": None,
         "break_even_requests": None,

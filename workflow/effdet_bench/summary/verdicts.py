@@ -64,6 +64,18 @@ def add_verdicts(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound
         row["comparison"] = _versus(_against(rounds, row, device, BASELINE), least)
         if row["ranked"] and baseline and row["comparison"]:
             row["speedup"] = _speedup(row, baseline)
+    _add_behind(rows, noise, rounds)
+
+
+def _add_behind(rows: list[Row], noise: dict[str, float | None], rounds: LatenciesByRound) -> None:
+    """Adds to every other valid row how the fastest valid one compares with it."""
+    ranked = [row for row in rows if row["ranked"]]
+    fastest = min(ranked, key=p50, default=None)
+    for row in ranked:
+        if fastest is not None and row is not fastest:
+            devices = (fastest["device"], row["device"])
+            least = margin([noise[device] for device in noise if device in devices])
+            row["behind"] = _versus(_against(rounds, fastest, row["device"], row["mode"]), least)
 
 
 def ablation_steps(
@@ -74,22 +86,24 @@ def ablation_steps(
     steps: list[Step] = []
     for mode in modes:
         if mode in ranked:
-            before = steps[-1]["mode"] if steps else mode
+            before, first = (steps[-1]["mode"], steps[0]["mode"]) if steps else (mode, mode)
             through = rounds.get((device, BASELINE))
             compared = compare(rounds[device, mode], rounds[device, before], through)
+            over_first = compare(rounds[device, mode], rounds[device, first], through)
             steps.append(
                 {
                     "device": device,
                     "mode": mode,
                     "p50_ms": p50(ranked[mode]),
                     "step": compared._asdict() if steps and compared else None,
+                    "over_first": over_first.ratio if over_first else None,
                 }
             )
     return steps if len(steps) > 1 else []
 
 
-def gaps_between(rows: list[Row], baseline: Row | None) -> list[Gap]:
-    """How far apart, as ratios of p50, baseline, fastest valid mode and floor are."""
+def gaps_between(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound) -> list[Gap]:
+    """How far apart baseline, fastest valid mode and floor are, compared round by round."""
     ranked = [row for row in rows if row["ranked"]]
     if not ranked:
         return []
@@ -99,10 +113,10 @@ def gaps_between(rows: list[Row], baseline: Row | None) -> list[Gap]:
     if baseline and baseline is not fastest:
         steps.insert(0, baseline)
     return [
-        {"slower": place(a), "faster": place(b), "ratio": p50(a) / p50(b)}
+        {"slower": place(a), "faster": place(b), "ratio": compared.ratio}
         for a, b in itertools.combinations(steps, 2)
         # a fast mode may undercut a floor that postprocesses as upstream does
-        if p50(a) >= p50(b)
+        if (compared := _against(rounds, b, a["device"], a["mode"])) and compared.ratio >= 1
     ]
 
 
