@@ -53,7 +53,10 @@ def write_archive(results: Path, jobs: dict[tuple[str, str, int], dict]) -> Path
 
 
 def render_archive(results: Path, **options) -> str:
-    """Runs the step `render` on `results`, with report settings `options`; returns the report."""
+    """Runs the step `render` on `results`, with report settings `options`.
+
+    Returns the report and its details, one after the other.
+    """
     from effdet_bench.__main__ import main
 
     defaults = {"latency_targets": [], "throughput_targets": []}
@@ -68,7 +71,12 @@ def render_archive(results: Path, **options) -> str:
     }
     records.write_json(results / "settings.json", {"config": config}, "settings")
     main(["render", "--results", str(results)])
-    return (results / "report.md").read_text()
+    return documents(results)
+
+
+def documents(results: Path) -> str:
+    """The report in `results` and its details, one after the other."""
+    return "".join((results / f"{name}.md").read_text() for name in ("report", "details"))
 
 
 def summarise_archive(results: Path, smoke: bool = False) -> None:

@@ -150,6 +150,7 @@ def numbers_of(report: str) -> list[str]:
 
 SETTINGS = {
     "0", "1", "2", "3", "6", "30", "90", "4", "8", "12,345",  # requests, rounds, threads, photos
+    "5",  # rows
     "64", "130", "662", "11",  # requests that percentiles need
     "24.0 GiB", "3.880 M", "7.760 M", "903 MiB", "300 MiB", "1,203 MiB", "4.2 s", "4.3 s", "2.5 s",
     "33 ms", "200 ms", "1.00x", "5 requests/s", "33", "200",

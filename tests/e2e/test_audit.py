@@ -14,7 +14,7 @@ from effdet_bench.layout import Archive
 from effdet_bench.report.page import to_html
 from helpers import EXAMPLES, Workspace
 
-DERIVED = ("report.md", "report.html", "summary.json", "summary.csv")
+DERIVED = ("report.md", "details.md", "report.html", "summary.json", "summary.csv")
 RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/invalid/round-1/stages.csv")
 RAW += ("timing/cpu/baseline/round-2/outputs.csv", "timing/cpu/baseline/round-1/detections.csv")
 RAW += ("timing/cpu/baseline/round-1/job.json", "validity/cpu/baseline.json", "roofline/cpu.json")
@@ -120,7 +120,8 @@ def test_figures_of_another_matplotlib_are_counted_as_not_compared(results, caps
     for name in ("speedup.svg", "stages.svg"):
         figure = results / "figures" / name
         figure.write_text(re.sub(r"Matplotlib v[^,]+", "Matplotlib v3.1.0", figure.read_text()))
-    page = to_html((results / "report.md").read_text(), results)
+    report, details = ((results / f"{name}.md").read_text() for name in ("report", "details"))
+    page = to_html(report, results, details)
     (results / "report.html").write_text(page)
     write_manifest(Archive(results))
     main(["audit", "--results", str(results)])

@@ -11,6 +11,7 @@ import shutil
 
 import pytest
 
+from archive import documents
 from helpers import UNSEEN, Workspace
 
 LITE0 = "tf_efficientdet_lite0"
@@ -69,7 +70,7 @@ def made(smoke: Workspace, tmp_path_factory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def report(made: Workspace) -> str:
-    return (made.results / "report.md").read_text()
+    return documents(made.results)
 
 
 def test_wrong_answers_are_reported_as_invalid_and_never_ranked(report):

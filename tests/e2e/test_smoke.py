@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from archive import documents
 from effdet_bench.archive.render import summary_of
 from effdet_bench.config.photos import PICTURED, list_photos
 from effdet_bench.layout import Archive
@@ -32,6 +33,7 @@ def test_everything_is_there(smoke):
         for file in (*RAW_COLUMNS, "job.json")
     }
     archive = {"environment.json", "photos.json", "summary.json", "summary.csv", "report.md"}
+    archive |= {"details.md"}
     archive |= {"settings.json", "report.html", "MANIFEST.sha256"}
     archive |= {f"validity/cpu/{mode}.json" for mode in MODES}
     kinds = ("json", "csv", "npy", "inputs.npy", "rounding.json", "rounding.csv")
@@ -73,14 +75,14 @@ def test_the_terminal_shows_progress_and_the_key_finding(smoke):
 
 
 def test_the_report_is_honest_about_what_it_is(smoke):
-    report = (smoke.results / "report.md").read_text()
+    report = documents(smoke.results)
     assert "A smoke run, not a benchmark" in report
     assert "Synthetic weights" in report
     for section in (
         "## Test environment",
         "## Executive summary",
         "### Key finding",
-        "### Models used",
+        "## Models used",
         "## Validity",
         "## Comparison with `baseline`",
         "## Stability",

@@ -24,7 +24,8 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         if tag not in VOID:
             self.open.append(tag)
-        within = ("data:", "timing/")  # figures, and links to raw data beside the page
+        # figures, sections of the page, and what lies beside the page
+        within = ("data:", "#", "timing/", "report.md", "details.md")
         self.outside += [v for k, v in attrs if k in ("src", "href") and not v.startswith(within)]
 
     def handle_endtag(self, tag):
@@ -64,6 +65,16 @@ def test_a_page_has_the_words_and_figures_of_the_report(report):
     assert {n for n in numbers if n not in words} == set()
     assert page.count("data:image/svg+xml;base64,") == text.count("](figures/") >= 5
     assert '<blockquote class="warning">' in page
+
+
+def test_contents_and_references_lead_to_sections(report):
+    page = report[1]
+    targets = set(re.findall(r'href="#([^"]+)"', page))
+    assert {"executive-summary", "stability", "raw-data"} <= targets
+    assert targets <= set(re.findall(r' id="([^"]+)"', page))
+    headings = re.findall(r"^## (.+)$", report[0], re.M)
+    assert len(headings) == len(set(headings)), "each link leads to one section"
+    assert page.count('<details id="') == report[0].split("# Details:")[1].count("\n## ")
 
 
 def test_text_of_a_report_cannot_become_markup(tmp_path):

@@ -226,6 +226,10 @@ class Archive:
         return self.root / "report.md"
 
     @property
+    def details(self) -> Path:
+        return self.root / "details.md"
+
+    @property
     def report_page(self) -> Path:
         return self.root / "report.html"
 

@@ -66,6 +66,7 @@ rule report:
         templates=package_files(layout.TEMPLATES, "*"),
     output:
         ARCHIVE.report,
+        ARCHIVE.details,
         report(ARCHIVE.report_page, caption="../report/report.rst", category="Report"),
     log:
         REPORT_LOG,

@@ -12,7 +12,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 
 # how files begin that are rendered from the others
-DERIVED = ("summary.", "capacities.", "report.", "figures/")
+DERIVED = ("summary.", "capacities.", "report.", "details.", "figures/")
 
 
 def files_of(archive: Archive) -> list[str]:

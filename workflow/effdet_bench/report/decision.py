@@ -118,4 +118,4 @@ def standing_of(valid: list[Row]) -> str:
         compared = f" ({name(second)}: {around(second['behind'])})" if second["behind"] else ""
         return f"It is faster than the next mode in the same rounds{compared}."
     ties = ", ".join(f"{name(row)} ({around(row['behind'])})" for row in found if row["behind"])
-    return f"It ties with {ties}: these rounds cannot tell which is faster."
+    return f"It ties with {ties}: the difference is uncertain, or not above this machine's noise."

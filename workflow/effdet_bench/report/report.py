@@ -1,10 +1,11 @@
-"""Renders report.md and report.html from a machine's archive: summary, environment, raw latencies.
+"""Renders a machine's archive: report.md to decide by, details.md, and report.html with both.
 
 The templates choose no words and print no number that is not in the archive.
 """
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 
@@ -35,9 +36,18 @@ def templates() -> jinja2.Environment:
     return environment
 
 
-def render(view: View) -> str:
-    """The report in Markdown; the same for the same view."""
-    return templates().get_template("report.md.j2").render(view)
+class Documents(NamedTuple):
+    """What is written of an archive, in Markdown: the report to decide by, and its details."""
+
+    report: str
+    details: str
+
+
+def render(view: View) -> Documents:
+    """The documents of a view; the same for the same view."""
+    environment = templates()
+    names = [f"{name}.md.j2" for name in Documents._fields]
+    return Documents(*(environment.get_template(name).render(view) for name in names))
 
 
 def view_of(archive: Archive, summary: Summary, jobs: list[Job], config: Record) -> View:
@@ -51,10 +61,11 @@ def view_of(archive: Archive, summary: Summary, jobs: list[Job], config: Record)
 
 
 def write_report(archive: Archive, view: View) -> None:
-    """Writes report.md and report.html to the archive, whose figures are drawn."""
-    text = render(view)
-    records.write_text(archive.report, text)
-    records.write_text(archive.report_page, to_html(text, archive.root))
+    """Writes report.md, details.md and report.html to the archive, whose figures are drawn."""
+    written = render(view)
+    records.write_text(archive.report, written.report)
+    records.write_text(archive.details, written.details)
+    records.write_text(archive.report_page, to_html(written.report, archive.root, written.details))
 
 
 def terminal(view: View) -> str:

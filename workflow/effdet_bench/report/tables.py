@@ -36,6 +36,7 @@ WORST = (
     *sum(LIMITED.values(), ()),
     "wrong",
     "ties",
+    "box_drift_px",
     *LEAST,
 )
 

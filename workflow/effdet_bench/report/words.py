@@ -134,6 +134,14 @@ def of_limit(figures: dict[str, Any], column: str, row: Row) -> str:
     return percent(max(figures[name] / limits[name] for name in known)) if known else "–"
 
 
+def of_limits(figures: dict[str, Any], row: Row) -> str:
+    """The largest figure of all that have a limit, as a share of that limit."""
+    limits = row["validity"]["tolerance"]
+    names = [name for column in LIMITED.values() for name in column if name in limits]
+    shares = [figures[name] / limits[name] for name in names if figures.get(name) is not None]
+    return percent(max(shares)) if shares else "–"
+
+
 def limits(row: Row) -> str:
     """What the gate tolerated of a mode."""
     tolerated = row["validity"]["tolerance"].items()
@@ -232,6 +240,7 @@ FILTERS = {
     "percent": percent,
     "error": error,
     "of_limit": of_limit,
+    "of_limits": of_limits,
     "limits": limits,
     "interval": interval,
     "span": span,
