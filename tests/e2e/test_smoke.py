@@ -69,6 +69,7 @@ def test_the_terminal_shows_progress_and_the_key_finding(smoke):
     stale = "tf_efficientdet_lite0: a photo is answered with the outputs of another one"
     assert f"cpu invalid: invalid: {stale}" in said
     assert "With `baseline` on CPU, one request takes" in said
+    assert "The fastest valid mode is CPU `baseline`. It is the only valid mode." in said
     ending = said.strip().splitlines()
     assert ending[-1] == "The report: results/smoke/report.md, and report.html"
     assert any(re.fullmatch(r"cpu baseline +[\d.]+ ms +1.00x  –  +valid", line) for line in ending)

@@ -15,7 +15,7 @@ from effdet_bench.records import Record
 from effdet_bench.report.capacity import load_view, read_capacities, shape
 from effdet_bench.report.page import to_html
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
-from effdet_bench.report.words import FILTERS, milliseconds, shown, times
+from effdet_bench.report.words import FILTERS, milliseconds, name, shown, times
 from effdet_bench.summary.jobs import Job, jobs_of
 from effdet_bench.summary.rows import Summary, p50, unsplit
 from effdet_bench.summary.summary import read_summary
@@ -81,11 +81,14 @@ def terminal(view: View) -> str:
         lines.append((named, "–", "–", row["outcome"], reason))
     widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:4]]
     aligned = [
-        f"{name:<{widths[0]}}  {p50:>{widths[1]}}  {ratio:>{widths[2]}}  "
+        f"{mode:<{widths[0]}}  {p50:>{widths[1]}}  {ratio:>{widths[2]}}  "
         f"{verdict:<{widths[3]}}  {answers}"
-        for name, p50, ratio, verdict, answers in lines
+        for mode, p50, ratio, verdict, answers in lines
     ]
-    return "\n".join([f"{view['key_finding']}.", "", *aligned])
+    fastest = [
+        f"The fastest valid mode is {name(row)}. {view['standing']}" for row in view["valid"][:1]
+    ]
+    return "\n".join([f"{view['key_finding']}.", *fastest, "", *aligned])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
