@@ -52,6 +52,19 @@ def write_archive(results: Path, jobs: dict[tuple[str, str, int], dict]) -> Path
     return results
 
 
+def modes(tmp_path: Path, spread: float = 0.0, **latency_ms: float) -> Path:
+    """An archive of four rounds of modes with chosen latencies, the twin `spread` apart from round
+    to round."""
+    jobs = {}
+    for name, ms in latency_ms.items():
+        mode = name.replace("_", "-")
+        for number in range(1, 5):
+            apart = 1 + (spread * (-1) ** number if mode == "baseline-twin" else 0)
+            latencies = [round(apart * ms * 1e6) + k for k in range(13)]
+            jobs["cpu", mode, number] = {"latencies_ns": latencies, "stages_ns": [10**6] * 7}
+    return write_archive(tmp_path / "results" / "test", jobs)
+
+
 def render_archive(results: Path, **options) -> str:
     """Runs the step `render` on `results`, with report settings `options`.
 

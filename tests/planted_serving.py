@@ -13,7 +13,7 @@ from planted_networks import ARITHMETIC
 
 
 class AnswersKept(Recorded):
-    """What was answered once is answered again."""
+    """The first answer to a photo is returned for each later request that carries the photo."""
 
     seconds = 0.2  # so much that no other load hides it
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from archive import render_archive, roofline, summary_of, write_archive
+from archive import modes, render_archive, roofline, summary_of, write_archive
 from effdet_bench.errors import BenchError
 from effdet_bench.summary.jobs import read_jobs
 from rebuilt import SETTINGS, archived_numbers, numbers_of, rebuilt, unexplained
@@ -181,19 +181,6 @@ def test_where_every_mode_is_invalid_there_is_no_finding(tmp_path):
     assert "No `baseline` is valid and complete" in report
 
 
-def modes(tmp_path: Path, spread: float = 0.0, **latency_ms: float) -> Path:
-    """An archive of four rounds of modes with chosen latencies, the twin `spread` apart from round
-    to round."""
-    jobs = {}
-    for name, ms in latency_ms.items():
-        mode = name.replace("_", "-")
-        for number in range(1, 5):
-            apart = 1 + (spread * (-1) ** number if mode == "baseline-twin" else 0)
-            latencies = [round(apart * ms * 1e6) + k for k in range(13)]
-            jobs["cpu", mode, number] = {"latencies_ns": latencies, "stages_ns": [10**6] * 7}
-    return write_archive(tmp_path / "results" / "test", jobs)
-
-
 def test_verdicts_are_against_the_noise_of_the_twin(tmp_path):
     quiet = modes(tmp_path / "quiet", baseline=100, baseline_twin=100, near=103, far=80)
     found = {row["mode"]: row["comparison"] for row in summary_of(quiet)["rows"]}
@@ -295,41 +282,3 @@ def test_rounds_of_different_versions_are_not_put_together_in_silence(tmp_path):
     job.write_text(job.read_text().replace("2.9.1", "2.10.0"))
     text = render_archive(results)
     assert "Rounds were measured with different versions**: torch 2.9.1 and 2.10.0." in text
-
-
-def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
-    clear = modes(tmp_path / "clear", baseline=100, baseline_twin=100, near=80, far=60)
-    assert "- **How sure**: It is faster than the next mode in the same rounds (CPU `near`" in (
-        render_archive(clear)
-    )
-    noisy = modes(tmp_path / "noisy", 0.1, baseline=100, baseline_twin=100, near=62, far=60)
-    rows = {row["mode"]: row["behind"] for row in summary_of(noisy)["rows"]}
-    assert rows["far"] is None
-    assert rows["baseline"]["verdict"] == "FASTER"
-    assert "- **How sure**: It ties with CPU `near` (1.03x" in render_archive(noisy)
-
-
-def test_one_round_tells_no_modes_apart(tmp_path):
-    job = {"latencies_ns": [10**9] * 13, "stages_ns": [10**6] * 7}
-    fast = {**job, "latencies_ns": [10**8] * 13}
-    jobs = {("cpu", "baseline", 1): job, ("cpu", "fast", 1): fast}
-    assert "One round cannot tell modes apart" in render_archive(
-        write_archive(tmp_path / "results" / "test", jobs)
-    )
-
-
-def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
-    report = render_archive(modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60))
-    uses = report.split("### Which mode for which use")[1].split("### All modes")[0]
-    assert "| Lowest latency | CPU `far`: 60.00 ms | CPU `near`: 80.00 ms |" in uses
-    assert "not measured: `snakemake --cores 1 load` measures it" in uses
-    assert "baseline-twin" not in uses
-
-
-def test_a_use_that_no_mode_has_requests_for_says_so(tmp_path):
-    job = {"latencies_ns": [10**9] * 3, "stages_ns": [10**6] * 7}
-    report = render_archive(
-        write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job})
-    )
-    none = "no valid mode has enough requests to support a median"
-    assert f"| Lowest latency | {none} | – |" in report

@@ -61,7 +61,6 @@ rule report:
         environment=rules.environment.output,
         photos=rules.photos.output.record,
         settings=rules.settings.output,
-        requests=job_files(layout.REQUESTS),
         code=step_code("report.report"),
         templates=package_files(layout.TEMPLATES, "*"),
     output:

@@ -57,7 +57,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
     yield from differences(archive.summary.name, kept, summary)
     if archive.summary_table.read_text() != to_table(kept).to_csv(index=False):
         yield "summary.csv is not the table of summary.json"
-    fresh = render(view_of(archive, kept, jobs, settings_of(archive)))
+    fresh = render(view_of(archive, kept, settings_of(archive)))
     yield from _lines(archive.report.name, archive.report.read_text(), fresh.report)
     if archive.details.exists():
         yield from _lines(archive.details.name, archive.details.read_text(), fresh.details)
@@ -76,9 +76,10 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
             ):
                 yield f"figures/{drawn.name} is not what its data give"
     # which has all figures in it
-    page = "" if missing else to_html(fresh.report, archive.root, fresh.details)
-    if not missing and archive.report_page.read_text() != page:
-        yield "report.html is not report.md and details.md with their figures"
+    if not missing:
+        page = to_html(fresh.report, archive.root, fresh.details)
+        if archive.report_page.read_text() != page:
+            yield "report.html is not report.md and details.md with their figures"
 
 
 def uncompared(archive: Archive) -> dict[str, str]:

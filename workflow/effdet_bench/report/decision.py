@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypedDict
 
-from effdet_bench.report.words import around, milliseconds, name, percent
+from effdet_bench.report.capacity import best_capacity
+from effdet_bench.report.words import around, mebibytes, milliseconds, name, percent, seconds
 from effdet_bench.summary.rows import Row, latency_of, p50
-
-MEGABYTE = 2**20
 
 
 class Advice(TypedDict):
@@ -32,14 +31,12 @@ def tied(valid: list[Row]) -> list[Row]:
     ]
 
 
-def accuracy_cost(row: Row) -> str:
-    """What the answers of `row` differ by from those of the reference, over all models."""
-    models = [model for model in row["validity"]["models"] if not model["fault"]]
-    if not models:
+def accuracy_cost(worst: dict[str, Any] | None) -> str:
+    """What answers differ by from those of the reference, by the `worst` figures of all models."""
+    if worst is None:
         return "its detections were not compared"
-    matched = min(model["matched"] for model in models)
-    moved = max((m["box_drift_px"] for m in models if m["matched"]), default=0.0)
-    found = f"it finds {percent(matched)} of the reference's detections"
+    moved = worst["box_drift_px"]
+    found = f"it finds {percent(worst['matched'])} of the reference's detections"
     return f"{found}, and moves their boxes by up to {moved:.1f} px" if moved >= 0.05 else found
 
 
@@ -51,8 +48,8 @@ def advice(valid: list[Row], load: dict[str, Any] | None) -> list[Advice]:
         _least("Lowest latency", known, p50, milliseconds),
         _least("Lowest latency in fp32, without loss of accuracy", exact, p50, milliseconds),
         *_under_load(load),
-        _least("Least memory", known, _memory, lambda size: f"{size / MEGABYTE:,.0f} MiB"),
-        _least("Shortest start, to the first answer", known, _start, lambda s: f"{s:.1f} s"),
+        _least("Least memory", known, _memory, mebibytes),
+        _least("Shortest start, to the first answer", known, _start, seconds),
     ]
 
 
@@ -79,20 +76,20 @@ def _under_load(load: dict[str, Any] | None) -> list[Advice]:
         ]
     lines: list[Advice] = []
     for bound, percentile, best, found in load["sustained"]:
-        others = [
-            (capacity["rate"], mode)
-            for mode in load["modes"]
-            if mode is not best and (capacity := load["capacity"](mode, bound, percentile))
-        ]
-        rate, second = max(others, key=lambda pair: pair[0], default=(None, None))
+        others = [mode for mode in load["modes"] if mode is not best]
+        second = best_capacity(others, bound, percentile)
         lines.append(
             {
                 "use": f"Most requests a second within {bound:g} ms at {percentile}",
-                "choice": f"{name(best)}: {found['rate']:.2f}/s",
-                "runner_up": f"{name(second)}: {rate:.2f}/s" if second else "–",
+                "choice": _sustained(best, found),
+                "runner_up": _sustained(*second) if second else "–",
             }
         )
     return lines
+
+
+def _sustained(mode: Any, capacity: dict[str, Any]) -> str:
+    return f"{name(mode)}: {capacity['rate']:.2f}/s"
 
 
 def _memory(row: Row) -> float:

@@ -16,7 +16,6 @@ from effdet_bench.report.capacity import load_view, read_capacities, shape
 from effdet_bench.report.page import to_html
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
 from effdet_bench.report.words import FILTERS, milliseconds, name, shown, times
-from effdet_bench.summary.jobs import Job, jobs_of
 from effdet_bench.summary.rows import Summary, p50, unsplit
 from effdet_bench.summary.summary import read_summary
 
@@ -50,14 +49,14 @@ def render(view: View) -> Documents:
     return Documents(*(environment.get_template(name).render(view) for name in names))
 
 
-def view_of(archive: Archive, summary: Summary, jobs: list[Job], config: Record) -> View:
-    """The view of `archive`, of which `jobs` are those that completed."""
+def view_of(archive: Archive, summary: Summary, config: Record) -> View:
+    """The view of `archive`."""
     environment = records.read_json(archive.environment, "environment")
     photos = records.read_json(archive.photos, "photos")["photos"]
     models = [entry["model"] for entry in summary["ensemble"]]
     pictured = [model for model in models if archive.pictured(model).exists()]
     load = load_view(read_capacities(archive), config)
-    return context(summary, environment, photos, jobs, config, pictured, load)
+    return context(summary, environment, photos, config, pictured, load)
 
 
 def write_report(archive: Archive, view: View) -> None:
@@ -99,6 +98,6 @@ def run(args: argparse.Namespace) -> None:
     archive = Archive(Path(args.results))
     summary = read_summary(archive)
     config = records.read_json(archive.settings, "settings")["config"]
-    view = view_of(archive, summary, jobs_of(summary, archive), config)
+    view = view_of(archive, summary, config)
     write_report(archive, view)
     print(terminal(view), f"The report: {archive.report}, and report.html", sep="\n\n")

@@ -13,7 +13,6 @@ from effdet_bench.report.ladder import AblationLine, GapLine, ablation_lines, ga
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
 from effdet_bench.report.words import LIMITED, interval, milliseconds, requests_per_second, times
-from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import (
     AND,
     Row,
@@ -54,7 +53,6 @@ class View(TypedDict):
     photos: list[Record]
     config: Record
     smoke: bool
-    jobs: list[Job]
     key_finding: str
     measured: list[Row]
     valid: list[Row]
@@ -98,7 +96,6 @@ def context(
     summary: Summary,
     environment: Record,
     photos: list[Record],
-    jobs: list[Job],
     config: Record,
     pictured: list[str],
     load: dict[str, Any] | None = None,
@@ -124,7 +121,6 @@ def context(
         "photos": photos,
         "config": config,
         "smoke": config["smoke"],
-        "jobs": [job for job in jobs if job.completed],
         "key_finding": key_finding(valid, baseline),
         "measured": measured,
         "valid": valid,
@@ -158,7 +154,7 @@ def context(
         "ablation": ablation_lines(summary),
         "roadmap": roadmap(valid, {*devices, *(["accelerator"] if accelerated else [])}),
         "standing": standing_of(valid),
-        "accuracy_cost": accuracy_cost(valid[0]) if valid else "",
+        "accuracy_cost": accuracy_cost(worst(valid[0])) if valid else "",
         "advice": advice(valid, load),
         "targets": {
             "latency": latency_targets(valid, config["report"]["latency_targets"]),

@@ -41,6 +41,16 @@ def percent(share: float) -> str:
     return f"{share * 100:.1f} %"
 
 
+def mebibytes(size: float) -> str:
+    """`1,164 MiB` of bytes."""
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def seconds(value: float) -> str:
+    """`3.4 s`."""
+    return f"{value:.1f} s"
+
+
 def error(value: float) -> str:
     """`0.0012`, and `0` for what is exactly that."""
     return "0" if value == 0 else f"{value:.2g}"
@@ -129,17 +139,18 @@ def answers(row: Row) -> str:
 
 def of_limit(figures: dict[str, Any], column: str, row: Row) -> str:
     """The largest of a column's `LIMITED` figures, as a share of its limit."""
-    limits = row["validity"]["tolerance"]
-    known = [name for name in LIMITED[column] if name in limits and figures.get(name) is not None]
-    return percent(max(figures[name] / limits[name] for name in known)) if known else "–"
+    return _largest_share(figures, LIMITED[column], row)
 
 
 def of_limits(figures: dict[str, Any], row: Row) -> str:
-    """The largest figure of all that have a limit, as a share of that limit."""
+    """The largest of all `LIMITED` figures, as a share of its limit."""
+    return _largest_share(figures, sum(LIMITED.values(), ()), row)
+
+
+def _largest_share(figures: dict[str, Any], names: tuple[str, ...], row: Row) -> str:
     limits = row["validity"]["tolerance"]
-    names = [name for column in LIMITED.values() for name in column if name in limits]
-    shares = [figures[name] / limits[name] for name in names if figures.get(name) is not None]
-    return percent(max(shares)) if shares else "–"
+    known = [name for name in names if name in limits and figures.get(name) is not None]
+    return percent(max(figures[name] / limits[name] for name in known)) if known else "–"
 
 
 def limits(row: Row) -> str:
@@ -258,8 +269,8 @@ FILTERS = {
     "count": lambda number: f"{number:,}",
     "millions": lambda count: f"{count / 1e6:.3f} M",
     "gib": lambda size: f"{size / 2**30:.1f} GiB",
-    "mib": lambda size: f"{size / 2**20:,.0f} MiB",
-    "seconds": lambda seconds: f"{seconds:.1f} s",
+    "mib": mebibytes,
+    "seconds": seconds,
     "gflop": lambda flops: f"{flops / 1e9:.2f} GFLOP",
     "gbps": lambda rate: f"{rate / 1e9:.1f} GB/s",
     "over_tuned": over_tuned,

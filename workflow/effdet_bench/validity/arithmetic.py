@@ -129,8 +129,8 @@ def _figures(
 ) -> dict[str, Largest]:
     """The `FIGURES` of `measured` over `usual` [answers, groups], the sizes that rounding gives.
 
-    `photos` numbers the photo of each answer. What is over all photos is their median, because what
-    rounding does to a few photos varies several times from one implementation to the next.
+    `photos` numbers the photo of each answer. Figures over all photos are medians, because errors
+    of a few photos differ several times between implementations that round alike.
     """
     sizes = _over(measured.sizes, usual)
     names = _names(levels, sizes.shape[1])

@@ -1,0 +1,41 @@
+"""What a report advises: which mode leads, how sure that is, and a mode for each use."""
+
+from archive import modes, render_archive, summary_of, write_archive
+
+
+def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
+    clear = modes(tmp_path / "clear", baseline=100, baseline_twin=100, near=80, far=60)
+    assert "- **How sure**: It is faster than the next mode in the same rounds (CPU `near`" in (
+        render_archive(clear)
+    )
+    noisy = modes(tmp_path / "noisy", 0.1, baseline=100, baseline_twin=100, near=62, far=60)
+    rows = {row["mode"]: row["behind"] for row in summary_of(noisy)["rows"]}
+    assert rows["far"] is None
+    assert rows["baseline"]["verdict"] == "FASTER"
+    assert "- **How sure**: It ties with CPU `near` (1.03x" in render_archive(noisy)
+
+
+def test_one_round_tells_no_modes_apart(tmp_path):
+    job = {"latencies_ns": [10**9] * 13, "stages_ns": [10**6] * 7}
+    fast = {**job, "latencies_ns": [10**8] * 13}
+    jobs = {("cpu", "baseline", 1): job, ("cpu", "fast", 1): fast}
+    assert "One round cannot tell modes apart" in render_archive(
+        write_archive(tmp_path / "results" / "test", jobs)
+    )
+
+
+def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
+    report = render_archive(modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60))
+    uses = report.split("### Which mode for which use")[1].split("### All modes")[0]
+    assert "| Lowest latency | CPU `far`: 60.00 ms | CPU `near`: 80.00 ms |" in uses
+    assert "not measured: `snakemake --cores 1 load` measures it" in uses
+    assert "baseline-twin" not in uses
+
+
+def test_a_use_that_no_mode_has_requests_for_says_so(tmp_path):
+    job = {"latencies_ns": [10**9] * 3, "stages_ns": [10**6] * 7}
+    report = render_archive(
+        write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job})
+    )
+    none = "no valid mode has enough requests to support a median"
+    assert f"| Lowest latency | {none} | – |" in report
