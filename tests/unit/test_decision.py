@@ -24,6 +24,18 @@ def test_one_round_tells_no_modes_apart(tmp_path):
     )
 
 
+def test_a_mode_of_one_round_is_not_called_slower(tmp_path):
+    """Others have more rounds, so that intervals are known, but not of this mode."""
+    job = {"latencies_ns": [10**9] * 13, "stages_ns": [10**6] * 7}
+    fast = {**job, "latencies_ns": [10**8] * 13}
+    near = {**job, "latencies_ns": [2 * 10**8] * 13}
+    jobs = {("cpu", "baseline", k): job for k in (1, 2)}
+    jobs |= {("cpu", "fast", k): fast for k in (1, 2)} | {("cpu", "near", 1): near}
+    jobs["cpu", "near", 2] = {"outcome": "failed", "reason": "RuntimeError: out of memory"}
+    report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
+    assert "- **How sure**: It ties with CPU `near` (2.00x): the difference is uncertain" in report
+
+
 def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
     report = render_archive(modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60))
     uses = report.split("### Which mode for which use")[1].split("### All modes")[0]

@@ -20,15 +20,8 @@ class Advice(TypedDict):
 
 
 def tied(valid: list[Row]) -> list[Row]:
-    """The `valid` modes, fastest first, that the same rounds cannot tell from the fastest.
-
-    A mode of which one round is known has no interval, so that nothing can be said.
-    """
-    return [
-        row
-        for row in valid[1:]
-        if (behind := row["behind"]) and behind["low"] is not None and behind["verdict"] != "FASTER"
-    ]
+    """The `valid` modes, fastest first, that were not shown to be slower than the fastest."""
+    return [row for row in valid[1:] if not row["behind"] or row["behind"]["verdict"] != "FASTER"]
 
 
 def accuracy_cost(worst: dict[str, Any] | None) -> str:
@@ -111,8 +104,12 @@ def standing_of(valid: list[Row]) -> str:
         return "One round cannot tell modes apart: measure several (`rounds` in config.yaml)."
     found = tied(valid)
     if not found:
-        second = valid[1]
-        compared = f" ({name(second)}: {around(second['behind'])})" if second["behind"] else ""
-        return f"It is faster than the next mode in the same rounds{compared}."
-    ties = ", ".join(f"{name(row)} ({around(row['behind'])})" for row in found if row["behind"])
+        compared = f"{name(valid[1])}: {_times_behind(valid[1])}"
+        return f"It is faster than the next mode in the same rounds ({compared})."
+    ties = ", ".join(f"{name(row)} ({_times_behind(row)})" for row in found)
     return f"It ties with {ties}: the difference is uncertain, or not above this machine's noise."
+
+
+def _times_behind(row: Row) -> str:
+    """How many times as fast as `row` the fastest mode is, with its interval."""
+    return around(row["behind"]) if row["behind"] else "no round in common"
