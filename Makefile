@@ -50,7 +50,7 @@ test: lint
 
 # A cluster on loopback, as root on Debian: installs and starts SLURM.
 test-slurm: $(VENV)/.installed-test
-	$(BIN)/python -m pip install -q -e '.[slurm]' -c constraints.txt
+	$(BIN)/python -m pip install -e '.[slurm]' -c constraints.txt
 	$(BIN)/python -m pytest tests/slurm -n 0
 
 # Fifty kills at random moments: half an hour.
@@ -66,9 +66,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 ifneq ($(TORCH_INDEX),)
 	$(BIN)/python -m pip install -q --no-deps torch torchvision -c constraints.txt --index-url $(TORCH_INDEX)
 endif
-	$(BIN)/python -m pip install -q -e '.$(ENGINES)' -c constraints.txt
+	$(BIN)/python -m pip install -e '.$(ENGINES)' -c constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -e '.[test]' -c constraints.txt
+	$(BIN)/python -m pip install -e '.[test]' -c constraints.txt
 	touch $@

@@ -23,6 +23,7 @@ include: "workflow/rules/cluster.smk"
 
 onstart:
     runs.end_by_signal(workflow.scheduler.exit_gracefully)
+    show_plan()
 
 
 onsuccess:

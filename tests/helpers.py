@@ -78,7 +78,8 @@ class Workspace:
 
     def planned(self, *args: str) -> list[str]:
         """What Snakemake would run, one `rule output` per job, `all` and targets left out."""
-        done = self.snakemake("--dry-run", *args)
+        # by the logger of Snakemake itself, which shows every job
+        done = self.snakemake("--dry-run", "--workflow-profile", "none", *args)
         assert done.returncode == 0, done.stdout
         jobs, rule = [], ""
         for line in done.stdout.splitlines():

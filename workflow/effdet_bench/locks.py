@@ -1,8 +1,9 @@
 """Locks of the system, which end with the process that holds them."""
 
 import fcntl
-import sys
 from typing import IO
+
+from effdet_bench.progress import tell
 
 
 def hold(file: IO[str] | int, others: str) -> None:
@@ -14,5 +15,5 @@ def hold(file: IO[str] | int, others: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"waiting for {others} to end", file=sys.stderr, flush=True)
+        tell(f"waiting for {others} to end")
         fcntl.flock(file, fcntl.LOCK_EX)

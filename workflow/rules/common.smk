@@ -98,6 +98,10 @@ LOADS = [
 ROUNDS = range(1, CONFIG["rounds"] + 1)
 # The priority of what finds mistakes of the user: they are told before anything takes long.
 AT_ONCE = len(ROUNDS) + 1
+# For the time that a run takes, as the terminal estimates it from what two cores took: to load and warm up
+# a mode in a round; and for `load`, in all (quick), or for each mode (full).
+MODE_SECONDS = 4.5
+LOAD_SECONDS = {"quick": 540, "full": 5400}
 STAGE_REQUESTS = 4  # of each mode, in the separate pass of a round that has one
 ENSEMBLE = [
     {key: entry[key] for key in ("model", "architecture", "classes")}
@@ -145,9 +149,8 @@ wildcard_constraints:
 
 
 def step(name, *arguments, python="python3"):
-    """The shell command of a step: what it says goes to the terminal and to the rule's log."""
-    command = (f"{python} -m effdet_bench", name, *arguments)
-    return " ".join((*command, "2>&1 | tee {log:q} >&2"))
+    """The shell command of a step. The logger plugin shows what the rule's log says."""
+    return " ".join((f"{python} -m effdet_bench", name, *arguments, "> {log:q} 2>&1"))
 
 
 def step_code(*modules):
@@ -256,6 +259,21 @@ def show_cluster():
         }
         command = [sys.executable, "-m", "effdet_bench", "compare", "--types", json.dumps(reasons)]
         subprocess.run(command)
+
+
+def show_plan():
+    """Tells the logger plugin and the user what this run measures, and for about how long."""
+    modes = sum(len(MODES[device]) for device in DEVICES)
+    where = " and ".join(device.upper() for device in DEVICES)
+    each = max((len(MODES[device]) for device in DEVICES), default=0)
+    load = LOAD_SECONDS[LOAD] if LOAD else 0
+    logger.info(
+        f"effdet-bench: {modes} modes on {where}, {len(ROUNDS)} rounds. Close other programs.",
+        extra={
+            "round_seconds": each * (CONFIG["seconds"] + MODE_SECONDS),
+            "load_seconds": load * (len(LOADS) if LOAD == "full" else 1),
+        },
+    )
 
 
 def show_finding():

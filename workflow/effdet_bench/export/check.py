@@ -10,6 +10,7 @@ from effdet_bench.detector.devices import open_device
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.export.export import ExportSpec, add_network_arguments, in_child, spec_of
+from effdet_bench.progress import tell
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
 from effdet_bench.reference.errors import relative_errors
 
@@ -69,4 +70,5 @@ def run(args: argparse.Namespace) -> None:
         record |= in_child(ExportCheck, spec, "check")
     records.write_json(args.output, record, "export_check")
     done = record["reason"] or f"errors {record['class_error']:.2g}, {record['box_error']:.2g}"
-    print(f"{spec.engine} {record['model']}: check {record['outcome']}: {done}")
+    text = f"{spec.engine} {record['model']}: check {record['outcome']}: {done}"
+    print(text) if record["outcome"] == "completed" else tell(text)

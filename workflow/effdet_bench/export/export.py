@@ -21,6 +21,7 @@ from effdet_bench.detector.request import decode, preprocess
 from effdet_bench.detector.rewrite import rewritten
 from effdet_bench.engines.base import allow_tf32, engine_module, missing_package
 from effdet_bench.processes import Worker, process_context
+from effdet_bench.progress import tell
 
 CPU = torch.device("cpu")
 
@@ -143,4 +144,5 @@ def run(args: argparse.Namespace) -> None:
     }
     records.write_json(args.output, record, "export")
     done = record["reason"] or f"{record['seconds']} s"
-    print(f"{args.engine} {record['model']}: export {record['outcome']}: {done}")
+    text = f"{args.engine} {record['model']}: export {record['outcome']}: {done}"
+    print(text) if record["outcome"] == "completed" else tell(text)

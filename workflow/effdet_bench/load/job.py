@@ -7,7 +7,6 @@ it.
 
 import argparse
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from effdet_bench.load.loadgen import generator
 from effdet_bench.load.passes import Passes
 from effdet_bench.load.placement import physical_cores, splits
 from effdet_bench.load.plan import SETTINGS, Plan
+from effdet_bench.progress import tell
 from effdet_bench.records import Record
 from effdet_bench.summary.rows import Row, Summary, p50
 from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing
@@ -101,4 +101,4 @@ def run(args: argparse.Namespace) -> None:
     }
     records.write_json(spec.folder / layout.LOAD_RECORD, record | result, "load")
     if result["outcome"] == "failed":
-        print(f"{label} {result['outcome']}: {result['reason']}", file=sys.stderr)
+        tell(f"{label} {result['outcome']}: {result['reason']}")

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from effdet_bench.load.energy import Meter
 from effdet_bench.load.messages import InstanceSpec
 from effdet_bench.load.placement import Split
 from effdet_bench.load.service import Done, Service
+from effdet_bench.progress import progress
 from effdet_bench.records import LOAD_COLUMNS, RAW_COLUMNS, Record, begin_tables, end_tables
 from effdet_bench.timing.spec import JobSpec
 
@@ -179,7 +179,7 @@ class Passes:
         text = f"{self._label}: {' '.join(filter(None, words))}, {shape}"
         figures = f"{one.rate:.3g} requests/s, p90 {one.percentile('p90'):.4g} ms"
         spent = time.monotonic() - self._begun
-        print(f"{text}: {figures} ({spent:.0f} s)", file=sys.stderr, flush=True)
+        progress(0, f"{text}: {figures} ({spent:.0f} s)")
 
 
 def _rows(number: int, done: list[Done], photos: Sequence[str]) -> list[list[Any]]:

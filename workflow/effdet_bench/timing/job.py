@@ -7,7 +7,7 @@ inherit where they are forked, so that not even an orphan of a killed run overla
 import argparse
 import json
 import os
-import sys
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,10 +18,11 @@ from typing import IO
 
 from effdet_bench import layout, records
 from effdet_bench.config.modes import Mode, engine_versions, export_of
-from effdet_bench.config.names import DEVICES
+from effdet_bench.config.names import DEVICES, FLOOR_ENGINE
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
 from effdet_bench.locks import hold
+from effdet_bench.progress import tell
 from effdet_bench.timing.spec import Environment, JobSpec, ModelFiles
 
 
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
     asked = {key: one for key, one in vars(args).items() if key not in ("rounds", "unnoted")}
     jobs = _measured(kept, asked) if args.unnoted else None
     if jobs:
-        print(f"{label}: kept, as it was finished before its run was ended", file=sys.stderr)
+        tell(f"{label}: kept, because it was finished before its run was ended")
     else:
         results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
         jobs = {spec.mode: _job(args, spec, ensemble) | results[spec.mode] for spec in specs}
@@ -124,7 +125,25 @@ def run(args: argparse.Namespace) -> None:
         job = jobs[spec.mode]
         records.write_json(spec.folder / layout.JOB_RECORD, job, "job")
         if job["outcome"] != "completed":
-            print(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}", file=sys.stderr)
+            tell(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}")
+    tell(f"{label} is done. {_standings(archive, specs)}")
+
+
+def _standings(archive: layout.Archive, specs: Sequence[JobSpec]) -> str:
+    """The medians of the fastest modes over all rounds so far; nobody has judged their answers."""
+    medians = []
+    for spec in specs:
+        rounds = range(1, spec.round + 1)
+        files = [archive.job(spec.device, spec.mode, one) / layout.REQUESTS for one in rounds]
+        columns = records.RAW_COLUMNS[layout.REQUESTS]
+        tables = [records.read_table(file, columns) for file in files if file.exists()]
+        times = [
+            ns for table in tables for ns in table.loc[table["phase"] == "timed", "latency_ns"]
+        ]
+        if times and spec.engine != FLOOR_ENGINE:
+            medians.append((statistics.median(times) / 1e6, spec.mode))
+    fastest = [f"{mode} {milliseconds:.4g} ms" for milliseconds, mode in sorted(medians)[:3]]
+    return f"Fastest so far, answers not yet checked: {', '.join(fastest) or 'none'}."
 
 
 def _measured(path: Path, asked: records.Record) -> dict[str, records.Record] | None:

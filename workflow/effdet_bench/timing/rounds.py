@@ -8,7 +8,6 @@ and its control in it.
 """
 
 import random
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.processes import Worker, process_context
+from effdet_bench.progress import progress
 from effdet_bench.records import Record
 from effdet_bench.timing.conditions import Load, Surroundings, power, shares, slept
 from effdet_bench.timing.host import Host, RemoteHost
@@ -157,7 +157,7 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
     loaded: list[Timed] = []
     while waiting:
         groups += 1
-        loaded += _load_group(waiting, room, groups)
+        loaded += _load_group(waiting, room, groups, label)
         load = Load([mode.pid for mode in loaded if mode.pid is not None])
         text = f"{label}, group {groups}" if waiting or groups > 1 else label
         turns += _take_turns(loaded, turns, order, text)
@@ -190,12 +190,14 @@ def _result(mode: Timed, groups: int, conditions: Record) -> Record:
     return result
 
 
-def _load_group(waiting: list[Timed], room: Room, number: int) -> list[Timed]:
+def _load_group(waiting: list[Timed], room: Room, number: int, label: str) -> list[Timed]:
     """Loads modes of `waiting` as long as they fit, at least one that is new; takes them off it."""
     group: list[Timed] = []
+    count = len(waiting)
     while waiting:
         if not room.fits() and any(not mode.stays for mode in group):
             break
+        progress(len(group) / count / 2, f"{label}: loading mode {len(group) + 1} of {count}")
         mode = waiting.pop(0)
         mode.group = number
         room.took(mode.load())
@@ -209,7 +211,7 @@ def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: s
     latencies = [mode.seconds for mode in loaded if mode.alive]
     plan = plan_turns(latencies, spec.seconds, spec.requests, order)
     served = dict.fromkeys(loaded, 0.0)
-    begin = told = time.monotonic()
+    told = time.monotonic()
     for turn in range(1, plan.turns + 1):
         alive = [mode for mode in loaded if mode.alive]
         if not alive:
@@ -221,7 +223,5 @@ def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: s
         now = time.monotonic()
         if now - told >= PROGRESS_SECONDS or turn == plan.turns:
             told = now
-            left = (now - begin) * (plan.turns / turn - 1)
-            text = f"{label}: {turn}/{plan.turns} turns, about {left:.0f} s left"
-            print(text, file=sys.stderr, flush=True)
+            progress((1 + turn / plan.turns) / 2, f"{label}: turn {turn} of {plan.turns}")
     return plan.turns

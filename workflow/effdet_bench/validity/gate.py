@@ -12,7 +12,9 @@ import numpy as np
 import yaml
 
 from effdet_bench import layout, records
+from effdet_bench.config.names import FLOOR_ENGINE
 from effdet_bench.errors import BenchError
+from effdet_bench.progress import tell
 from effdet_bench.records import Record
 from effdet_bench.validity.accuracy import mean_average_precision
 from effdet_bench.validity.arithmetic import Rounding, measured_of
@@ -295,4 +297,6 @@ def run(args: argparse.Namespace) -> None:
     result = judge_jobs(args.jobs, args.references, args.roundings, args.annotations)
     records.write_json(args.output, result, "validity")
     words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
-    print(f"{result['device']} {result['mode']}: {words}")
+    text = f"{result['device']} {result['mode']}: {words}"
+    floor = records.read_json(args.jobs[0] / layout.JOB_RECORD, "job")["engine"] == FLOOR_ENGINE
+    print(text) if floor or result["verdict"] == "valid" else tell(text)

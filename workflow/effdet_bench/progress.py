@@ -1,0 +1,30 @@
+"""Lines of a step's log that the terminal shows while the step runs: see `terminal`."""
+
+import re
+import sys
+from typing import NamedTuple
+
+
+class Told(NamedTuple):
+    """A marked line of a log: `share` is how much of the step is done, `None` for a message."""
+
+    share: float | None
+    text: str
+
+
+def tell(text: str) -> None:
+    """Writes a message that stays on the terminal."""
+    print(f"[!] {text}", file=sys.stderr, flush=True)
+
+
+def progress(share: float, text: str) -> None:
+    """Writes how far a step is: `share` of 0 to 1 and, in `text`, what the step does now."""
+    print(f"[{share:.0%}] {text}", file=sys.stderr, flush=True)
+
+
+def read(line: str) -> Told | None:
+    """The marked line that `tell` or `progress` wrote; `None` for any other line of a log."""
+    found = re.match(r"\[(?:!|(\d+)%)\] (.*)", line)
+    if found is None:
+        return None
+    return Told(None if found[1] is None else int(found[1]) / 100, found[2])
