@@ -80,6 +80,7 @@ def render_archive(results: Path, **options) -> str:
         "rounds": len({parts[-1] for parts in jobs}),
         "ablation": [],
         "smoke": options.pop("smoke", False),
+        "recommend_p90_ms": options.pop("recommend_p90_ms", None),
         "report": defaults | options,
     }
     records.write_json(results / "settings.json", {"config": config}, "settings")
@@ -146,7 +147,7 @@ def _work(name: str, convolutions: int, flops: int) -> dict:
 
 
 def _validity(device: str, mode: str, job: dict) -> dict:
-    verdict = job.get("verdict", "invalid" if mode == "invalid" else "valid")
+    verdict = job.get("verdict", "invalid" if mode == "no-network" else "valid")
     if job.get("outcome", "completed") != "completed":
         verdict = "not judged"
     bad = verdict == "invalid"
@@ -204,7 +205,7 @@ def _record(device: str, mode: str, number: int, requests: int, job: dict) -> di
         "device": device,
         "mode": mode,
         "round": number,
-        "engine": "invalid" if mode == "invalid" else "eager",
+        "engine": "no_network" if mode == "no-network" else "eager",
         "options": job.get("options", {}),
         "env": job.get("env", {}),
         "python": None,

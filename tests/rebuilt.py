@@ -43,15 +43,38 @@ def milliseconds(value: float) -> str:
     return f"{value:,.2f} ms" if value >= 1 else f"{value:,.4f} ms"
 
 
+def significant(value: float) -> str:
+    """Three significant digits, by the exponent that Python prints."""
+    digits = max(0, 2 - int(f"{value:e}".split("e")[1]))
+    return f"{value:,.{digits}f}"
+
+
+def brief(ms: float) -> str:
+    return f"{significant(ms)} ms" if ms < 999.5 else f"{significant(ms / 1000)} s"
+
+
+def uncertain(ms: float, low_ms: float, high_ms: float) -> set[str]:
+    """A figure and half the width of its interval, which has two significant digits."""
+    unit, per_unit = ("ms", 1) if ms < 999.5 else ("s", 1000)
+    half = (high_ms - low_ms) / per_unit / 2
+    digits = max(0, 1 - int(f"{half:e}".split("e")[1]))
+    return {f"{ms / per_unit:,.{digits}f} {unit}", f"{half:,.{digits}f}"}
+
+
 def rebuilt(archive: Path) -> set[str]:
     """Every measured number that a report of `archive` may print, from its raw files alone."""
     known: set[str] = set()
-    places = [f"cpu/{mode}" for mode in ("baseline", "baseline-twin", "broken", "invalid")]
+    places = [f"cpu/{mode}" for mode in ("baseline", "baseline-twin", "broken", "no-network")]
     places.append("mps/baseline")
+    starts: list[float] = []
     by_place = {place: figures(archive, place) for place in places}
     for place, found in by_place.items():
         known |= {milliseconds(value) for name, value in found.items() if name != "rate"}
-        known.add(f"{found['rate']:,.2f} requests/s")
+        known |= {f"{found['rate']:,.2f} requests/s", significant(found["rate"])}
+        known |= {f"{significant(found['rate'])} requests/s", brief(found["p50"])}
+        known |= {
+            brief(abs(found["p50"] - other["p50"])) for other in by_place.values() if other != found
+        }
         for other in by_place.values():
             ratios = [other[name] / found[name] for name in found if name[0] in "pm"]
             known |= {f"{ratio:,.2f}x" for ratio in [*ratios, found["rate"] / other["rate"]]}
@@ -65,8 +88,9 @@ def rebuilt(archive: Path) -> set[str]:
         first = column(archive, place, "requests.csv", lambda row: row["request"] == "0")
         known.add(milliseconds(statistics.median(first) / 1e6))
         # medians of what `archive.py` writes of imports and loading, in seconds
-        known.add(f"{4.25 + 2.5 + statistics.median(first) / 1e9:.1f} s")
-    return known
+        starts.append(4.25 + 2.5 + statistics.median(first) / 1e9)
+    apart = [abs(one - other) for one in starts for other in starts]
+    return known | {f"{seconds:.1f} s" for seconds in [*starts, *apart]}
 
 
 def rounds_of(archive: Path, place: str) -> list[list[int]]:
@@ -94,8 +118,11 @@ def order_numbers(archive: Path, place: str, found: dict[str, float]) -> set[str
     )
     ratios += [found["p50"] / least, forward / least]
     known = {f"{ratio:,.2f}x" for ratio in ratios} | {f"{math.expm1(reach) * 100:.1f} %"}
-    for low, high in percentile_intervals(rounds, [50, 90]):
+    for which, (low, high) in zip(
+        ("p50", "p90"), percentile_intervals(rounds, [50, 90]), strict=True
+    ):
         known |= {milliseconds(low / 1e6), milliseconds(high / 1e6)}
+        known |= uncertain(found[which], low / 1e6, high / 1e6)
     everything = sorted(value for values in rounds for value in values)
     low, high = quantile(everything, 25), quantile(everything, 75)
     fence = 1.5 * (high - low)

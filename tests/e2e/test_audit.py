@@ -15,7 +15,7 @@ from effdet_bench.report.page import to_html
 from helpers import EXAMPLES, Workspace
 
 DERIVED = ("report.md", "details.md", "report.html", "summary.json", "summary.csv")
-RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/invalid/round-1/stages.csv")
+RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/no-network/round-1/stages.csv")
 RAW += ("timing/cpu/baseline/round-2/outputs.csv", "timing/cpu/baseline/round-1/detections.csv")
 RAW += ("timing/cpu/baseline/round-1/job.json", "validity/cpu/baseline.json", "roofline/cpu.json")
 RAW += ("environment.json", "photos.json", "reference/tf_efficientdet_lite0.csv")

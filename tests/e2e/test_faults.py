@@ -45,7 +45,7 @@ def made(smoke: Workspace, tmp_path_factory) -> Workspace:
     made = smoke.copy(tmp_path_factory.mktemp("faults") / "project")
     engines = made.package / "engines"
     (engines / "stale.py").write_text(STALE)
-    source = (engines / "invalid.py").read_text()
+    source = (engines / "no_network.py").read_text()
     broken = source.replace("return self._zeros[index]", RUDE + "raise MemoryError('too big')")
     (engines / "broken.py").write_text(broken)
     (engines / "lacking.py").write_text(f"import not_installed\n{source}")
@@ -58,7 +58,7 @@ def made(smoke: Workspace, tmp_path_factory) -> Workspace:
     own = [f"{{name: {name}, engine: {name}, devices: [cpu]}}" for name in OWN]
     text = (made.path / "smoke.yaml").read_text()
     modes = f"[baseline, grouped, {', '.join(own)}]"
-    text = text.replace("[baseline, invalid]", modes).replace(
+    text = text.replace("[baseline, no-network]", modes).replace(
         "devices: [cpu]", "devices: [cpu, mps]"
     )
     text = text.replace("rounds: 2", "rounds: 1").replace(f"[{LITE0}]", f"[{mine}, {traffic}]")

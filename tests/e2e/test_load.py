@@ -140,8 +140,8 @@ def test_an_edited_request_is_found(loaded, tmp_path):
 
 
 def test_a_mode_whose_answers_are_wrong_is_not_put_under_load(put_under_load):
-    archive = put_under_load("invalid")
-    record = records.read_json(archive.load("cpu", "invalid") / "load.json", "load")
+    archive = put_under_load("no-network")
+    record = records.read_json(archive.load("cpu", "no-network") / "load.json", "load")
     assert record["outcome"] == "unavailable"
     assert "only modes that completed their timing with valid answers" in record["reason"]
     assert record["reason"] in archive.report.read_text()

@@ -17,7 +17,7 @@ from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.draw import FIGURES, draw
 from helpers import ROOT, SHIPPED, Workspace
 
-MODES = ("baseline", "baseline-twin", "invalid")
+MODES = ("baseline", "baseline-twin", "no-network")
 
 
 def jobs(workspace: Workspace) -> list[dict]:
@@ -89,8 +89,8 @@ def test_the_logs_of_steps_say_what_the_terminal_leaves_out(smoke):
     assert "[100%] cpu round 1 of 2: turn 5 of 5" in timing
     assert (logs / "validity" / "cpu-baseline.log").read_text() == "cpu baseline: valid\n"
     stale = "tf_efficientdet_lite0: a photo is answered with the outputs of another one"
-    said = (logs / "validity" / "cpu-invalid.log").read_text()
-    assert said == f"cpu invalid: invalid: {stale}\n"
+    said = (logs / "validity" / "cpu-no-network.log").read_text()
+    assert said == f"cpu no-network: invalid: {stale}\n"
 
 
 def test_the_report_is_honest_about_what_it_is(smoke):
@@ -107,7 +107,7 @@ def test_the_report_is_honest_about_what_it_is(smoke):
         "## Stability",
         "## Performance bounds",
         "### The physical bound",
-        "## Device comparison",
+        "## Where the time goes",
         "### Performance gap analysis",
         "## Implications for production",
         "## Optimisation roadmap",
@@ -118,17 +118,17 @@ def test_the_report_is_honest_about_what_it_is(smoke):
         assert section in report
 
 
-def test_baseline_works_and_invalid_does_not(smoke):
+def test_baseline_works_and_no_network_does_not(smoke):
     table = pd.read_csv(smoke.results / "summary.csv").set_index("mode")
     assert (table["outcome"] == "completed").all()
-    assert table.loc["baseline", "p50_ms"] > table.loc["invalid", "p50_ms"]
+    assert table.loc["baseline", "p50_ms"] > table.loc["no-network", "p50_ms"]
     summary = json.loads((smoke.results / "summary.json").read_text())
     stages = {row["mode"]: row["stages"] for row in summary["rows"]}
-    assert stages["baseline"]["forward_ms"] > 100 * stages["invalid"]["forward_ms"]
-    assert stages["invalid"]["decode_ms"] > 0
+    assert stages["baseline"]["forward_ms"] > 100 * stages["no-network"]["forward_ms"]
+    assert stages["no-network"]["decode_ms"] > 0
 
 
-def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
+def test_the_gate_passes_baseline_exactly_and_fails_no_network(smoke):
     judged = {}
     for mode in MODES:
         path = smoke.results / "validity" / "cpu" / f"{mode}.json"
@@ -143,8 +143,8 @@ def test_the_gate_passes_baseline_exactly_and_fails_invalid(smoke):
         assert [model[k] for k in ("errors", "photo_errors", "wrong")] == [0, 0, 0]
         assert 0 <= judged[mode]["outside"] < 0.05
         assert judged[mode]["unseen"]["requests"] == 2, "one in each round"
-    assert judged["invalid"]["verdict"] == "invalid"
-    assert judged["invalid"]["failed"] == "stale"
+    assert judged["no-network"]["verdict"] == "invalid"
+    assert judged["no-network"]["failed"] == "stale"
 
 
 def test_figures_are_well_formed_and_the_same_again(smoke, tmp_path):
@@ -168,5 +168,5 @@ def test_the_readme_quotes_a_report_that_was_really_written():
     quoted = [line[2:] for line in readme.splitlines() if line[:1] == ">"]
     example = re.search(r"\(examples/([\w-]+)/report\.md\)", readme)[1]
     report = (ROOT / "examples" / example / "report.md").read_text().splitlines()
-    assert len(quoted) > 8
+    assert len(quoted) >= 8
     assert [line for line in quoted if line and line not in report] == []

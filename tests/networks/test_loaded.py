@@ -23,9 +23,9 @@ def spec(lite0_files: Path, folder: Path, **changes) -> JobSpec:
     }
     given = {
         "device": "cpu",
-        "mode": "invalid",
+        "mode": "no-network",
         "round": 1,
-        "engine": "invalid",
+        "engine": "no_network",
         "options": {},
         "models": (ModelFiles(**files | changes),),
         "photos": tuple(map(str, list_photos(SHIPPED))),

@@ -90,7 +90,7 @@ def test_a_photo_taken_sideways_is_read_as_it_lies(lite0):
 
 def test_invalid_has_the_shapes_of_the_network_and_nothing_but_zeros(lite0, d0):
     for model in (lite0, d0):
-        engine = load_engine("invalid", [model], CPU)
+        engine = load_engine("no_network", [model], CPU)
         pixels = torch.randn(1, 3, *model.image_size)
         with torch.inference_mode():
             real, zeros = model.network(pixels), engine.forward(0, pixels)
@@ -101,7 +101,7 @@ def test_invalid_has_the_shapes_of_the_network_and_nothing_but_zeros(lite0, d0):
 
 def test_stages_are_marked_in_order(lite0):
     seen = []
-    engine = load_engine("invalid", [lite0, lite0], CPU)
+    engine = load_engine("no_network", [lite0, lite0], CPU)
     serve_in_stages(engine, PHOTOS[0].read_bytes(), lambda *mark: seen.append(mark))
     of_model = [(stage, lite0.name) for stage in ("preprocess", "forward", "postprocess")]
     assert seen == [("decode", ""), *of_model, *of_model]

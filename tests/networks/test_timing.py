@@ -26,7 +26,7 @@ CRASHES = {
     "exits": ("import os; os._exit(3)", "ended with status 3"),
 }
 MODEL = "tf_efficientdet_lite0"
-MODE = {"engine": "invalid", "options": {}, "env": {}, "python": None}
+MODE = {"engine": "no_network", "options": {}, "env": {}, "python": None}
 
 
 def flags(lite0_files: Path, results: Path, modes: list[dict]) -> list[str]:
@@ -75,7 +75,7 @@ def job(lite0_files, tmp_path):
 def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
     """A mode that is well beside four that die, each in another way, and one that cannot start."""
     engines = job.project.package / "engines"
-    source = (engines / "invalid.py").read_text()
+    source = (engines / "no_network.py").read_text()
     call = "        return self._zeros[index]"
     dying = "        self.calls = getattr(self, 'calls', 0) + 1\n        if self.calls == 4:\n"
     for name, (code, _) in CRASHES.items():
@@ -83,7 +83,7 @@ def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
         (engines / f"{name}.py").write_text(text)
     needy = source.replace("import torch\n", "import no_such_runtime\nimport torch\n", 1)
     (engines / "needy.py").write_text(needy)
-    found = job.finish("invalid", *CRASHES, "needy")
+    found = job.finish("no_network", *CRASHES, "needy")
 
     for name, (_, reason) in CRASHES.items():
         assert found[name]["outcome"] == "failed"
@@ -93,13 +93,13 @@ def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
     assert found["needy"]["outcome"] == "unavailable"
     assert "needs the package no_such_runtime" in found["needy"]["reason"]
 
-    record = found["invalid"]
+    record = found["no_network"]
     assert record["outcome"] == "completed"
     assert record["threads_used"] == 1
     assert record["precision"] == "fp32"
     moments = [record["conditions"][moment]["probe_ms"] for moment in ("before", "after")]
     assert min(moments) > 0
-    folder = job.folder("invalid")
+    folder = job.folder("no_network")
     rows = (folder / "requests.csv").read_text().splitlines()
     assert rows[0] == ",".join(RAW_COLUMNS["requests.csv"])
     phases = [row.split(",")[1] for row in rows[1:]]
@@ -156,7 +156,7 @@ def test_a_round_that_its_run_did_not_note_is_kept_unless_something_else_is_aske
 
 def test_modes_take_turns(job, tmp_path):
     """An engine that notes who serves: in a turn each mode has its part, of the same time."""
-    source = (job.project.package / "engines" / "invalid.py").read_text()
+    source = (job.project.package / "engines" / "no_network.py").read_text()
     note = f"        open({str(tmp_path / 'who')!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
     source = source.replace("        return self._zeros", f"{note}        return self._zeros", 1)
     for name in ("first", "second"):
@@ -175,18 +175,18 @@ def test_modes_take_turns(job, tmp_path):
 
 def test_modes_with_an_environment_have_a_parent_of_their_own(job):
     """What a mode sets is there in its process, and what has no effect here is unavailable."""
-    source = (job.project.package / "engines" / "invalid.py").read_text()
+    source = (job.project.package / "engines" / "no_network.py").read_text()
     call = "        return self._zeros[index]"
     note = "        assert os.environ['WHO'] == 'mine'\n"
     (job.project.package / "engines" / "asks.py").write_text(
         "import os\n" + source.replace(call, note + call)
     )
     mine = {"name": "mine", "engine": "asks", "env": {"WHO": "mine"}}
-    preload = {"name": "preload", "engine": "invalid", "env": {"LD_PRELOAD": "libnowhere.so"}}
-    nobody = {"name": "nobody", "engine": "invalid", "python": "/nowhere/python"}
-    found = job.finish("invalid", mine, preload, nobody, "asks")
+    preload = {"name": "preload", "engine": "no_network", "env": {"LD_PRELOAD": "libnowhere.so"}}
+    nobody = {"name": "nobody", "engine": "no_network", "python": "/nowhere/python"}
+    found = job.finish("no_network", mine, preload, nobody, "asks")
     assert {name: record["outcome"] for name, record in found.items()} == {
-        "invalid": "completed",
+        "no_network": "completed",
         "mine": "completed",
         "preload": "unavailable",
         "nobody": "failed",
@@ -203,11 +203,11 @@ def test_an_interpreter_of_ones_own_runs_this_code_or_fails(job, tmp_path):
     python = tmp_path / "venv" / "bin" / "python"
     (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
     (site / "shared.pth").write_text("\n".join(path for path in sys.path if "site-pack" in path))
-    mine = {"name": "mine", "engine": "invalid", "python": str(python)}
-    found = job.finish("invalid", mine)
+    mine = {"name": "mine", "engine": "no_network", "python": str(python)}
+    found = job.finish("no_network", mine)
     assert found["mine"]["outcome"] == "completed", found["mine"]
     assert found["mine"]["python"] == str(python)
-    assert found["mine"]["versions"]["torch"] == found["invalid"]["versions"]["torch"]
+    assert found["mine"]["versions"]["torch"] == found["no_network"]["versions"]["torch"]
 
 
 def test_modes_that_do_not_fit_into_memory_take_turns_in_groups(job):
@@ -215,7 +215,7 @@ def test_modes_that_do_not_fit_into_memory_take_turns_in_groups(job):
     code = job.project.package / "timing" / "memory.py"
     code.write_text(code.read_text() + "\n\ndef available(device):\n    return [2**20]\n")
     baseline = {"name": "baseline", "engine": "eager"}
-    others = [{"name": name, "engine": "invalid"} for name in ("a", "b")]
+    others = [{"name": name, "engine": "no_network"} for name in ("a", "b")]
     found = job.finish(baseline, *others)
     assert {record["groups"] for record in found.values()} == {2}
     assert sorted(found[name]["group"] for name in ("a", "b")) == [1, 2]
@@ -231,7 +231,7 @@ def test_modes_that_do_not_fit_into_memory_take_turns_in_groups(job):
 
 
 def test_no_worker_outlives_the_process_that_gives_the_turns(job):
-    running = job("eager", "invalid", {"name": "own", "engine": "invalid", "env": {"A": "b"}})
+    running = job("eager", "no_network", {"name": "own", "engine": "no_network", "env": {"A": "b"}})
     waiting = job.folder("eager") / ".requests.csv"
     while not waiting.exists() or len(waiting.read_text().splitlines()) < 3:
         assert running.poll() is None
@@ -247,12 +247,12 @@ def test_no_worker_outlives_the_process_that_gives_the_turns(job):
 
 
 def test_two_rounds_in_two_terminals_wait_for_each_other(job):
-    running = [job("invalid", output=name) for name in ("a", "b")]
+    running = [job("no_network", output=name) for name in ("a", "b")]
     said = [process.communicate(timeout=200)[1] for process in running]
     assert sum("waiting for another timing job" in text for text in said) == 1
     spans = []
     for name in ("a", "b"):
-        record = json.loads((job.folder("invalid", name) / "job.json").read_text())
+        record = json.loads((job.folder("no_network", name) / "job.json").read_text())
         assert record["outcome"] == "completed"
         begin = datetime.fromisoformat(record["started"])
         spans.append((begin, begin + timedelta(seconds=record["job_seconds"])))

@@ -85,7 +85,7 @@ def test_the_unmodified_reference_passes_exactly(models, references, tmp_path):
 
 
 def test_invalid_fails_by_design(models, references, tmp_path):
-    found = answers(load_engine("invalid", models, CPU), models, references, tmp_path)
+    found = answers(load_engine("no_network", models, CPU), models, references, tmp_path)
     for precision in PRECISIONS:
         assert judged(found, references, precision)["verdict"] == "invalid"
 
@@ -97,7 +97,7 @@ def test_a_model_without_an_answer_is_a_failure(models, references, tmp_path):
 
 
 def test_a_model_that_no_row_speaks_of_is_a_failure(models, references, tmp_path):
-    found = answers(load_engine("invalid", models, CPU), models, references, tmp_path, count=1)
+    found = answers(load_engine("no_network", models, CPU), models, references, tmp_path, count=1)
     kept = found._replace(rows=found.rows[found.rows["model"] == MODEL])
     assert judged(kept, references, "int8")["failed"] == "answers"
 
@@ -123,7 +123,7 @@ def test_tables_of_new_outputs_cost_a_hundredth_of_processor_time(
 
 
 def test_a_request_without_a_row_is_noticed(models, references, tmp_path):
-    answers(load_engine("invalid", models, CPU), models, references, tmp_path)
+    answers(load_engine("no_network", models, CPU), models, references, tmp_path)
     path = tmp_path / "outputs.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
     with pytest.raises(BenchError, match=r"has 5 rows, but 3 timed requests of 2 models make 6"):

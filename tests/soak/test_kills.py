@@ -19,7 +19,7 @@ from helpers import Workspace
 
 KILLS = 50
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-MODES = ("baseline", "baseline-twin", "invalid")
+MODES = ("baseline", "baseline-twin", "no-network")
 TARGETS = ("group", "snakemake", "a job")
 # what a run begins without, so that each kind of step is hit: from nothing, or from timings on
 FORGOTTEN = (("checkpoints", "results"), ("results",), ("results/smoke/timing",))

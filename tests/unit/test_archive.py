@@ -159,7 +159,7 @@ def as_version_2(results):
 
 def test_an_archive_of_an_older_version_still_renders(tmp_path):
     latencies = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
-    jobs = {("cpu", mode, k): latencies for mode in ("baseline", "invalid") for k in (1, 2)}
+    jobs = {("cpu", mode, k): latencies for mode in ("baseline", "no-network") for k in (1, 2)}
     results = write_archive(tmp_path / "results" / "test", jobs)
     expected = render_archive(results)
     as_version_2(results)

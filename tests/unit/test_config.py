@@ -70,7 +70,7 @@ def test_auto_is_resolved_for_this_machine():
 
 
 def test_every_engine_and_model_is_known_without_importing_torch():
-    assert {"eager", "invalid", "onnxruntime", "openvino"} <= set(engine_names())
+    assert {"eager", "no_network", "onnxruntime", "openvino"} <= set(engine_names())
     assert {"tf_efficientdet_d0", "tf_efficientdet_lite0", "efficientdet_d0"} <= set(known_models())
 
 
@@ -113,10 +113,10 @@ def test_every_engine_and_model_is_known_without_importing_torch():
             ["baseline", "without options"],
         ),
         (
-            {"modes": [{"name": "a", "engine": "invalid", "precision": "bf16"}]},
+            {"modes": [{"name": "a", "engine": "no_network", "precision": "bf16"}]},
             ["modes[0] has the option 'precision'", "takes channels_last, sparse_postprocess"],
         ),
-        ({"modes": [{"name": "baseline", "engine": "invalid"}]}, ["baseline", "engine eager"]),
+        ({"modes": [{"name": "baseline", "engine": "no_network"}]}, ["baseline", "engine eager"]),
         (
             {"modes": [{"name": "baseline-twin", "engine": "eager"}]},
             ["named baseline-twin, which the setting `twin` adds by itself"],
@@ -198,9 +198,15 @@ def test_modes_share_an_export_that_serves_both():
         ("eager", True, {"rewritten": True, "sparse_postprocess": True}),
         ("eager", "network", {"rewritten": True}),
         ("eager", False, {}),
-        ("invalid", True, {"sparse_postprocess": True}),
+        ("invalid", True, {"sparse_postprocess": True}),  # as `no_network` was called
     ],
 )
 def test_fused_of_version_0_1_is_still_read(engine, given, options):
     mode = {"name": "mine", "engine": engine, "fused": given}
     assert resolve(config(modes=[mode]))["modes"][0]["options"] == options
+
+
+def test_the_mode_without_a_network_is_still_read_by_its_name_of_version_0_1():
+    assert resolve(config(modes=["invalid"])) == resolve(config(modes=["no-network"]))
+    mode = {"name": "mine", "engine": "invalid"}
+    assert resolve(config(modes=[mode]))["modes"][0]["engine"] == "no_network"

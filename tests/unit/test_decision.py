@@ -1,5 +1,7 @@
 """What a report advises: which mode leads, how sure that is, and a mode for each use."""
 
+import json
+
 from archive import modes, render_archive, summary_of, write_archive
 
 
@@ -39,7 +41,7 @@ def test_a_mode_of_one_round_is_not_called_slower(tmp_path):
 def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
     report = render_archive(modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60))
     uses = report.split("### Which mode for which use")[1].split("### All modes")[0]
-    assert "| Lowest latency | CPU `far`: 60.00 ms | CPU `near`: 80.00 ms |" in uses
+    assert "| Lowest latency | CPU `far`: 60.0 ms | CPU `near`: 20.0 ms more |" in uses
     assert "not measured: `snakemake --cores 1 load` measures it" in uses
     assert "baseline-twin" not in uses
 
@@ -51,3 +53,42 @@ def test_a_use_that_no_mode_has_requests_for_says_so(tmp_path):
     )
     none = "no valid mode has enough requests to support a median"
     assert f"| Lowest latency | {none} | – |" in report
+
+
+def recommended(results, capsys, **needs) -> str:
+    from effdet_bench.__main__ import main
+
+    capsys.readouterr()
+    given = json.dumps({f"recommend_{key}": value for key, value in needs.items()})
+    main(["recommend", "--results", str(results), "--needs", given])
+    return capsys.readouterr().out
+
+
+def test_other_constraints_are_asked_of_an_archive(tmp_path, capsys):
+    results = modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60)
+    render_archive(results)
+    said = recommended(results, capsys, p90_ms=70, precisions=["fp32"])
+    assert "3 valid modes; asked for: p90 of at most 70 ms, computed in fp32." in said
+    nothing = "nothing fits: the nearest is CPU `far`, but its p90 needs 64 requests and has 48"
+    assert nothing in said
+    assert "the nearest is CPU `far`, but its p90 of 60.0 ms is above 50 ms" in (
+        recommended(results, capsys, p90_ms=50)
+    )
+    said = recommended(results, capsys, memory_mib=1000)
+    assert "Lowest latency:\n    CPU `far`: 60.0 ms\n    then CPU `near`: 20.0 ms more\n" in said
+    mebibytes = "its 904 MiB of memory are above 500 MiB"
+    assert mebibytes in recommended(results, capsys, memory_mib=500)
+    assert "but it computes in fp32" in recommended(results, capsys, precisions=["bf16"])
+
+
+def test_a_mode_that_keeps_the_constraints_is_recommended(tmp_path, capsys):
+    jobs = {}
+    for mode, ms in (("baseline", 100), ("far", 60)):
+        for number in range(1, 5):
+            latencies = [ms * 10**6 + k for k in range(21)]
+            jobs["cpu", mode, number] = {"latencies_ns": latencies, "stages_ns": [10**6] * 7}
+    results = write_archive(tmp_path / "results" / "test", jobs)
+    report = render_archive(results, recommend_p90_ms=70)
+    assert "Of the valid modes with p90 of at most 70 ms" in report
+    assert "| Lowest latency | CPU `far`: 60.0 ms | – |" in report
+    assert "| Least memory | CPU `far`: 904 MiB | – |" in report

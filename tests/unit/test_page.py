@@ -41,7 +41,7 @@ class Reader(HTMLParser):
 def report(tmp_path_factory):
     results = tmp_path_factory.mktemp("html") / "results" / "test"
     calm = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7, "weights": "synthetic"}
-    jobs = {("cpu", mode, k): calm for mode in ("baseline", "invalid") for k in (1, 2)}
+    jobs = {("cpu", mode, k): calm for mode in ("baseline", "no-network") for k in (1, 2)}
     text = render_archive(write_archive(results, jobs))
     return text, (results / "report.html").read_text()
 

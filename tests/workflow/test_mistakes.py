@@ -59,7 +59,7 @@ def test_a_bad_mode(workspace):
     workspace.set("modes: [{name: fast, engine: egaer}]")
     sentence = (
         "modes[0].engine is 'egaer', but must be one of compile, coreml, eager, executorch, graph, "
-        "grouped, invalid, mnn, onnxruntime, openvino, tensorrt, vmap (did you mean 'eager'?)"
+        "grouped, mnn, no_network, onnxruntime, openvino, tensorrt, vmap (did you mean 'eager'?)"
     )
     assert sentence in refused(workspace)
 

@@ -16,7 +16,7 @@ LATER = [*FIGURES, "summary results/smoke/summary.json"]
 REFERENCE = ["reference results/smoke/reference/tf_efficientdet_lite0.json"]
 ROUNDING = ["rounding results/smoke/reference/tf_efficientdet_lite0.rounding.json"]
 ROOFLINE = ["bound_device results/smoke/roofline/cpu.json"]
-MODES = ("baseline", "baseline-twin", "invalid")
+MODES = ("baseline", "baseline-twin", "no-network")
 PACKAGE = "workflow/effdet_bench"
 
 
@@ -52,7 +52,7 @@ def test_nothing_changed_runs_nothing(smoke):
         (f"{PACKAGE}/report/figures/breakdown.py", FIGURES),
         (f"{PACKAGE}/schemas/tolerances.yaml", GATE),
         (f"{PACKAGE}/roofline/ceilings.py", ROOFLINE + LATER),
-        (f"{PACKAGE}/engines/invalid.py", EVERYTHING),
+        (f"{PACKAGE}/engines/no_network.py", EVERYTHING),
         (f"{PACKAGE}/config/settings.py", SETTINGS + REPORT),
     ],
 )
@@ -73,13 +73,13 @@ def test_a_rule_depends_on_the_code_of_its_step():
                 seen[name[1]] = code[1]
     assert {name: STEPS[name][0] for name in seen} == seen
     # no output depends on their code alone; what runs on a node is all of it
-    by_hand = {"render", "retry", "audit", "compare", "download", "strict", "node"}
+    by_hand = {"render", "retry", "audit", "compare", "download", "strict", "node", "recommend"}
     assert seen.keys() | by_hand == STEPS.keys()
 
 
 def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
     """With an exported mode: what an export is and how it was timed stays, whoever judges it."""
-    set_config(finished, "[baseline, invalid]", "[baseline, openvino]")
+    set_config(finished, "[baseline, no-network]", "[baseline, openvino]")
     set_config(finished, "rounds: 2", "rounds: 1")
     finished.append("smoke.yaml", "twin: false\n")
     assert finished.snakemake("timing").returncode == 0
@@ -119,14 +119,14 @@ def test_one_more_round_runs_that_round(finished):
 
 
 def test_a_mode_added_takes_turns_with_the_others_and_one_removed_keeps_its_raw_data(finished):
-    more = "modes: [baseline, invalid, channels_last]"
-    set_config(finished, "modes: [baseline, invalid]", more)
+    more = "modes: [baseline, no-network, channels_last]"
+    set_config(finished, "modes: [baseline, no-network]", more)
     assert finished.planned() == sorted(EVERYTHING + judged("channels_last") + SETTINGS)
     set_config(finished, more, "modes: [baseline]")
     assert finished.planned() == sorted(ALL_TIMINGS + judged(*MODES[:2]) + LATER + SETTINGS)
     # done in part alone: what is not asked for any more is not in the way of what is
     shutil.rmtree(finished.results / "timing/cpu/baseline-twin")
-    kept = finished.results / "timing/cpu/invalid/round-2/requests.csv"
+    kept = finished.results / "timing/cpu/no-network/round-2/requests.csv"
     before = kept.read_text()
     done = finished.snakemake("results/smoke/timing/cpu/baseline/round-2/job.json")
     assert done.returncode == 0, done.stdout
@@ -136,7 +136,7 @@ def test_a_mode_added_takes_turns_with_the_others_and_one_removed_keeps_its_raw_
 
 def test_without_the_twin_it_is_not_timed(finished):
     set_config(finished, "twin: true", "twin: false", "config.yaml")
-    modes = ("baseline", "invalid")
+    modes = ("baseline", "no-network")
     assert finished.planned() == sorted(ALL_TIMINGS + judged(*modes) + LATER + SETTINGS)
 
 
@@ -179,7 +179,7 @@ def test_steps_have_names(smoke):
 
 
 def test_retry_forgets_only_what_did_not_complete(finished):
-    record = finished.results / "timing/cpu/invalid/round-1/job.json"
+    record = finished.results / "timing/cpu/no-network/round-1/job.json"
     job = json.loads(record.read_text()) | {"outcome": "failed", "reason": "a test"}
     record.write_text(json.dumps(job, indent=1))
     assert finished.snakemake("retry").returncode == 0

@@ -36,6 +36,7 @@ STEPS = {
     "node": ("cluster.node", "time the node that this runs on, as one type of a cluster"),
     "compare": ("archive.compare", "compare all machines, or two runs of one"),
     "report": ("report.report", "render the report"),
+    "recommend": ("report.recommendation", "name the mode to deploy, by constraints"),
 }
 # what a user can do about errors of the system; all others are mistakes of this code
 MENDS = {

@@ -4,6 +4,7 @@ localrules:
     import_archive,
     audit,
     compare,
+    recommend,
 
 
 # Of everything that the report is made of; an earlier report's figures of removed modes stay in it.
@@ -67,3 +68,13 @@ rule compare:
         threshold=CONFIG["regression"],
     shell:
         step("compare", "--threshold {params.threshold} {params.runs:q}")
+
+
+rule recommend:
+    log:
+        layout.RESULTS / "logs/recommend.log",
+    params:
+        results=str(ARCHIVE.root),
+        needs=json.dumps({key: CONFIG[key] for key in NEEDS}),
+    shell:
+        step("recommend", "--results {params.results:q} --needs {params.needs:q}")

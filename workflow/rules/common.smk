@@ -17,7 +17,7 @@ try:
     from effdet_bench.cluster import scheduler
     from effdet_bench.config import files, machine, modes, settings
     from effdet_bench.config.code import module_files
-    from effdet_bench.config.names import CONTROL, FLOOR_ENGINE, TUNED
+    from effdet_bench.config.names import CONTROL, NEEDS, NO_NETWORK, TUNED
     from effdet_bench.config.photos import PICTURED, carried, list_photos
     from effdet_bench.config.versions import versions
     from effdet_bench.errors import BenchError
@@ -29,7 +29,7 @@ except ImportError as error:
     )
 
 # Targets that measure nothing, and so take whatever archive they are told.
-READING = {"archive", "import_archive", "audit", "compare"}
+READING = {"archive", "import_archive", "audit", "compare", "recommend"}
 READS_ONLY = not READING.isdisjoint(sys.argv)
 # Of a cluster: asked for here, on a login node; or a job of it, on a node.
 ASKS_CLUSTER = "cluster" in sys.argv
@@ -73,7 +73,7 @@ def modes_of(device):
 
 
 FALLBACK = [source for source in SOURCES.values() if source.weights == "synthetic"]
-if FALLBACK and CONFIG["weights"] == "auto":
+if FALLBACK and CONFIG["weights"] == "auto" and not READS_ONLY:
     models = ", ".join(source.model for source in FALLBACK)
     logger.warning(f"WARNING: SYNTHETIC WEIGHTS for {models}: {FALLBACK[0].why}.")
 if CONFIG["machine"] != AUTOMATIC:
@@ -93,7 +93,7 @@ LOADS = [
     ARCHIVE.load(device, mode) / layout.LOAD_RECORD
     for device in DEVICES
     for mode in MODES[device]
-    if LOAD and MODE[mode]["engine"] != FLOOR_ENGINE and mode != CONTROL
+    if LOAD and MODE[mode]["engine"] not in NO_NETWORK and mode != CONTROL
 ]
 ROUNDS = range(1, CONFIG["rounds"] + 1)
 # The priority of what finds mistakes of the user: they are told before anything takes long.
@@ -122,7 +122,8 @@ PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"i
 # emulated rounding takes.
 KEEPING = " ".join(f"{k}={v}" for k, v in modes.shipped_modes()[TUNED]["env"].items())
 KEEPING = f"env {KEEPING} python3"
-FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course", "accuracy"]
+FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
+FIGURES += ["accuracy"] if CONFIG["annotations"] else []
 FIGURES += ["load"] if LOAD else []
 REPORT_LOG = str(ARCHIVE.logs / "report.log")
 STARTED = time.time()

@@ -18,6 +18,7 @@ rule figures:
     input:
         summary=rules.summary.output.json,
         capacities=rules.capacities.output if LOAD else [],
+        annotations=rules.annotations.output if CONFIG["annotations"] else [],
         requests=job_files(layout.REQUESTS),
         stages=job_files(layout.STAGES),
         outputs=job_files(layout.OUTPUTS),

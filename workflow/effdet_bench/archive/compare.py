@@ -24,8 +24,9 @@ from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.report.capacity import load_table
 from effdet_bench.report.figures.machines import draw_machines
+from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.page import to_html
-from effdet_bench.report.words import interval, milliseconds, name, times
+from effdet_bench.report.words import interval, name
 
 # Files that code hosts show beside a run of their CI, by the variable that names them.
 HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"

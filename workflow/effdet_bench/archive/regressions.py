@@ -8,7 +8,8 @@ from effdet_bench.archive.machines import Machine, incomparable, read_machine
 from effdet_bench.archive.pack import unpack
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
-from effdet_bench.report.words import interval, milliseconds, times
+from effdet_bench.report.numbers import milliseconds, times
+from effdet_bench.report.words import interval
 from effdet_bench.summary.comparison import CONFIDENCE, Comparison, unpaired
 from effdet_bench.summary.jobs import LatenciesByRound, jobs_of, latencies_by_round
 from effdet_bench.summary.rows import Row, p50

@@ -11,7 +11,7 @@ import yaml
 from effdet_bench import layout
 from effdet_bench.config.declarations import FP32, OptionValue, declaration, engine_names
 from effdet_bench.config.machine import gpu_names
-from effdet_bench.config.names import BASELINE, CONTROL, DEVICES
+from effdet_bench.config.names import BASELINE, CONTROL, DEVICES, NO_NETWORK
 from effdet_bench.config.versions import versions
 from effdet_bench.errors import BenchError, did_you_mean
 
@@ -23,6 +23,8 @@ FUSED: dict[OptionValue, Options] = {
     "network": {"rewritten": True},
     True: {"rewritten": True, "sparse_postprocess": True},
 }
+# The mode without a network had the name and the engine of the verdict INVALID in version 0.1.
+RENAMED = {"invalid": "no-network"}
 
 
 class Mode(TypedDict):
@@ -63,6 +65,7 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
     modes = []
     for index, entry in enumerate(shipped if given == "all" else given):
         if isinstance(entry, str):
+            entry = RENAMED.get(entry, entry)
             if entry not in shipped:
                 raise BenchError(
                     f"config: modes[{index}] is {entry!r}, but the modes that come with it are "
@@ -136,6 +139,7 @@ def _mode(
     python: str | None = None,
     **options: OptionValue,
 ) -> Mode:
+    engine = NO_NETWORK[0] if engine in NO_NETWORK else engine
     _check_choice(f"{where}.engine", engine, engine_names())
     known = declaration(engine).options
     if "fused" not in known and options.get("fused") in list(FUSED):

@@ -4,7 +4,7 @@ from typing import Any, TypedDict
 
 from effdet_bench.report.words import name
 from effdet_bench.summary.comparison import Comparison
-from effdet_bench.summary.rows import Summary, latency_of, place
+from effdet_bench.summary.rows import Summary, latency_of
 from effdet_bench.summary.verdicts import margin, verdict
 
 
@@ -32,11 +32,11 @@ class AblationLine(TypedDict):
 
 
 def gap_lines(summary: Summary) -> list[GapLine]:
-    floors = [place(row) for row in summary["rows"] if row["floor"] and row["latency"]]
+    rows = {(row["device"], row["mode"]): row for row in summary["rows"]}
     lines: list[GapLine] = []
     for gap in summary["gaps"]:
         slower, faster = gap["slower"], gap["faster"]
-        if faster in floors:
+        if rows[faster["device"], faster["mode"]]["floor"]:
             between = "the networks, and postprocessing other than upstream's"
         elif slower["device"] == faster["device"]:
             between = "the mode"
@@ -45,7 +45,7 @@ def gap_lines(summary: Summary) -> list[GapLine]:
         lines.append(
             {
                 "slower": name(slower),
-                "faster": name(faster) + (" (floor)" if faster in floors else ""),
+                "faster": name(rows[faster["device"], faster["mode"]]),
                 "ratio": gap["ratio"],
                 "between": between,
             }

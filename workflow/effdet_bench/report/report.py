@@ -13,9 +13,10 @@ from effdet_bench import records
 from effdet_bench.layout import TEMPLATES, Archive
 from effdet_bench.records import Record
 from effdet_bench.report.capacity import load_view, read_capacities, shape
+from effdet_bench.report.numbers import brief, times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
-from effdet_bench.report.words import FILTERS, milliseconds, name, shown, times
+from effdet_bench.report.words import FILTERS, name, shown
 from effdet_bench.summary.rows import Summary, p50, unsplit
 from effdet_bench.summary.summary import read_summary
 
@@ -74,7 +75,7 @@ def terminal(view: View) -> str:
         named, versus = f"{row['device']} {row['mode']}", row["comparison"]
         ratio = "1.00x" if row is view["baseline"] else times(versus["ratio"]) if versus else "–"
         verdict = versus["verdict"] if versus else "–"
-        lines.append((named, milliseconds(p50(row)), ratio, verdict, row["validity"]["verdict"]))
+        lines.append((named, brief(p50(row)), ratio, verdict, row["validity"]["verdict"]))
     for row in view["missing"]:
         named, reason = f"{row['device']} {row['mode']}", row["reason"] or ""
         lines.append((named, "–", "–", row["outcome"], reason))

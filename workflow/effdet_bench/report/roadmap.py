@@ -1,9 +1,11 @@
 """What the field tries, and which measured modes show it."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple, TypedDict
 
 from effdet_bench.config.names import JOINT_ENGINES
-from effdet_bench.summary.rows import Row, traits
+from effdet_bench.report.words import around, name
+from effdet_bench.summary.rows import Row, Summary, traits
 
 
 class Technique(NamedTuple):
@@ -21,11 +23,11 @@ class Technique(NamedTuple):
 
 
 class RoadmapLine(TypedDict):
-    """A technique, and the valid modes that show it; none where it is open."""
+    """A technique, and what it gave here, in words; nothing where it is open."""
 
     name: str
     what: str
-    measured: list[Row]
+    measured: list[str]
 
 
 TECHNIQUES = (
@@ -65,19 +67,50 @@ TECHNIQUES = (
 )
 
 
-def roadmap(valid: list[Row], kinds: set[str]) -> list[RoadmapLine]:
-    """What concerns a machine of these `kinds`, with the `valid` modes that show it."""
+def roadmap(valid: list[Row], summary: Summary, kinds: set[str]) -> list[RoadmapLine]:
+    """What concerns a machine of these `kinds`, with what it gave the `valid` modes.
+
+    A step of the ablation that adds one technique alone says what that technique gives. Without
+    such a step, the modes with the fewest other techniques stand for it, and these are named.
+    """
     return [
         {
             "name": technique.name,
             "what": technique.what,
-            "measured": [row for row in valid if _shows(row, technique)],
+            "measured": _steps(technique, valid, summary) or _modes(technique, valid),
         }
         for technique in TECHNIQUES
         if technique.concerns is None or technique.concerns in kinds
     ]
 
 
-def _shows(row: Row, technique: Technique) -> bool:
-    shown = traits(row)
-    return all(shown.get(key) in values for key, values in technique.signs.items())
+def _steps(technique: Technique, valid: list[Row], summary: Summary) -> list[str]:
+    rows = {(row["device"], row["mode"]): row for row in valid}
+    lines = []
+    for before, after in pairwise(summary["ablation"]):
+        old, new = (rows.get((one["device"], one["mode"])) for one in (before, after))
+        if old and new and after["step"] and _shown(new) - _shown(old) == {technique.name}:
+            lines.append(f"{name(new)}: {around(after['step'])} as fast as `{old['mode']}`")
+    return lines
+
+
+def _modes(technique: Technique, valid: list[Row]) -> list[str]:
+    rows = [row for row in valid if technique.name in _shown(row)]
+    fewest = min((len(_shown(row)) for row in rows), default=0)
+    lines = []
+    for row in rows:
+        others = [one.name for one in TECHNIQUES if one.name in _shown(row) and one != technique]
+        if len(others) + 1 == fewest and row["comparison"]:
+            also = f", together with: {', '.join(others)}" if others else ""
+            lines.append(f"{name(row)}: {around(row['comparison'])} as fast as `baseline`{also}")
+    return lines
+
+
+def _shown(row: Row) -> set[str]:
+    """Names of the techniques that `row` shows."""
+    known = traits(row)
+    return {
+        technique.name
+        for technique in TECHNIQUES
+        if all(known.get(key) in values for key, values in technique.signs.items())
+    }

@@ -8,11 +8,14 @@ from typing import Any, TypedDict
 
 from effdet_bench.config.names import BASELINE, TUNED
 from effdet_bench.records import Record
-from effdet_bench.report.decision import Advice, accuracy_cost, advice, standing_of
+from effdet_bench.report.decision import accuracy_cost, standing_of
+from effdet_bench.report.doubts import CommonDoubt, common_doubts, marked, shared_doubts
 from effdet_bench.report.ladder import AblationLine, GapLine, ablation_lines, gap_lines
+from effdet_bench.report.numbers import brief, milliseconds, significant, times
+from effdet_bench.report.recommendation import Advice, advice, constraints
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
-from effdet_bench.report.words import LIMITED, interval, milliseconds, requests_per_second, times
+from effdet_bench.report.words import LIMITED, interval
 from effdet_bench.summary.rows import (
     AND,
     Row,
@@ -44,8 +47,9 @@ class View(TypedDict):
     """What templates see of an archive.
 
     `measured` are the rows with a latency, ranked ones first; `valid` those that are ranked. Of
-    `shared_doubts` all modes of a device have the same. `undercut` are valid modes that beat the
-    physical bound, which is a finding about the bound.
+    `shared_doubts` all modes of a device have the same, and most have one of each of the kinds in
+    `common_doubts`; `marked` rows have a doubt of another kind. `undercut`
+    are valid modes that beat the physical bound, which is a finding about the bound.
     """
 
     summary: Summary
@@ -70,6 +74,8 @@ class View(TypedDict):
     bounded: list[Row]
     undercut: list[Row]
     shared_doubts: dict[str, list[Warned]]
+    common_doubts: dict[str, list[CommonDoubt]]
+    marked: list[Row]
     efforts: list[Row]
     own_settings: list[Row]
     tuned: bool
@@ -88,6 +94,7 @@ class View(TypedDict):
     standing: str
     accuracy_cost: str
     advice: list[Advice]
+    constraints: str
     targets: Targets
     reach: Reach
 
@@ -137,7 +144,9 @@ def context(
         "starts": [row for row in measured if not row["floor"] and not row["twin"]],
         "bounded": bounded,
         "undercut": [row for row in bounded if row["ranked"] and over_bound(row) < 1],
-        "shared_doubts": {device: _shared_doubts(measured, device) for device in devices},
+        "shared_doubts": {device: shared_doubts(measured, device) for device in devices},
+        "common_doubts": {device: common_doubts(measured, device) for device in devices},
+        "marked": marked(measured),
         "efforts": [row for row in measured if row["effort"]],
         "own_settings": [row for row in rows if row["env"] or row["python"]],
         "tuned": any(row["over_tuned"] for row in rows),
@@ -152,10 +161,11 @@ def context(
         "requests_for": lambda needs: f"requests={-(-needs // summary['rounds'])}",
         "gaps": gap_lines(summary),
         "ablation": ablation_lines(summary),
-        "roadmap": roadmap(valid, {*devices, *(["accelerator"] if accelerated else [])}),
+        "roadmap": roadmap(valid, summary, {*devices, *(["accelerator"] if accelerated else [])}),
         "standing": standing_of(valid),
         "accuracy_cost": accuracy_cost(worst(valid[0])) if valid else "",
-        "advice": advice(valid, load),
+        "advice": advice(valid, load, config),
+        "constraints": constraints(config),
         "targets": {
             "latency": latency_targets(valid, config["report"]["latency_targets"]),
             "throughput": throughput_targets(valid, config["report"]["throughput_targets"]),
@@ -173,13 +183,13 @@ def key_finding(valid: list[Row], baseline: Row | None) -> str:
     latency = latency_of(fastest)
     median = latency["percentiles"]["p50"]
     cost = (
-        f"one request takes {milliseconds(p50(fastest))} at the median, "
+        f"one request takes {brief(p50(fastest))} at the median, "
         + (
             ""
             if median["supported"]
             else f"which {latency['n']} requests do not support ({median['needs']} are needed), "
         )
-        + f"{requests_per_second(latency['throughput_rps'])} from one process"
+        + f"{significant(latency['throughput_rps'])} requests/s from one process"
     )
     versus = fastest["comparison"]
     if baseline is not None and fastest is not baseline and versus is not None:
@@ -245,14 +255,6 @@ def _stands_out(row: Row) -> bool:
     return versus is not None and (
         versus["verdict"] == "FASTER" or (versus["low"] is None and versus["ratio"] > 1)
     )
-
-
-def _shared_doubts(measured: list[Row], device: str) -> list[Warned]:
-    """Doubts that all modes on `device` have in common, as those about the machine are."""
-    doubts = [row["doubts"] for row in measured if row["device"] == device]
-    if len(doubts) < 2:
-        return []
-    return [shared for shared in doubts[0] if all(shared in own for own in doubts)]
 
 
 def _unsupported(measured: list[Row]) -> dict[str, int]:

@@ -7,8 +7,21 @@ import yaml
 
 from effdet_bench.config.names import TUNED
 from effdet_bench.records import Record
+from effdet_bench.report.numbers import (
+    brief,
+    error,
+    gigaflops,
+    mebibytes,
+    milliseconds,
+    percent,
+    requests_per_second,
+    seconds,
+    significant,
+    times,
+    uncertain,
+)
 from effdet_bench.summary.comparison import Comparison
-from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of
+from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of, named
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 # Figures of the gate by column of the report.
@@ -18,42 +31,6 @@ LIMITED = {
     "one photo": ("photo_errors",),
     "direction": ("level_bias", "slopes", "offsets", "photo_bias"),
 }
-
-
-def milliseconds(value: float) -> str:
-    """`1,459.29 ms`, with more digits where the value is small: `0.0123 ms`."""
-    digits = 2 if value >= 1 else 4
-    return f"{value:,.{digits}f} ms"
-
-
-def times(ratio: float) -> str:
-    """`8.66x`, without decimals from 1,000 on."""
-    return f"{ratio:,.2f}x" if ratio < 1000 else f"{ratio:,.0f}x"
-
-
-def requests_per_second(rate: float) -> str:
-    """`0.68 requests/s`."""
-    return f"{rate:,.2f} requests/s"
-
-
-def percent(share: float) -> str:
-    """`12.5 %` of 0.125."""
-    return f"{share * 100:.1f} %"
-
-
-def mebibytes(size: float) -> str:
-    """`1,164 MiB` of bytes."""
-    return f"{size / 2**20:,.0f} MiB"
-
-
-def seconds(value: float) -> str:
-    """`3.4 s`."""
-    return f"{value:.1f} s"
-
-
-def error(value: float) -> str:
-    """`0.0012`, and `0` for what is exactly that."""
-    return "0" if value == 0 else f"{value:.2g}"
 
 
 def interval(versus: Versus | Comparison | dict[str, Any]) -> str:
@@ -77,11 +54,8 @@ def around(versus: Versus | dict[str, Any]) -> str:
 
 
 def name(row: Row | Place) -> str:
-    """A mode on a device: ``CPU `openvino` ``; the floor is called so, lest `invalid` be mistaken
-    for the verdict INVALID.
-    """
-    floor = " (floor)" if row.get("floor") else ""
-    return f"{row['device'].upper()} `{row['mode']}`{floor}"
+    """A mode on a device: ``CPU `openvino` ``."""
+    return f"{row['device'].upper()} `{named(row)}`"
 
 
 def names(rows: list[Row]) -> str:
@@ -165,6 +139,12 @@ def percentile(row: Row, name: str) -> str:
     return milliseconds(figure["ms"]) + ("" if figure["supported"] else " †")
 
 
+def supported(row: Row, name: str) -> str:
+    """A percentile of `row` with its uncertainty; no figure where too few requests support it."""
+    figure = latency_of(row)["percentiles"][name]
+    return uncertain(figure) if figure["supported"] else "–"
+
+
 def percentile_with_interval(row: Row, name: str) -> str:
     """`percentile` with its interval, where it has one."""
     figure = latency_of(row)["percentiles"][name]
@@ -221,11 +201,6 @@ def ceilings(roof: Record) -> str:
     return ", ".join(texts)
 
 
-def gigaflops(rate: float) -> str:
-    """`449 GFLOP/s`."""
-    return f"{rate / 1e9:,.0f} GFLOP/s"
-
-
 class Verbatim(str):
     """Text of a code block, in which nothing is read as Markdown or HTML."""
 
@@ -246,6 +221,8 @@ def shown(value: object) -> object:
 
 FILTERS = {
     "ms": milliseconds,
+    "brief": brief,
+    "significant": significant,
     "times": times,
     "rps": requests_per_second,
     "percent": percent,
@@ -261,6 +238,7 @@ FILTERS = {
     "versus": versus,
     "verdict": verdict,
     "percentile": percentile,
+    "supported": supported,
     "percentile_with_interval": percentile_with_interval,
     "doubt": doubt,
     "around": around,

@@ -6,7 +6,7 @@ milliseconds, `_seconds` in seconds, `_bytes` in bytes.
 
 from typing import Any, NotRequired, TypedDict
 
-from effdet_bench.config.modes import Options, in_present_words
+from effdet_bench.config.modes import RENAMED, Options, in_present_words
 from effdet_bench.config.names import JOINT_ENGINES
 
 AND = " and "  # between versions of one package that rounds ran with
@@ -244,6 +244,11 @@ def standing(row: Row) -> tuple[bool, bool, float]:
 def place(row: Row) -> Place:
     """Device and mode of `row`."""
     return {"device": row["device"], "mode": row["mode"]}
+
+
+def named(row: Row | Place) -> str:
+    """The name of a mode. Archives of version 0.1 have another one of `no-network`."""
+    return RENAMED.get(row["mode"], row["mode"]) if row.get("floor") else row["mode"]
 
 
 def traits(row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from effdet_bench import records
-from effdet_bench.config.names import BASELINE, CONTROL, FLOOR_ENGINE
+from effdet_bench.config.names import BASELINE, CONTROL, NO_NETWORK
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
@@ -144,7 +144,7 @@ def _row(group: list[Job], judged: Record) -> Row:
     completed = [job for job in group if job.completed]
     others = [job.record for job in group if not job.completed]
     record = group[0].record
-    floor, twin = record["engine"] == FLOOR_ENGINE, record["mode"] == CONTROL
+    floor, twin = record["engine"] in NO_NETWORK, record["mode"] == CONTROL
     return {
         "device": record["device"],
         "mode": record["mode"],

@@ -18,7 +18,7 @@ from typing import IO
 
 from effdet_bench import layout, records
 from effdet_bench.config.modes import Mode, engine_versions, export_of
-from effdet_bench.config.names import DEVICES, FLOOR_ENGINE
+from effdet_bench.config.names import DEVICES, NO_NETWORK
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
 from effdet_bench.locks import hold
@@ -140,7 +140,7 @@ def _standings(archive: layout.Archive, specs: Sequence[JobSpec]) -> str:
         times = [
             ns for table in tables for ns in table.loc[table["phase"] == "timed", "latency_ns"]
         ]
-        if times and spec.engine != FLOOR_ENGINE:
+        if times and spec.engine not in NO_NETWORK:
             medians.append((statistics.median(times) / 1e6, spec.mode))
     fastest = [f"{mode} {milliseconds:.4g} ms" for milliseconds, mode in sorted(medians)[:3]]
     return f"Fastest so far, answers not yet checked: {', '.join(fastest) or 'none'}."

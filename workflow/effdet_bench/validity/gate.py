@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from effdet_bench import layout, records
-from effdet_bench.config.names import FLOOR_ENGINE
+from effdet_bench.config.names import NO_NETWORK
 from effdet_bench.errors import BenchError
 from effdet_bench.progress import tell
 from effdet_bench.records import Record
@@ -298,5 +298,5 @@ def run(args: argparse.Namespace) -> None:
     records.write_json(args.output, result, "validity")
     words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
     text = f"{result['device']} {result['mode']}: {words}"
-    floor = records.read_json(args.jobs[0] / layout.JOB_RECORD, "job")["engine"] == FLOOR_ENGINE
+    floor = records.read_json(args.jobs[0] / layout.JOB_RECORD, "job")["engine"] in NO_NETWORK
     print(text) if floor or result["verdict"] == "valid" else tell(text)

@@ -18,11 +18,11 @@ from effdet_bench.summary.jobs import Job, jobs_of
 from effdet_bench.summary.rows import Summary
 from effdet_bench.summary.summary import read_summary
 
-FIGURES = (speedup, distribution, stages, ablation, roofline, course, accuracy)
+FIGURES = (speedup, distribution, stages, ablation, roofline, course)  # of every archive
 
 
 def draw(summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg") -> None:
-    """Writes every figure to `folder`, as svg or png files of its name."""
+    """Writes the figures that every archive has to `folder`, as svg or png files of its name."""
     for figure in FIGURES:
         with plt.rc_context(STYLE):
             save(figure(summary, jobs), folder / f"{figure.__name__}.{kind}")
@@ -31,9 +31,12 @@ def draw(summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg") -> 
 def draw_archive(
     archive: Archive, summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg"
 ) -> None:
-    """Writes to `folder` what `draw` does, detections, and modes under load if there are any."""
+    """Writes to `folder` what `draw` does, detections, and accuracy and load if they are known."""
     draw(summary, jobs, folder, kind)
     draw_detections(archive, summary, folder)
+    if archive.annotations.exists():
+        with plt.rc_context(STYLE):
+            save(accuracy(summary, jobs), folder / f"accuracy.{kind}")
     capacities = read_capacities(archive)
     if capacities is not None:
         with plt.rc_context(STYLE):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from effdet_bench import records
-from effdet_bench.summary.rows import Place
+from effdet_bench.summary.rows import Place, Row, named
 
 # Okabe and Ito's colours, then Tol's: told apart with any colour vision, on white
 COLOURS: tuple[str, ...] = (
@@ -77,9 +77,9 @@ def label_rows(axes: Axes, rows: Sequence[Place]) -> None:
     axes.set_yticks(range(len(rows)), [name(row) for row in rows])
 
 
-def name(row: Place) -> str:
+def name(row: Row | Place) -> str:
     """A row of a summary as figures call it: `CPU baseline`."""
-    return f"{row['device'].upper()} {row['mode']}"
+    return f"{row['device'].upper()} {named(row)}"
 
 
 def plain_log(axes: Axes, *which: str) -> None:

@@ -1,6 +1,6 @@
-"""Constant zeros of the right shapes and no network: what a request costs without its forward.
+"""Constant zeros of the right shapes in place of the networks: what the rest of a request costs.
 
-Its answers are wrong by design. It shows the harness's own floor and is never ranked.
+Its answers are wrong by design, so it is INVALID and never ranked.
 """
 
 import torch
@@ -14,7 +14,7 @@ from effdet_bench.engines.base import Engine
 OPTIONS = {"channels_last": [False, True], "sparse_postprocess": [False, True]}
 
 
-class Invalid(Engine):
+class NoNetwork(Engine):
     version = f"effdet-bench {__version__}"
 
     def __init__(
@@ -44,4 +44,4 @@ def _zeros(model: Model, device: torch.device, layout: torch.memory_format) -> O
 
 
 def load(models: list[Model], device: torch.device, options: Options) -> Engine:
-    return Invalid(models, device, options)
+    return NoNetwork(models, device, options)

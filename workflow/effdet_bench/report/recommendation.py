@@ -1,0 +1,173 @@
+"""Names a mode for each use, among the modes that keep the constraints of the settings `NEEDS`.
+
+As the step `recommend` it prints them from an archive, for any constraints.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+from effdet_bench import records
+from effdet_bench.config.names import NEEDS
+from effdet_bench.layout import Archive
+from effdet_bench.records import Record
+from effdet_bench.report.capacity import capacity, load_view, read_capacities
+from effdet_bench.report.numbers import brief, mebibytes, seconds
+from effdet_bench.report.words import name
+from effdet_bench.summary.rows import Row, latency_of, p50, place, standing
+from effdet_bench.summary.summary import read_summary
+
+NOT_MEASURED = "not measured: `snakemake --cores 1 load` measures it"
+
+
+class Advice(TypedDict):
+    """The mode for a use, and the next best one with how much more it takes; both in words."""
+
+    use: str
+    choice: str
+    runner_up: str
+
+
+class Use(NamedTuple):
+    """A figure of a row of which less is better, and the words for its values."""
+
+    name: str
+    figure: Callable[[Row], float]
+    words: Callable[[float], str]
+
+
+def _memory(row: Row) -> float:
+    """Peak bytes of the process, and on its device."""
+    return (row["peak_rss_bytes"] or 0) + (row["peak_device_bytes"] or 0)
+
+
+def _start(row: Row) -> float:
+    """Seconds from the start of the process to the end of the first request."""
+    load = (row["import_seconds"] or 0) + (row["load_seconds"] or 0)
+    return load + (row["first_request_ms"] or 0) / 1e3
+
+
+LATENCY = Use("Lowest latency", p50, brief)
+EXACT = Use("Lowest latency without loss of accuracy (fp32)", p50, brief)
+MEMORY = Use("Least memory", _memory, mebibytes)
+START = Use("Shortest start, to the first answer", _start, seconds)
+
+
+def advice(valid: list[Row], load: dict[str, Any] | None, needs: Record) -> list[Advice]:
+    """A mode for each use, of the `valid` rows whose median enough requests support.
+
+    `load` is what `load_view` makes of modes under load, and `needs` are settings, of
+    which `NEEDS` count.
+    """
+    known = [row for row in valid if latency_of(row)["percentiles"]["p50"]["supported"]]
+    if known and all(_shortfalls(row, needs) for row in known):
+        nearest = min(known, key=lambda row: max(_shortfalls(row, needs).values()))
+        why = " and ".join(_shortfalls(nearest, needs))
+        choice = f"nothing fits: the nearest is {name(nearest)}, but {why}"
+        return [{"use": "Any use", "choice": choice, "runner_up": "–"}]
+    exact = [row for row in known if row["precision"] == "fp32"]
+    return [
+        _least(LATENCY, known, needs),
+        _least(EXACT, exact, needs),
+        *_under_load(load, [place(row) for row in known if not _shortfalls(row, needs)]),
+        _least(MEMORY, known, needs),
+        _least(START, known, needs),
+    ]
+
+
+def constraints(needs: Record) -> str:
+    """`needs` in words; empty where there are none."""
+    words = []
+    if needs.get("recommend_p90_ms"):
+        words.append(f"p90 of at most {needs['recommend_p90_ms']:g} ms")
+    if needs.get("recommend_memory_mib"):
+        words.append(f"at most {needs['recommend_memory_mib']:,g} MiB of memory")
+    if needs.get("recommend_precisions"):
+        words.append(f"computed in {' or '.join(needs['recommend_precisions'])}")
+    return ", ".join(words)
+
+
+def _least(use: Use, rows: list[Row], needs: Record) -> Advice:
+    """The row with the least figure of `use`, and how far the next one is behind."""
+    figure, words = use.figure, use.words
+    if not rows:
+        none = "no valid mode has enough requests to support a median"
+        return {"use": use.name, "choice": none, "runner_up": "–"}
+    fitting = sorted((row for row in rows if not _shortfalls(row, needs)), key=figure)
+    if not fitting:
+        return {"use": use.name, "choice": "no such mode fits", "runner_up": "–"}
+    best, *others = fitting
+    behind = [f"{name(row)}: {words(figure(row) - figure(best))} more" for row in others[:1]]
+    choice = f"{name(best)}: {words(figure(best))}"
+    return {"use": use.name, "choice": choice, "runner_up": "".join(behind) or "–"}
+
+
+def _shortfalls(row: Row, needs: Record) -> dict[str, float]:
+    """Why `row` does not keep `needs`, each reason with how many times it exceeds its limit."""
+    found: dict[str, float] = {}
+    if limit := needs.get("recommend_p90_ms"):
+        p90 = latency_of(row)["percentiles"]["p90"]
+        if p90["ms"] > limit:
+            found[f"its p90 of {brief(p90['ms'])} is above {limit:g} ms"] = p90["ms"] / limit
+        elif not p90["supported"]:
+            n = latency_of(row)["n"]
+            found[f"its p90 needs {p90['needs']} requests and has {n}"] = 1.0
+    if (limit := needs.get("recommend_memory_mib")) and _memory(row) > limit * 2**20:
+        exceeded = _memory(row) / 2**20 / limit
+        found[f"its {mebibytes(_memory(row))} of memory are above {limit:,g} MiB"] = exceeded
+    if needs.get("recommend_precisions") and row["precision"] not in needs["recommend_precisions"]:
+        found[f"it computes in {row['precision']}"] = math.inf
+    return found
+
+
+def _under_load(load: dict[str, Any] | None, places: list[Any]) -> list[Advice]:
+    use = "Most requests a second within a bound of latency"
+    if not load or not load["goals"]:
+        return [{"use": use, "choice": NOT_MEASURED, "runner_up": "–"}]
+    allowed = [mode for mode in load["modes"] if place(mode) in places]
+    lines: list[Advice] = []
+    for bound, percentile in load["goals"]:
+        rates = [
+            (found["rate"], mode)
+            for mode in allowed
+            if (found := capacity(mode, bound, percentile))
+        ]
+        rates.sort(key=lambda one: -one[0])
+        named = [f"{name(mode)}: {rate:.2f}/s" for rate, mode in rates[:1]]
+        behind = [f"{name(mode)}: {rates[0][0] - rate:.2f}/s fewer" for rate, mode in rates[1:2]]
+        lines.append(
+            {
+                "use": f"Most requests a second within {bound:g} ms at {percentile}",
+                "choice": "".join(named) or "no rate was confirmed",
+                "runner_up": "".join(behind) or "–",
+            }
+        )
+    return lines
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", required=True, help="results/<machine>")
+    parser.add_argument(
+        "--needs",
+        type=json.loads,
+        default={},
+        help=f"a JSON object of {', '.join(NEEDS)}: see config.yaml",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    archive = Archive(Path(args.results))
+    summary = read_summary(archive)
+    config = records.read_json(archive.settings, "settings")["config"]
+    valid = sorted((row for row in summary["rows"] if row["ranked"]), key=standing)
+    load = load_view(read_capacities(archive), config)
+    asked = constraints(args.needs)
+    print(f"{archive.root}: {len(valid)} valid modes{asked and f'; asked for: {asked}'}.")
+    for one in advice(valid, load, args.needs):
+        runner_up = "" if one["runner_up"] == "–" else f"\n    then {one['runner_up']}"
+        print(f"  {one['use']}:\n    {one['choice']}{runner_up}")
+    if any(model["weights"] == "synthetic" for model in summary["ensemble"]):
+        print("Measured with synthetic weights: repeat with release weights before you decide.")
