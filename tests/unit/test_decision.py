@@ -7,9 +7,8 @@ from archive import modes, render_archive, summary_of, write_archive
 
 def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
     clear = modes(tmp_path / "clear", baseline=100, baseline_twin=100, near=80, far=60)
-    assert "- **How sure**: It is faster than the next mode in the same rounds (CPU `near`" in (
-        render_archive(clear)
-    )
+    report = render_archive(clear)
+    assert "- **How sure**: In the same rounds it is 1.33x (1.33x – 1.33x) as fast as the next" in report
     noisy = modes(tmp_path / "noisy", 0.1, baseline=100, baseline_twin=100, near=62, far=60)
     rows = {row["mode"]: row["behind"] for row in summary_of(noisy)["rows"]}
     assert rows["far"] is None
@@ -35,7 +34,7 @@ def test_a_mode_of_one_round_is_not_called_slower(tmp_path):
     jobs |= {("cpu", "fast", k): fast for k in (1, 2)} | {("cpu", "near", 1): near}
     jobs["cpu", "near", 2] = {"outcome": "failed", "reason": "RuntimeError: out of memory"}
     report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
-    assert "- **How sure**: It ties with CPU `near` (2.00x): the difference is uncertain" in report
+    assert "- **How sure**: It ties with CPU `near` (2.00x as fast): the difference is" in report
 
 
 def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
@@ -89,6 +88,6 @@ def test_a_mode_that_keeps_the_constraints_is_recommended(tmp_path, capsys):
             jobs["cpu", mode, number] = {"latencies_ns": latencies, "stages_ns": [10**6] * 7}
     results = write_archive(tmp_path / "results" / "test", jobs)
     report = render_archive(results, recommend_p90_ms=70)
-    assert "Of the valid modes with p90 of at most 70 ms" in report
+    assert "Only valid modes count, with p90 of at most 70 ms." in report
     assert "| Lowest latency | CPU `far`: 60.0 ms | – |" in report
     assert "| Least memory | CPU `far`: 904 MiB | – |" in report

@@ -162,7 +162,7 @@ def test_invalid_modes_are_never_ranked(archive):
     ranking = report.split("### Latency targets")[1].split("## Optimisation")[0]
     assert "`no-network`" not in ranking
     assert "`broken`" not in ranking
-    assert "CPU `broken` is INVALID and counts for nothing" in report.split("## Conclusion")[1]
+    assert "CPU `broken` is INVALID and does not count" in report.split("## Conclusion")[1]
 
 
 def test_an_invalid_baseline_is_not_what_others_are_compared_with(tmp_path):
@@ -197,7 +197,7 @@ def test_verdicts_are_against_the_noise_of_the_twin(tmp_path):
     assert found == {"baseline-twin": "AMBIGUOUS", "near": "SAME", "far": "FASTER"}
     report = render_archive(noisy)
     assert "Key finding: `far` on CPU is 1.25x as fast as `baseline`" in report
-    assert "is this machine's noise floor" in report
+    assert "is this machine's noise." in report
 
 
 def test_the_key_finding_claims_no_more_than_was_found(tmp_path):
@@ -262,7 +262,7 @@ def test_what_all_modes_together_hold_of_a_gpu_is_told(tmp_path):
         ("cpu", "baseline", 2): job,
     }
     report = render_archive(write_archive(tmp_path / "results" / "other", jobs))
-    assert "side by side on CUDA, and what else was on it, held 5,120 MiB" in report
+    assert "On CUDA, all modes of a round side by side, and everything else on the device, held 5,120 MiB" in report
     assert "300 MiB on the device" in report.split("### What a start costs")[1].split("##")[0]
 
 

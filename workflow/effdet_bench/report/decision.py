@@ -29,10 +29,10 @@ def standing_of(valid: list[Row]) -> str:
         return "One round cannot tell modes apart: measure several (`rounds` in config.yaml)."
     found = tied(valid)
     if not found:
-        compared = f"{name(valid[1])}: {_times_behind(valid[1])}"
-        return f"It is faster than the next mode in the same rounds ({compared})."
-    ties = ", ".join(f"{name(row)} ({_times_behind(row)})" for row in found)
-    return f"It ties with {ties}: the difference is uncertain, or not above this machine's noise."
+        times = _times_behind(valid[1])
+        return f"In the same rounds it is {times} as fast as the next mode, {name(valid[1])}."
+    ties = " and ".join(f"{name(row)} ({_times_behind(row)} as fast)" for row in found)
+    return f"It ties with {ties}: the difference is uncertain, or within this machine's noise."
 
 
 def _times_behind(row: Row) -> str:

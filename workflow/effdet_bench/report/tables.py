@@ -211,7 +211,7 @@ def page_faults(valid: list[Row]) -> str:
     if versus is None:
         return ""
     return (
-        f"That saves {before['effort']['minor_faults'] - after['effort']['minor_faults']:,.0f} of "
+        f"The allocator saves {before['effort']['minor_faults'] - after['effort']['minor_faults']:,.0f} of "
         f"{before['effort']['minor_faults']:,.0f} page faults a request, and "
         f"{milliseconds(before['effort']['kernel_ms'] - after['effort']['kernel_ms'])} of "
         f"{milliseconds(before['effort']['kernel_ms'])} in the kernel: {times(versus['ratio'])} as "

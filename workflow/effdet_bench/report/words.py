@@ -100,7 +100,7 @@ def verdict(row: Row, baseline: Row | None) -> str:
         return "baseline"
     if not row["comparison"]:
         return "–"
-    return f"**{row['comparison']['verdict']}**" + (", noise floor" if row["twin"] else "")
+    return f"**{row['comparison']['verdict']}**" + (" (the noise)" if row["twin"] else "")
 
 
 def answers(row: Row) -> str:
