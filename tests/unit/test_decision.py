@@ -8,7 +8,10 @@ from archive import modes, render_archive, summary_of, write_archive
 def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
     clear = modes(tmp_path / "clear", baseline=100, baseline_twin=100, near=80, far=60)
     report = render_archive(clear)
-    assert "- **How sure**: In the same rounds it is 1.33x (1.33x – 1.33x) as fast as the next" in report
+    assert (
+        "- **How sure**: In the same rounds it is 1.33x (1.33x – 1.33x) as fast as the next"
+        in report
+    )
     noisy = modes(tmp_path / "noisy", 0.1, baseline=100, baseline_twin=100, near=62, far=60)
     rows = {row["mode"]: row["behind"] for row in summary_of(noisy)["rows"]}
     assert rows["far"] is None
