@@ -17,7 +17,7 @@ from effdet_bench.report.numbers import brief, times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
 from effdet_bench.report.words import FILTERS, name, shown
-from effdet_bench.summary.rows import Summary, p50, unsplit
+from effdet_bench.summary.rows import Summary, named, p50, unsplit
 from effdet_bench.summary.summary import read_summary
 
 
@@ -72,23 +72,34 @@ def terminal(view: View) -> str:
     """What the report finds, for a terminal: the key finding, and a line per mode."""
     lines = [("", "p50", "as fast as baseline", "verdict", "answers")]
     for row in view["measured"]:
-        named, versus = f"{row['device']} {row['mode']}", row["comparison"]
+        mode, versus = f"{row['device']} {named(row)}", row["comparison"]
         ratio = "1.00x" if row is view["baseline"] else times(versus["ratio"]) if versus else "–"
         verdict = versus["verdict"] if versus else "–"
-        lines.append((named, brief(p50(row)), ratio, verdict, row["validity"]["verdict"]))
+        lines.append((mode, brief(p50(row)), ratio, verdict, row["validity"]["verdict"]))
     for row in view["missing"]:
-        named, reason = f"{row['device']} {row['mode']}", row["reason"] or ""
-        lines.append((named, "–", "–", row["outcome"], reason))
+        mode, reason = f"{row['device']} {named(row)}", row["reason"] or ""
+        lines.append((mode, "–", "–", row["outcome"], reason))
     widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:4]]
     aligned = [
         f"{mode:<{widths[0]}}  {p50:>{widths[1]}}  {ratio:>{widths[2]}}  "
         f"{verdict:<{widths[3]}}  {answers}"
         for mode, p50, ratio, verdict, answers in lines
     ]
-    fastest = [
-        f"The fastest valid mode is {name(row)}. {view['standing']}" for row in view["valid"][:1]
-    ]
-    return "\n".join([f"{view['key_finding']}.", *fastest, "", *aligned])
+    answer = [f"{view['key_finding']}."]
+    if view["valid"]:
+        answer.append(f"The fastest valid mode is {name(view['valid'][0])}. {view['standing']}")
+        answer.append(f"Accuracy: {view['accuracy_cost']}.")
+    return "\n".join([*answer, *_doubts(view), "", *aligned])
+
+
+def _doubts(view: View) -> list[str]:
+    known = {
+        "this is a smoke run, no benchmark": view["smoke"],
+        "the weights are synthetic": view["synthetic"],
+        "some figures are unsteady": view["doubted"],
+    }
+    found = [words for words, holds in known.items() if holds]
+    return [f"Doubts: {', '.join(found)}: see the report."] if found else []
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
