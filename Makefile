@@ -1,12 +1,14 @@
-# `make report` measures this machine, `make test` checks the project. Both set up what they need.
+# `make report` measures this machine. `make test` checks the project. Every target first installs what it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# an extra of pyproject.toml; `make ENGINES=` installs no engine but PyTorch
+# An extra of pyproject.toml. `make ENGINES=` installs PyTorch as the only engine.
 ENGINES ?= [engines]
-# an index of CPU builds of torch, which spare 4 GB of CUDA; empty for the default one
+# An index of CPU builds of torch, which need no CUDA (4 GB). Empty for the default index.
 TORCH_INDEX ?=
-# a YAML file of settings, read on top of config.yaml
+# pip shows its progress bar on a terminal, and no list of packages elsewhere.
+PIP := $(BIN)/python -m pip install $(shell test -t 2 || echo -q)
+# A YAML file of settings that replace those of config.yaml.
 SETTINGS ?=
 SNAKEMAKE := $(BIN)/snakemake --cores 1
 OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
@@ -16,16 +18,17 @@ OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
 report: $(VENV)/.installed
 	$(SNAKEMAKE) $(OF_SETTINGS)
 
-# The same code on a small network and few requests.
+# The same code on a small network, with few requests.
 smoke: $(VENV)/.installed
 	$(SNAKEMAKE) --configfile smoke.yaml
 
-# Runs again what failed or was unavailable.
+# Runs the modes again that failed or were unavailable.
 retry: $(VENV)/.installed
 	$(SNAKEMAKE) retry $(OF_SETTINGS)
 	$(SNAKEMAKE) $(OF_SETTINGS)
 
-# Fails where a mode of AFTER is slower than in BEFORE, two runs of this machine: suspects are timed again first.
+# Compares two runs of this machine. If modes are slower in AFTER than in BEFORE, or no longer valid, it times them again,
+# because one run can be slower by chance. It fails if the third run confirms a regression.
 confirm: $(VENV)/.installed
 	rm -f .suspects.yaml
 	$(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --suspects .suspects.yaml || { \
@@ -39,21 +42,22 @@ lint: $(VENV)/.installed-test
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 
-# Those, and the tests that build no network.
+# Format, lint, types, and the tests that build no network.
 check: lint
 	$(BIN)/python -m pytest tests/unit
 
-# In an order in which two processes have work to the end: one makes the run that many tests look at. A file that is
-# named before its folder would be collected with the folder.
+# The order of folders keeps two test processes busy to the end: one process makes the run that many tests read.
+# test_audit.py comes first. A pattern names the other files of tests/e2e, because pytest would collect test_audit.py
+# together with a folder.
 test: lint
 	$(BIN)/python -m pytest tests/e2e/test_audit.py tests/networks tests/workflow tests/e2e/test_[!a]*.py tests/simulations tests/unit
 
-# A cluster on loopback, as root on Debian: installs and starts SLURM.
+# Installs SLURM and starts a cluster on loopback. Needs root, and Debian.
 test-slurm: $(VENV)/.installed-test
-	$(BIN)/python -m pip install -e '.[slurm]' -c constraints.txt
+	$(PIP) -e '.[slurm]' -c constraints.txt
 	$(BIN)/python -m pytest tests/slurm -n 0
 
-# Fifty kills at random moments: half an hour.
+# Kills a run fifty times, at random moments. Takes half an hour.
 soak: $(VENV)/.installed-test
 	$(BIN)/python -m pytest tests/soak --dist load
 
@@ -64,11 +68,11 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 ifneq ($(TORCH_INDEX),)
-	$(BIN)/python -m pip install -q --no-deps torch torchvision -c constraints.txt --index-url $(TORCH_INDEX)
+	$(PIP) --no-deps torch torchvision -c constraints.txt --index-url $(TORCH_INDEX)
 endif
-	$(BIN)/python -m pip install -e '.$(ENGINES)' -c constraints.txt
+	$(PIP) -e '.$(ENGINES)' -c constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install -e '.[test]' -c constraints.txt
+	$(PIP) -e '.[test]' -c constraints.txt
 	touch $@
