@@ -9,21 +9,21 @@ def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
     clear = modes(tmp_path / "clear", baseline=100, baseline_twin=100, near=80, far=60)
     report = render_archive(clear)
     assert (
-        "- **How sure**: In the same rounds it is 1.33x (1.33x – 1.33x) as fast as the next"
+        "- **How sure**: Sure on this machine: it is 1.33x (1.33x – 1.33x) as fast as the next"
         in report
     )
     noisy = modes(tmp_path / "noisy", 0.1, baseline=100, baseline_twin=100, near=62, far=60)
     rows = {row["mode"]: row["behind"] for row in summary_of(noisy)["rows"]}
     assert rows["far"] is None
     assert rows["baseline"]["verdict"] == "FASTER"
-    assert "- **How sure**: It ties with CPU `near` (1.03x" in render_archive(noisy)
+    assert "- **How sure**: Not sure: it ties with CPU `near` (1.03x" in render_archive(noisy)
 
 
 def test_one_round_tells_no_modes_apart(tmp_path):
     job = {"latencies_ns": [10**9] * 13, "stages_ns": [10**6] * 7}
     fast = {**job, "latencies_ns": [10**8] * 13}
     jobs = {("cpu", "baseline", 1): job, ("cpu", "fast", 1): fast}
-    assert "One round cannot tell modes apart" in render_archive(
+    assert "one round cannot tell modes apart" in render_archive(
         write_archive(tmp_path / "results" / "test", jobs)
     )
 
@@ -37,7 +37,10 @@ def test_a_mode_of_one_round_is_not_called_slower(tmp_path):
     jobs |= {("cpu", "fast", k): fast for k in (1, 2)} | {("cpu", "near", 1): near}
     jobs["cpu", "near", 2] = {"outcome": "failed", "reason": "RuntimeError: out of memory"}
     report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
-    assert "- **How sure**: It ties with CPU `near` (2.00x as fast): the difference is" in report
+    assert (
+        "- **How sure**: Not sure: it ties with CPU `near` (2.00x as fast). The difference is"
+        in report
+    )
 
 
 def test_each_use_has_a_mode_and_its_runner_up(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 from effdet_bench import records
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
+from effdet_bench.summary.latency import needed_requests
 
 HOURS = 730  # of a month, a twelfth of a year
 
@@ -74,6 +75,7 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
         ],
         "capacity": capacity,
         "pass_of": lambda mode, number: mode["passes"][number],
+        "supports": lambda one, which: one["requests"] >= needed_requests(float(which[1:])),
         "price": price,
         "plan": [
             plan(loaded, rate, bound, percentile, price)

@@ -26,13 +26,16 @@ def standing_of(valid: list[Row]) -> str:
     if len(valid) < 2:
         return "It is the only valid mode."
     if all(row["behind"] is None or row["behind"]["low"] is None for row in valid[1:]):
-        return "One round cannot tell modes apart: measure several (`rounds` in config.yaml)."
+        return (
+            "Not known: one round cannot tell modes apart. Set `rounds` in config.yaml to several."
+        )
     found = tied(valid)
     if not found:
         times = _times_behind(valid[1])
-        return f"In the same rounds it is {times} as fast as the next mode, {name(valid[1])}."
+        return f"Sure on this machine: it is {times} as fast as the next mode, {name(valid[1])}."
     ties = " and ".join(f"{name(row)} ({_times_behind(row)} as fast)" for row in found)
-    return f"It ties with {ties}: the difference is uncertain, or within this machine's noise."
+    why = "The difference is uncertain, or within this machine's noise."
+    return f"Not sure: it ties with {ties}. {why}"
 
 
 def _times_behind(row: Row) -> str:

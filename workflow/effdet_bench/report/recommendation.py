@@ -136,13 +136,16 @@ def _under_load(load: dict[str, Any] | None, places: list[Any]) -> list[Advice]:
             if (found := capacity(mode, bound, percentile))
         ]
         rates.sort(key=lambda one: -one[0])
-        named = [f"{name(mode)}: {rate:.2f}/s" for rate, mode in rates[:1]]
-        behind = [f"{name(mode)}: {rates[0][0] - rate:.2f}/s fewer" for rate, mode in rates[1:2]]
+        named = [f"{name(mode)}: {rate:.2f}/s (`{mode['setting']}`)" for rate, mode in rates[:1]]
+        behind = [
+            f"{name(mode)}: {rates[0][0] - rate:.2f}/s fewer (`{mode['setting']}`)"
+            for rate, mode in rates[1:2]
+        ]
         lines.append(
             {
                 "use": f"Most requests a second within {bound:g} ms at {percentile}",
                 "choice": "".join(named) or "no rate was confirmed",
-                "runner_up": "".join(behind) or "–",
+                "runner_up": "".join(behind) or "no other capacity is known",
             }
         )
     return lines

@@ -164,16 +164,16 @@ def doubt(warning: Warned) -> str:
         "spread": f"the standard deviation is {share} of the mean",
         "extreme": f"one request lies {share} from the mean",
         "autocorrelation": (
-            f"requests depend on the one before (lag-1 autocorrelation {round(value, 2)}), so that "
-            "they say less than their number"
+            "a slow request often follows a slow request (lag-1 autocorrelation "
+            f"{round(value, 2)}), so the requests are not independent"
         ),
         "trend": (
             f"within a round, the median {'rises' if value > 0 else 'falls'} by {share} from the "
             "first half to the second"
         ),
         "drift": (
-            f"a fixed workload took up to {share} {'longer' if value > 0 else 'less'} after the "
-            f"requests than before them ({rounds})"
+            f"the machine became up to {share} {'slower' if value > 0 else 'faster'} during a "
+            f"round, by the time of a fixed computation before and after the round ({rounds})"
         ),
         "load": f"other processes took up to {share} of the processor time ({rounds})",
         "steal": (

@@ -1,4 +1,4 @@
-"""Accuracy against latency: which modes no other beats in both."""
+"""Accuracy against latency, and the modes that no other mode beats in both."""
 
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ class Point(NamedTuple):
 
 
 def accuracy(summary: Summary, jobs: list[Job]) -> Figure:
-    """Every mode whose AP is known, valid ones that nothing else beats filled: a panel per model.
+    """A panel per model: every mode whose AP is known; valid modes that no other beats are filled.
 
     Latency is that of the whole request, with all models.
     """
@@ -61,9 +61,10 @@ def points_of(summary: Summary, model: str) -> list[Point]:
 
 
 def unbeaten(points: list[Point]) -> list[Point]:
-    """Valid ones of `points` for which no other is better in one respect and as good in both.
+    """The valid `points` that no other valid point beats.
 
-    Better is what lies beyond both intervals, and as good whose figure is no worse.
+    A point beats another if neither of its figures is worse, and the interval of one figure lies
+    wholly on the better side of the other's interval.
     """
     valid = [point for point in points if point.row["ranked"]]
     return [one for one in valid if not any(_beats(other, one) for other in valid)]
@@ -85,7 +86,7 @@ def _panel(axes: Axes, points: list[Point]) -> None:
             latency.value,
             kept.value,
             xerr=[[latency.value - latency.low], [latency.high - latency.value]],
-            # of few photos, the interval may lie beside the figure
+            # with few photos, the figure may lie outside its interval
             yerr=[[max(0, kept.value - kept.low)], [max(0, kept.high - kept.value)]],
             fmt="o" if ranked else "x",
             color=colour,

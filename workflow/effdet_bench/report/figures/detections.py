@@ -1,4 +1,4 @@
-"""What a mode detects on photos, drawn over what the reference does: agreed quiet, others loud."""
+"""Draws detections of a mode and of the reference on photos, so that differences stand out."""
 
 import base64
 from pathlib import Path
@@ -19,7 +19,7 @@ from effdet_bench.validity.agreement import pairs, solid
 from effdet_bench.validity.figures import EMPTY, first_tables
 
 LEAST_SCORE = 0.3
-MOST_QUIET = 20  # of a photo, the best of those that both found
+MOST_QUIET = 20  # drawn on a photo: the best detections that mode and reference share
 GAP = 8  # pixels between photos
 REFERENCE, MODE, BOTH = "reference", "mode", "both"
 TINTS = {REFERENCE: COLOURS[1], MODE: COLOURS[0]}
@@ -33,7 +33,7 @@ STROKES = {
 def draw_detections(archive: Archive, summary: Summary, folder: Path) -> None:
     """Writes a figure of each model to `folder`, with the photos that the archive has copies of.
 
-    The mode is the fastest valid one; without any, the reference's detections are drawn alone.
+    The mode is the fastest valid one; without a valid mode, only the reference is drawn.
     """
     photos = sorted(archive.thumbnails.glob("*"))
     ranked = sorted((row for row in summary["rows"] if row["ranked"]), key=standing)
@@ -108,7 +108,7 @@ def _panels(
 def _boxes(
     reference: np.ndarray | None, found: np.ndarray | None, scale: float, names: list[str]
 ) -> list[dict[str, Any]]:
-    """Boxes to draw, the loud ones last; where a mode served no such photo, the reference's."""
+    """Boxes to draw, differences last; if the mode served no such photo, the reference's."""
     reference = solid(EMPTY if reference is None else reference)
     found = reference if found is None else solid(found)
     matched = pairs(reference, found)

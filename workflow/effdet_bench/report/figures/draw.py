@@ -22,7 +22,7 @@ FIGURES = (speedup, distribution, stages, ablation, roofline, course)  # of ever
 
 
 def draw(summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg") -> None:
-    """Writes the figures that every archive has to `folder`, as svg or png files of its name."""
+    """Writes the figures that every archive has to `folder`, as svg or png files (`kind`)."""
     for figure in FIGURES:
         with plt.rc_context(STYLE):
             save(figure(summary, jobs), folder / f"{figure.__name__}.{kind}")

@@ -1,4 +1,4 @@
-"""Every request of a report as a point: how latencies spread, and how they go on over a round."""
+"""Draws latencies of timed requests: how they spread, and how they change over a round."""
 
 from typing import Any
 
@@ -50,8 +50,8 @@ def distribution(summary: Summary, jobs: list[Job]) -> Figure:
 def course(summary: Summary, jobs: list[Job]) -> Figure:
     """Latency over the turns of a round, warm-up included: one panel per device.
 
-    In a turn it is the median of its requests, of which archives of before have one each. A line
-    is the median over rounds; its band reaches from the fastest to the slowest round.
+    The latency of a turn is the median of its requests; in old archives a turn has one request. A
+    line is the median over rounds; its band reaches from the fastest to the slowest round.
     """
     devices = list(dict.fromkeys(row["device"] for row in summary["rows"] if row["latency"]))
     count = max(len(devices), 1)

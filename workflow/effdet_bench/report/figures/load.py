@@ -1,4 +1,4 @@
-"""What modes sustain: latency over the rate of arrivals, and throughput over what serves."""
+"""Draws modes under load: latency over the rate of arrivals, and throughput over clients."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -38,7 +38,7 @@ def _arrivals(one: Record) -> bool:
 
 
 def _by_shape(passes: Iterable[Record]) -> list[tuple[str, list[Record]]]:
-    """The passes of each service, with what it consists of in words."""
+    """The passes of each shape of service, with the shape in words."""
     shapes: dict[str, list[Record]] = {}
     for one in passes:
         shapes.setdefault(shape(one), []).append(one)

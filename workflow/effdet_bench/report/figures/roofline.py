@@ -19,7 +19,7 @@ def roofline(summary: Summary, jobs: list[Job]) -> Figure:
     Modes whose models are not timed one by one are left out.
 
     Speed is counted operations over the mean time of the model's forward pass (stage pass);
-    operational intensity is operations per byte that has to be moved at least.
+    operational intensity is operations ÷ the least number of bytes to move.
     """
     roofs = [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"]
     count = max(len(roofs), 1)

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from effdet_bench import records
 from effdet_bench.summary.rows import Place, Row, named
 
-# Okabe and Ito's colours, then Tol's: told apart with any colour vision, on white
+# Okabe and Ito's colours, then Tol's: distinct on white for any colour vision
 COLOURS: tuple[str, ...] = (
     "#0072B2",
     "#D55E00",
@@ -78,12 +78,12 @@ def label_rows(axes: Axes, rows: Sequence[Place]) -> None:
 
 
 def name(row: Row | Place) -> str:
-    """A row of a summary as figures call it: `CPU baseline`."""
+    """The name of a row in figures, such as `CPU baseline`."""
     return f"{row['device'].upper()} {named(row)}"
 
 
 def plain_log(axes: Axes, *which: str) -> None:
-    """Makes axes logarithmic, with numbers as they are read."""
+    """Makes axes logarithmic, labelled with plain numbers."""
     for letter in which:
         axes.set(**{f"{letter}scale": "log"})
         axis = getattr(axes, f"{letter}axis")
