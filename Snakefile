@@ -44,11 +44,11 @@ rule all:
     default_target: not CONFIG["strict"]
     input:
         rules.manifest.output,
-        # Named here too, so that one that is deleted, as `retry` does, is measured again.
+        # Named here too, so that a record is measured again after it was deleted, for example by `retry`.
         job_files(layout.JOB_RECORD),
 
 
-# The same, for those who read exit codes alone.
+# The same, but it fails if a mode is not valid, for scripts that read only the exit status.
 rule strict:
     default_target: CONFIG["strict"]
     input:

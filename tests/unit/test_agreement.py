@@ -164,7 +164,7 @@ def test_accuracy_is_of_trained_weights_alone(weights):
     [
         ("not json", "no COCO instances file"),
         ("[]", "no COCO instances file"),
-        ('{"images": [], "annotations": [], "categories": []}', "does not know the photo x.jpg"),
+        ('{"images": [], "annotations": [], "categories": []}', "lacks the photo x.jpg"),
     ],
 )
 def test_annotations_that_cannot_be_used_are_one_sentence(tmp_path, content, words):

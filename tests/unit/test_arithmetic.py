@@ -118,7 +118,7 @@ def test_an_unseen_photo_is_held_against_the_one_that_it_is_made_of():
     found = arithmetic(names, more, rounding)
     assert found["photo_errors"] > alone["photo_errors"]
     assert found["errors"] == alone["errors"], "of known photos alone"
-    with pytest.raises(BenchError, match=r"what rounding does to 9\.jpg"):
+    with pytest.raises(BenchError, match=r"do not contain the photo 9\.jpg"):
         arithmetic(["9.jpg"], Measured(*(part[:1] for part in measured)), rounding)
 
 

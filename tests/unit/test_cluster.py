@@ -129,7 +129,7 @@ def test_a_login_node_is_no_machine_to_time(on_node, monkeypatch):
     given = ["--type", json.dumps(kind()), "--settings", "{}"]
     with pytest.raises(SystemExit) as ended:
         main(["node", *given, "--output", str(on_node / "cluster/mine/node.json")])
-    assert "this is no job of a scheduler" in str(ended.value)
+    assert "this process is not a job of the scheduler" in str(ended.value)
     assert not (on_node / "cluster").exists()
 
 

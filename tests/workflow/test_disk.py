@@ -48,7 +48,9 @@ def test_a_folder_that_cannot_be_written_to_is_named(finished: Workspace):
         subprocess.run(["mount", "-o", "remount,ro", finished.results.parent], check=True)
         done = finished.snakemake(*SHORT)
     assert done.returncode != 0
-    assert f"{finished.results.parent} cannot be written to: give yourself the right" in done.stdout
+    assert (
+        f"{finished.results.parent} cannot be written to: give yourself permission" in done.stdout
+    )
     assert "Traceback" not in done.stdout
 
 

@@ -66,7 +66,7 @@ def test_a_bad_mode(workspace):
 
 def test_a_device_without_a_mode(workspace):
     workspace.set("{devices: [cuda], modes: [openvino]}")
-    assert "none of the modes (openvino) is for cuda: name one that is" in refused(workspace)
+    assert "none of the modes (openvino) is for cuda: add one that is" in refused(workspace)
 
 
 def test_an_engine_that_cannot_be_planned_with_is_named(workspace):
@@ -100,8 +100,8 @@ def test_an_archive_of_another_machine_is_not_replaced(workspace):
     ("asked", "sentence"),
     [
         ("archive", "results/smoke/MANIFEST.sha256 is missing: run `snakemake --cores 1`"),
-        ("audit", "results/smoke is no folder: give results/<machine>."),
-        ("import_archive", "no archive is named: snakemake --cores 1 import_archive --config"),
+        ("audit", "results/smoke is not a folder: give results/<machine>."),
+        ("import_archive", "no archive is given: run snakemake --cores 1 import_archive --config"),
         ("compare", "results/ holds no archive to compare: run `snakemake --cores 1` first."),
     ],
 )
@@ -118,7 +118,7 @@ def test_annotations_of_other_photos_are_refused_before_any_timing(workspace):
     (workspace.path / "instances.json").write_text(content)
     done = workspace.snakemake("--config", "annotations=instances.json", "weights=synthetic")
     assert done.returncode != 0
-    assert "does not know the photo 000000005001.jpg (8 of 8 are missing)" in done.stdout
+    assert "lacks the photo 000000005001.jpg (8 of 8 are missing)" in done.stdout
     assert "Traceback" not in done.stdout
     assert not (workspace.results / "timing").exists()
 

@@ -4,5 +4,6 @@ import warnings
 
 __version__ = "0.1.0"
 
-# effdet scripts its NMS loop when it is imported; torch deprecates that, and no user can mend it
+# importing effdet compiles its NMS loop with torch.jit.script, which torch warns is deprecated;
+# users cannot change effdet
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*")

@@ -1,4 +1,4 @@
-"""`python -m effdet_bench STEP …`: every step of the workflow, by hand."""
+"""`python -m effdet_bench STEP …`: runs one step of the workflow by hand."""
 
 import argparse
 import errno
@@ -17,36 +17,37 @@ STEPS = {
     "environment": ("timing.environment", "record this machine and its versions"),
     "photos": ("config.photos", "check the photos and record them"),
     "annotations": ("reference.annotations", "check and keep COCO annotations of the photos"),
-    "reference": ("reference.reference", "compute what answers are judged against"),
+    "reference": ("reference.reference", "compute upstream's answers, by which modes are judged"),
     "rounding": ("reference.rounding", "measure what rounding does to a reference"),
     "export": ("export.export", "export one model for an engine"),
-    "check_export": ("export.check", "check that an export answers as PyTorch does"),
-    "roofline": ("roofline.roofline", "measure a device's ceilings and bound the request"),
+    "check_export": ("export.check", "compare the outputs of an export with PyTorch's"),
+    "roofline": ("roofline.roofline", "measure a device's ceilings, compute the bounds"),
     "timing": ("timing.job", "time all modes of one device and round"),
-    "retry": ("timing.retry", "forget exports and timing jobs that did not complete"),
+    "retry": ("timing.retry", "delete records of uncompleted exports and timing jobs"),
     "validity": ("validity.gate", "judge the answers of one device and mode"),
     "load": ("load.job", "put one mode under load"),
-    "capacities": ("load.capacities", "compute what modes under load sustain"),
+    "capacities": ("load.capacities", "compute the capacities of modes under load"),
     "summary": ("summary.summary", "compute every number of a report"),
     "figures": ("report.figures.draw", "draw the figures of the report"),
-    "render": ("archive.render", "render an archive anew, from its raw data alone"),
-    "archive": ("archive.pack", "write a manifest, pack an archive, or bring one in"),
-    "audit": ("archive.audit", "recompute every number of an archive"),
+    "render": ("archive.render", "render an archive again, from its raw data alone"),
+    "archive": ("archive.pack", "write a manifest, pack or unpack an archive"),
+    "audit": ("archive.audit", "recompute and check every number of an archive"),
     "strict": ("archive.strict", "fail if a mode is not valid"),
-    "node": ("cluster.node", "time the node that this runs on, as one type of a cluster"),
+    "node": ("cluster.node", "time this node, as one machine type of a cluster"),
     "compare": ("archive.compare", "compare all machines, or two runs of one"),
     "report": ("report.report", "render the report"),
     "recommend": ("report.recommendation", "name the mode to deploy, by constraints"),
 }
-# what a user can do about errors of the system; all others are mistakes of this code
+# what a user can do about errors of the operating system; all other errors are bugs here
 MENDS = {
-    errno.ENOSPC: "free some space and run again; what was measured is kept",
-    errno.EDQUOT: "free some of your quota and run again; what was measured is kept",
-    errno.EACCES: "give yourself the right to it, or choose another folder",
-    errno.EPERM: "give yourself the right to it, or choose another folder",
-    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOSPC: "free some space and run again; finished measurements are kept",
+    errno.EDQUOT: "free some of your quota and run again; finished measurements are kept",
+    errno.EACCES: "give yourself permission, or choose another folder",
+    errno.EPERM: "give yourself permission, or choose another folder",
+    errno.EROFS: "choose a folder in which you can write",
 }
-# Snakemake sets these to a rule's threads, capped by --cores; steps set threads from config
+# Snakemake sets these variables to the threads of a rule, at most --cores; steps take the number
+# of threads from config instead
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "GOTO_NUM_THREADS",
@@ -58,18 +59,18 @@ THREAD_VARIABLES = (
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the step that `argv` (else the command line) names."""
+    """Runs the step that `argv` names; without `argv`, the command line names it."""
     argv = sys.argv[1:] if argv is None else argv
     steps = "\n".join(f"  {name:12} {text}" for name, (_, text) in STEPS.items())
     parser = argparse.ArgumentParser(
         prog="python -m effdet_bench",
-        description=f"One step of effdet-bench:\n{steps}\n\nEach has its own --help.",
+        description=f"One step of effdet-bench:\n{steps}\n\nEach step has its own --help.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("step", choices=STEPS, metavar="STEP")
     step = parser.parse_args(argv[:1]).step
     runs.end_with_run()
-    # before the step imports torch or NumPy, which read them
+    # torch and NumPy, which the step imports, read these variables when they are imported
     for variable in THREAD_VARIABLES:
         os.environ.pop(variable, None)
     module = import_module(f"effdet_bench.{STEPS[step][0]}")

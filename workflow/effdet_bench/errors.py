@@ -1,4 +1,4 @@
-"""How a step may end that is the user's to mend, and how to put it."""
+"""Errors that the user can correct, outcomes of jobs, and the words for both."""
 
 import difflib
 import signal
@@ -20,7 +20,7 @@ class UnavailableError(BenchError):
 
 
 class Outcome(NamedTuple):
-    """What became of a job: `completed`, or with a reason `unavailable` or `failed`."""
+    """How a job ended: `completed` without a reason, or `unavailable` or `failed` with one."""
 
     outcome: str
     reason: str | None
@@ -30,31 +30,34 @@ class Outcome(NamedTuple):
         return self.outcome == "completed"
 
     def error(self) -> BenchError:
-        """What ended the job, for those who go on with it."""
+        """The exception for a job that did not complete, so that a caller can raise it."""
         kind = UnavailableError if self.outcome == "unavailable" else BenchError
         return kind(self.reason)
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` for a near miss of one of `choices`, else nothing."""
+    """` (did you mean 'x'?)`, if `value` resembles one of `choices`; else an empty text."""
     near = difflib.get_close_matches(str(value), list(choices), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def cause_of_death(status: int | None) -> str:
-    """Why a process that left no result ended with the exit `status`, in words."""
+    """Why a process ended that left no result, in words, from its exit `status`."""
     if status is not None and status < 0:
         return f"Its process was killed by {signal.Signals(-status).name}."
     return f"Its process ended with status {status} and left no result; see its log."
 
 
 def hung(seconds: float) -> Outcome:
-    """What became of a process that was ended as it had not answered for so long."""
+    """The outcome of a process that its parent killed, because it did not answer in `seconds`."""
     return Outcome("failed", f"Its process did not answer within {seconds:g} s, and was ended.")
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """What there is to record of `error`, which ended a job: where it was raised, if unexpected."""
+    """The outcome to record of a job that `error` ended.
+
+    For an unexpected error the reason also says in which line of the package it was raised.
+    """
     if isinstance(error, BenchError):
         kind = "unavailable" if isinstance(error, UnavailableError) else "failed"
         return Outcome(kind, str(error))
@@ -68,7 +71,7 @@ def in_one_line(error: Exception) -> str:
 
 
 def _raised_at(error: Exception) -> str:
-    """` (file:line)` of the innermost frame of `error` that is in the package, if one is."""
+    """` (file:line)` of the innermost frame of `error` inside the package; empty without one."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if PACKAGE in path.parents and path.name != "processes.py":

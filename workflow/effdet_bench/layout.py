@@ -1,20 +1,19 @@
-"""Where everything lies: in an archive `results/<machine>/`, beside the archives, in the package.
+"""Paths of all files: in an archive `results/<machine>/`, beside the archives, in the package.
 
-The only module that spells out a path of these. Nothing here looks at a file, but for `Archive`'s
-methods that say which of several are there.
+Only this module spells out these paths. It reads no file. Some methods of `Archive` list folders.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# what the package brings along
+# files of the package
 PACKAGE = Path(__file__).parent
 SCHEMAS = PACKAGE / "schemas"
 TEMPLATES = PACKAGE / "templates"
 MODES = PACKAGE / "modes.yaml"
 TOLERANCES = SCHEMAS / "tolerances.yaml"
-# of archives of schema version 5, and of 2 to 4
+# for archives of schema version 5, and of versions 2 to 4
 TOLERANCES_5, TOLERANCES_4 = SCHEMAS / "tolerances-5.yaml", SCHEMAS / "tolerances-4.yaml"
 SHIPPED_PHOTOS = PACKAGE / "resources" / "photos"
 CALIBRATION_PHOTOS = PACKAGE / "resources" / "calibration"
@@ -29,7 +28,7 @@ CHECKPOINTS = Path("checkpoints")
 EXPORTS = Path("export")
 PACKED = Path("archives")
 CLUSTER = Path("cluster")
-KEPT = Path(".snakemake")  # where Snakemake keeps what it knows of a folder
+KEPT = Path(".snakemake")  # where Snakemake keeps its own records of a folder
 
 # files of a timing job
 JOB_RECORD = "job.json"
@@ -44,11 +43,11 @@ REQUESTS, STAGES, OUTPUTS, ERRORS, DETECTIONS = (
 # files of a mode under load
 LOAD_RECORD, LOADED = "load.json", "load.csv"
 ANSWERS, ANSWER_FILES = "answers", (OUTPUTS, ERRORS, DETECTIONS)
-LOADGEN = "loadgen"  # folder of its logs, by pass
+LOADGEN = "loadgen"  # folder of LoadGen's logs, one folder for each pass
 
 
 def node_record(machine_type: str) -> Path:
-    """What is known of the node that a machine type was timed on, in the folder of its run."""
+    """The record of the node on which a machine type was timed, in the folder of its run."""
     return CLUSTER / machine_type / "node.json"
 
 
@@ -66,32 +65,32 @@ def checkpoint_record(model: str, weights: str) -> Path:
 
 
 def export_record(export: str, model: str, weights: str) -> Path:
-    """The record of the step `export`; what was exported is in the folder of its name."""
+    """The record of the step `export`; the exported files are in `export_folder` of it."""
     return EXPORTS / export / f"{model}.{weights}.json"
 
 
 def export_check(record: str | Path) -> Path:
-    """The record of the step `check_export`, of the export that `record` is of."""
+    """The record of the step `check_export`, for the export with the record `record`."""
     return Path(record).with_suffix(".check.json")
 
 
 def export_folder(record: str | Path) -> Path:
-    """The folder of the export that `record` is of."""
+    """The folder of the files of the export with the record `record`."""
     return Path(record).with_suffix("")
 
 
 def reference_detections(record: str | Path) -> Path:
-    """What upstream detects, beside the `record` of a reference."""
+    """Upstream's detections, beside the `record` of a reference."""
     return Path(record).with_suffix(".csv")
 
 
 def reference_outputs(record: str | Path) -> Path:
-    """What upstream's network returns, beside the `record` of a reference."""
+    """A sample of upstream's network outputs, beside the `record` of a reference."""
     return Path(record).with_suffix(".npy")
 
 
 def reference_inputs(record: str | Path) -> Path:
-    """What upstream's network is given, beside the `record` of a reference."""
+    """A sample of the inputs of upstream's network, beside the `record` of a reference."""
     return Path(record).with_suffix(".inputs.npy")
 
 
@@ -101,22 +100,22 @@ def reference_rounding(record: str | Path) -> Path:
 
 
 def rounding_table(record: str | Path) -> Path:
-    """Its errors by photo, beside the `record` of `reference_rounding`."""
+    """The errors of rounding by photo, beside the `record` of `reference_rounding`."""
     return Path(record).with_suffix(".csv")
 
 
 def unseen_reference(folder: Path, model: str) -> Path:
-    """The record of a model's reference of the photo that is unseen in a round."""
+    """The record of a model's reference for the unseen photo of a round, in `folder`."""
     return folder / f"{model}.json"
 
 
 def kept_round(machine: str, device: str, number: str | int) -> Path:
-    """Records of a round and what asked for it, until Snakemake has noted that it was measured."""
+    """A copy of a round's records and arguments, until Snakemake has noted the round's end."""
     return KEPT / "effdet-bench" / f"{machine}-{device}-round-{number}.json"
 
 
 def hidden(path: Path) -> Path:
-    """The name under which raw data are written until their job has ended."""
+    """The hidden name of a file of raw data while its job still writes it."""
     return path.with_name(f".{path.name}")
 
 
@@ -160,7 +159,7 @@ class Archive:
         return self.mode(device, mode) / f"round-{round_number}"
 
     def rounds(self, device: str, mode: str) -> list[int]:
-        """Numbers of the rounds of a mode that are there, in ascending order."""
+        """Numbers of the rounds of a mode that have a folder, in ascending order."""
         return sorted(
             int(folder.name.removeprefix("round-"))
             for folder in self.mode(device, mode).glob("round-*")
@@ -171,7 +170,7 @@ class Archive:
         return sorted((path.parent.name, path.name) for path in self.timing.glob("*/*"))
 
     def job_records(self) -> Iterator[Path]:
-        """The records of all timing jobs that are there."""
+        """The records of all timing jobs in the archive."""
         return iter(sorted(self.timing.glob(f"*/*/round-*/{JOB_RECORD}")))
 
     def load(self, device: str, mode: str) -> Path:
@@ -179,12 +178,12 @@ class Archive:
         return self.root / "load" / device / mode
 
     def load_records(self) -> Iterator[Path]:
-        """The records of all modes that were put under load."""
+        """The records of all modes under load in the archive."""
         return iter(sorted(self.root.glob(f"load/*/*/{LOAD_RECORD}")))
 
     @property
     def capacities(self) -> Path:
-        """What follows from them."""
+        """The record of the capacities, which the step of that name computes of `load_records`."""
         return self.root / "capacities.json"
 
     def reference(self, model: str) -> Path:
@@ -197,12 +196,12 @@ class Archive:
         return self.root / "roofline" / f"{device}.json"
 
     def judged_modes(self) -> list[tuple[str, str]]:
-        """(device, mode) of every judgement that is there, by name."""
+        """(device, mode) of every judgement in the archive, by name."""
         paths = sorted((self.root / "validity").glob("*/*.json"))
         return [(path.parent.name, path.stem) for path in paths]
 
     def bounded_devices(self) -> list[str]:
-        """Devices whose ceilings are there, by name."""
+        """Devices that have a record of ceilings in the archive, by name."""
         return sorted(path.stem for path in (self.root / "roofline").glob("*.json"))
 
     @property

@@ -1,4 +1,4 @@
-"""Locks of the system, which end with the process that holds them."""
+"""File locks: the operating system releases them when the process that holds them ends."""
 
 import fcntl
 from typing import IO
@@ -7,10 +7,10 @@ from effdet_bench.progress import tell
 
 
 def hold(file: IO[str] | int, others: str) -> None:
-    """Takes the lock of `file`, which is open; says that it waits for `others`, where it does.
+    """Takes the lock of the open `file`; tells the user if it has to wait for `others`.
 
     Raises:
-        OSError: the file system knows no locks.
+        OSError: the file system has no locks.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

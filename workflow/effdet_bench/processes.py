@@ -1,7 +1,6 @@
-"""Work in a process of its own, of which the outcome and the reason are always known.
+"""Work in a child process whose outcome and reason the parent always knows.
 
-Whatever becomes of the child, an exception, a signal or a missing package, its parent goes on and
-has something to record.
+If an exception, a signal or a missing package ends the child, the parent goes on and records why.
 """
 
 import contextlib
@@ -17,23 +16,24 @@ from typing import Any, NamedTuple
 
 from effdet_bench.errors import BenchError, Outcome, cause_of_death, hung, outcome_of
 
-# Seconds that a call may take, far more than any should: an export for a GPU, minutes. What takes
-# longer hangs, and would keep all others from being measured.
+# Seconds that a call may take. The longest known call, an export for a GPU, takes minutes. A call
+# that hangs would otherwise keep all other modes from being measured.
 PATIENCE = 1800
-ENDING = 60  # seconds that a process may take to end
+ENDING = 60  # seconds that a process has to end by itself before it is killed
 PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 
 
 def process_context() -> BaseContext:
-    """How children are started: forked, where the system allows it, with all imports done."""
-    # on macOS the system's own libraries forbid it
+    """How children are started: forked on Linux, because a forked child has all imports done."""
+    # the system libraries of macOS do not allow forking
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 def end_with_parent() -> None:
-    """Has Linux kill this process once the thread that started it has ended.
+    """Has Linux kill this process when the thread that started it ends.
 
-    However it hangs: one that holds Python's lock would see the end of no pipe.
+    A child that hangs with Python's global lock held could not notice a closed pipe. Linux kills
+    it all the same. Does nothing on other systems.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -45,10 +45,10 @@ class _Call(NamedTuple):
 
 
 class Worker:
-    """A process that makes an object and then calls its methods, one at a time, when asked to.
+    """A process that makes an object and then calls its methods, one at a time, on request.
 
-    `outcome` says what became of it so far. A worker whose object could not be made, or whose
-    method raised, has ended; every later call returns `None`.
+    `outcome` is `completed` as long as nothing failed. When making the object or a method raises,
+    the worker ends, and every later call returns `None`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Worker:
         return pid
 
     def call(self, method: str, *arguments: object) -> Any:
-        """What the object's `method` returns; `None` where the worker has failed, or fails now."""
+        """The result of the object's `method`; `None` if the worker has failed or fails now."""
         if not self.alive:
             return None
         with contextlib.suppress(ConnectionError):
@@ -80,8 +80,8 @@ class Worker:
         return self._receive()
 
     def end(self) -> None:
-        """Has the process end, and waits until it has."""
-        # told, as closing is not enough: children that were forked later hold this end open too
+        """Asks the process to end, waits for its end, and kills it after `ENDING` seconds."""
+        # closing the pipe is not enough: children that were forked later hold this end open too
         with contextlib.suppress(ConnectionError):
             self._pipe.send(None)
         self._process.join(ENDING)
@@ -103,7 +103,7 @@ class Worker:
 
 
 def _work(pipe: Connection, make: Callable[..., object], *arguments: object) -> None:
-    """The child: sends (outcome, result) once the object is made, and after each call of it."""
+    """Runs in the child: sends (outcome, result) after making the object and after each call."""
     end_with_parent()
     try:
         made = make(*arguments)
@@ -114,17 +114,17 @@ def _work(pipe: Connection, make: Callable[..., object], *arguments: object) -> 
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return
     except Exception as error:
-        # of the system's errors, such as a full disk, the reason says all
+        # for errors of the operating system, such as a full disk, the reason needs no traceback
         if not isinstance(error, BenchError | OSError):
             traceback.print_exc()
         pipe.send((outcome_of(error), None))
 
 
 def _next_call(pipe: Connection) -> _Call | None:
-    """What is asked for next; `None` at the end, or once the parent has died."""
+    """The next call; `None` if the parent asked for the end, or has died."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "this runs in a child"
-    # not by the end of the pipe: forked processes hold both of its ends open
+    # the end of the pipe does not show a dead parent: forked processes hold both its ends open
     ready = wait([pipe, parent.sentinel])
     call: _Call | None = pipe.recv() if pipe in ready else None
     return call

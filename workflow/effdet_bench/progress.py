@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Told(NamedTuple):
-    """A marked line of a log: `share` is how much of the step is done, `None` for a message."""
+    """A marked line of a log: `share` of the step is done, from 0 to 1; `None` for a message."""
 
     share: float | None
     text: str
@@ -18,7 +18,7 @@ def tell(text: str) -> None:
 
 
 def progress(share: float, text: str) -> None:
-    """Writes how far a step is: `share` of 0 to 1 and, in `text`, what the step does now."""
+    """Writes the progress of a step: `share` is 0 to 1, and `text` says what it does now."""
     print(f"[{share:.0%}] {text}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Files that a run leaves: written whole or not at all, read back against their schema."""
+"""Files of results: written whole or not at all, and checked against their schema."""
 
 import functools
 import json
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-Record = dict[str, Any]  # what a JSON file of the archive holds; its schema says what that is
+Record = dict[str, Any]  # the content of a JSON file of the archive, which its schema describes
 
 SCHEMA_VERSION = 6
 
-# Significant digits of floats in records. Sums of another processor or NumPy differ in the 16th, so
-# that all of these hold anywhere, and not one can be edited unseen.
+# Significant digits of floats in records. On another processor or with another NumPy, sums differ
+# in the 16th digit only. So all 9 digits can be computed again anywhere, and `audit` detects an
+# edit of any of them.
 DIGITS = 9
 
 DETECTION = ["x_min", "y_min", "x_max", "y_max", "score", "class"]
 
-INTEGERS = ("latency_ns", "duration_ns")  # columns that no system leaves empty
+INTEGERS = ("latency_ns", "duration_ns")  # columns that are filled on every operating system
 # The raw data of a timing job.
 RAW_COLUMNS = {
     layout.REQUESTS: [
@@ -42,9 +43,9 @@ RAW_COLUMNS = {
     layout.ERRORS: ["errors", *(GROUPED := ["sizes", "slopes", "offsets"])],
     layout.DETECTIONS: ["table", *DETECTION],
 }
-# Of what rounding does to upstream's network.
+# Columns of the errors that rounding gives upstream's network.
 ROUNDING = ["precision", "photo", "emulation", *GROUPED]
-# Of a mode under load; times since the first arrival of a pass.
+# Columns of a mode under load; times count from the first arrival of a pass.
 LOAD_COLUMNS = [
     *("pass", "request", "photo", "instance", "batch", "arrived_ns", "taken_ns", "began_ns"),
     *("ended_ns", "answered_ns", "answer"),
@@ -60,7 +61,7 @@ OLD_COLUMNS = {
 
 @functools.cache
 def load_schema(name: str) -> Record:
-    """The JSON schema `schemas/<name>.schema.yaml` of the package; not to be changed."""
+    """The JSON schema `schemas/<name>.schema.yaml`; cached, so callers must not change it."""
     schema: Record = yaml.safe_load((layout.SCHEMAS / f"{name}.schema.yaml").read_text())
     return schema
 
@@ -85,7 +86,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def rounded(value: Any) -> Any:
-    """`value`, of which all floats, in lists and dicts too, have `DIGITS` significant digits."""
+    """`value` with all floats, also those in lists and dicts, rounded to `DIGITS` digits."""
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -94,10 +95,10 @@ def rounded(value: Any) -> Any:
 
 
 def write_json(path: str | Path, record: Record, schema: str) -> None:
-    """Writes `record`, `rounded` and with its schema version, after checking it against `schema`.
+    """Checks `record` against `schema` and writes it, `rounded` and with its schema version.
 
     Raises:
-        jsonschema.ValidationError: the record breaks its schema, which is a mistake in this code.
+        jsonschema.ValidationError: the record breaks its schema, which is a bug in this code.
     """
     record = rounded({"schema": schema, "schema_version": SCHEMA_VERSION, **record})
     _validator(schema).validate(record)
@@ -110,7 +111,7 @@ def read_json(path: str | Path, schema: str) -> Record:
     Raises:
         BenchError: the file is missing, is not JSON, or does not follow `schema`.
 
-    Records of schema versions 2 to 5 are read as what they would be now.
+    Records of schema versions 2 to 5 are converted to the present version.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -129,21 +130,21 @@ def read_json(path: str | Path, schema: str) -> Record:
 
 
 def _upgraded(record: Any) -> Any:
-    """`record` as the present schema version has it, where it is of versions 2 to 5."""
+    """`record`, converted to the present schema version if it is of versions 2 to 5."""
     if not isinstance(record, dict) or record.get("schema_version") not in (2, 3, 4, 5):
         return record
-    # version 3 tells the models of an ensemble by names of their own
+    # from version 3 on, a model of an ensemble may have a name that differs from its architecture
     named = [record, *record.get("ensemble", [])]
     for entry in [one for one in named if "parameters" in one and "architecture" not in one]:
         entry.update({"architecture": entry["model"], "classes": 90})
-    # version 4 has modes with an environment, which serve for the same time
+    # from version 4 on, modes may have an environment, and all serve for the same time
     own: Record = {"env": {}, "python": None}
     if record.get("schema") == "job":
         record = {**own, "seconds": 0, "groups": 1, **record}
     if record.get("schema") == "summary":
         own |= {"groups": 1, "effort": None, "over_tuned": None}
         rows = [{**own, **row} for row in record.get("rows", [])]
-        # version 5 has photos that were never sent before
+        # from version 5 on, rounds have unseen photos: photos that were never sent before
         for row in rows:
             row["validity"] = {"unseen": None, **row["validity"]}
         record = {"seconds": 0, **record, "rows": rows}
@@ -151,14 +152,14 @@ def _upgraded(record: Any) -> Any:
 
 
 def begin_tables(folder: Path, columns: dict[str, list[str]]) -> None:
-    """Writes the first lines of CSV files, under the names that they have until their job ends."""
+    """Writes the header lines of CSV files, under `layout.hidden` names until their job ends."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, header in columns.items():
         layout.hidden(folder / name).write_text(",".join(header) + "\n")
 
 
 def end_tables(folder: Path, names: Iterable[str]) -> None:
-    """Gives CSV files of `folder` the names by which they are known."""
+    """Gives the CSV files of `begin_tables` their final names in `folder`."""
     for name in names:
         layout.hidden(folder / name).replace(folder / name)
 
@@ -166,13 +167,14 @@ def end_tables(folder: Path, names: Iterable[str]) -> None:
 def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
     """Reads a CSV file of raw data; latencies and durations become 64-bit integers.
 
-    Requests of schema versions 2 and 3 get the turn that they were: one for each request. What
-    these, outputs of versions 2 to 4 and errors of version 5 do not have stays away.
+    Requests of schema versions 2 and 3 get a column `turn`, in which each request is a turn of its
+    own, because modes then took turns after each request. Other columns that old tables lack
+    (requests of versions 2 and 3, outputs of 2 to 4, errors of 5) are not added.
 
     Raises:
         BenchError: the file is missing or broken, or has other columns.
     """
-    import pandas as pd  # planning imports this module, and pandas takes half a second
+    import pandas as pd  # takes half a second, which planning need not wait for
 
     integers = {column: "int64" for column in columns if column in INTEGERS}
     try:
@@ -190,7 +192,7 @@ def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
 def read_detections(path: str | Path, key: str) -> "dict[Any, np.ndarray]":
     """Reads a CSV file of `DETECTION` rows: float32 [n, 6] by the value of the first column, `key`.
 
-    A table without detections has no rows, and is not among the keys.
+    A table without detections has no rows in the file, so its key is missing in the result.
     """
     frame = read_table(path, [key, *DETECTION])
     groups = frame.groupby(key, sort=False)

@@ -1,7 +1,7 @@
-"""Runs of the workflow in one folder: nothing that a killed one leaves is in the way of the next.
+"""Runs of the workflow in one folder: a killed run never blocks or disturbs the next run.
 
-Snakemake's own locks outlive a Snakemake that is killed, and so do its jobs. A lock of the system
-ends with the process that holds it, and so tells the living from the dead.
+When Snakemake is killed, its own locks and its jobs remain. The operating system releases a file
+lock when the process that holds it ends. So a file lock shows which runs are still alive.
 """
 
 import argparse
@@ -19,15 +19,15 @@ from typing import IO, Any
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.layout import KEPT
 
-LEAST_BYTES = 1 << 14  # that a disk must have left: for a record
-RUN = "EFFDET_BENCH_RUN"  # a variable: the process of Snakemake that a step belongs to
+LEAST_BYTES = 1 << 14  # free space that a disk must have, enough for a record
+RUN = "EFFDET_BENCH_RUN"  # environment variable: the id of the Snakemake process of a step
 
 
 def begin(forgets: bool) -> IO[str]:
     """Registers this process as a run in this folder.
 
-    It `forgets` locks of runs that have died, where the file system tells which have: some of
-    clusters know no locks, or none of other machines.
+    If it `forgets`, it deletes Snakemake's locks of runs that have died. Some file systems of
+    clusters have no locks, or do not see the locks of other machines.
 
     Returns:
         The file whose lock this run holds: it must stay open.
@@ -37,7 +37,7 @@ def begin(forgets: bool) -> IO[str]:
     with contextlib.suppress(OSError):
         if forgets:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # no other run lives that could hold them
+            # this process has the lock alone, so no other run is alive that could hold these
             shutil.rmtree(KEPT / "locks", ignore_errors=True)
     with contextlib.suppress(OSError):
         fcntl.flock(held, fcntl.LOCK_SH)
@@ -46,29 +46,31 @@ def begin(forgets: bool) -> IO[str]:
 
 
 def refuse_unwritable(folders: Iterable[str | Path]) -> None:
-    """Makes sure that a run can write to those of `folders` that are there, and that there is room.
+    """Checks that a run can write to each existing folder of `folders`, and that its disk has room.
+
+    Otherwise Snakemake would end with a traceback.
 
     Raises:
-        BenchError: it cannot, and Snakemake would say so by a traceback.
+        BenchError: a folder cannot be written to, or its disk is full.
     """
     for folder in (Path(one).resolve() for one in folders if Path(one).exists()):
         if not os.access(folder, os.W_OK):
             raise BenchError(
-                f"{folder} cannot be written to: give yourself the right to it, or run in another "
+                f"{folder} cannot be written to: give yourself permission, or run in another "
                 "folder."
             )
         if shutil.disk_usage(folder).free < LEAST_BYTES:
             raise BenchError(
-                f"{folder} is on a disk that is full: free some space and run again; what was "
-                "measured is kept."
+                f"{folder} is on a disk that is full: free some space and run again; finished "
+                "measurements are kept."
             )
 
 
 def refuse_missing_profile(arguments: Sequence[str], folder: Path) -> None:
-    """Makes sure that a profile on Snakemake's command line is there, as Snakemake does not.
+    """Checks that a profile on Snakemake's command line exists, because Snakemake does not check.
 
     Raises:
-        BenchError: neither here nor in `folder`, that of the Snakefile, is one of that name.
+        BenchError: the profile is neither here nor in `folder`, the folder of the Snakefile.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--workflow-profile", default="none")
@@ -79,16 +81,17 @@ def refuse_missing_profile(arguments: Sequence[str], folder: Path) -> None:
             str(path.parent) for path in sorted(Path("workflow").glob("profiles/*/config.yaml"))
         ]
         raise BenchError(
-            f"there is no profile {name!r}{did_you_mean(name, known)}, and Snakemake would ignore "
-            f"that: --workflow-profile names a folder, such as {', '.join(known)}."
+            f"there is no profile {name!r}{did_you_mean(name, known)}, and Snakemake ignores a "
+            f"missing profile: give --workflow-profile a folder, such as {', '.join(known)}."
         )
 
 
 def finished_unnoted(persistence: Any, outputs: Sequence[str], inputs: Iterable[str]) -> bool:
-    """Whether a job has made all `outputs`, but its run ended before it could note that.
+    """Whether a job has finished all `outputs`, but Snakemake died before it could note that.
 
-    `persistence` is Snakemake's: its marks tell when it began a job that it has not seen end. It
-    would run such a job again, as its outputs may be broken off. None of `inputs` is younger.
+    Snakemake's `persistence` marks a job when it begins and removes the mark when it has seen the
+    end. Snakemake would repeat a marked job, because its outputs may be incomplete. The outputs are
+    complete if all are at least as new as that beginning and as every file of `inputs`.
     """
     if persistence._filter_incomplete_keys(outputs) != set(outputs):
         return False
@@ -102,10 +105,10 @@ def finished_unnoted(persistence: Any, outputs: Sequence[str], inputs: Iterable[
 
 
 def end_by_signal(end: Callable[[], object]) -> None:
-    """Has SIGTERM `end` this run, in a thread of its own.
+    """Has SIGTERM call `end` in a separate thread.
 
-    Snakemake ends in the thread that the signal interrupts, which may hold the lock that the end
-    waits for: it never ends then, and its folder stays locked.
+    Snakemake itself ends the run in the thread that the signal interrupts. That thread may hold
+    the very lock that the end waits for. Snakemake would then hang, and its folder stay locked.
     """
     told, tell = os.pipe()
 
@@ -118,7 +121,7 @@ def end_by_signal(end: Callable[[], object]) -> None:
 
 
 def end_with_run() -> None:
-    """Has a step end as soon as its run has: no orphan goes on to time, or to write."""
+    """Ends this step as soon as its run has ended, so that no orphan goes on timing or writing."""
     if run := os.environ.get(RUN):
         threading.Thread(target=_end_after, args=(int(run),), daemon=True).start()
 
@@ -126,7 +129,7 @@ def end_with_run() -> None:
 def _end_after(pid: int) -> None:
     try:
         select.select([os.pidfd_open(pid)], [], [])
-    except (AttributeError, OSError):  # not Linux, or it has ended already
+    except (AttributeError, OSError):  # not Linux, or the run has ended already
         import psutil
 
         with contextlib.suppress(psutil.NoSuchProcess):

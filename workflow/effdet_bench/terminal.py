@@ -1,8 +1,8 @@
-"""What a person sees of a run: a logger plugin of Snakemake, which profiles/default chooses.
+"""The terminal output of a run: a logger plugin of Snakemake, which profiles/default chooses.
 
 Snakemake prints the input files of every job. This handler prints the phases of the run instead:
-their progress, and the lines that steps mark in their logs by `progress`. Snakemake writes its own
-complete log to a file, as always.
+their progress, and the lines that steps mark in their logs through the module `progress`. Snakemake
+still writes its own complete log to a file.
 """
 
 import logging
@@ -19,8 +19,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from effdet_bench.progress import read
 
 FOLLOW_SECONDS = 0.5  # between two looks at the logs of running jobs
-PLAIN_SECONDS = 30  # between two lines of progress where no line can be redrawn
-STEP_SECONDS = 6  # that a step other than timing took on two cores, on average
+PLAIN_SECONDS = 30  # between two lines of progress, if the output cannot redraw a line
+STEP_SECONDS = 6  # average time of a step other than timing, measured on two cores
 PREPARING, TIMING, JUDGING, LOAD, REPORTING = PHASES = (
     "Checkpoints, references, exports",
     "Timing",
@@ -37,7 +37,7 @@ PHASE = {
     **dict.fromkeys(["load_mode", "capacities"], LOAD),
     **dict.fromkeys(["summary", "figures", "report", "manifest"], REPORTING),
 }
-# What Snakemake says of itself in every run.
+# How messages begin that Snakemake prints in every run, and that say nothing about this run.
 CHATTER = (
     "Assuming unrestricted",
     "Building DAG",
@@ -51,7 +51,7 @@ CHATTER = (
 
 
 class Screen(Protocol):
-    """Where messages stay and the progress of each phase is shown."""
+    """Output that keeps messages and shows the progress of each phase."""
 
     def say(self, text: str) -> None: ...
 
@@ -61,7 +61,7 @@ class Screen(Protocol):
 
 
 class Lines:
-    """A file, or a terminal that knows no colours: plain lines, the progress every half minute."""
+    """For a file or a terminal without colours: plain lines, with the progress every 30 s."""
 
     def __init__(self) -> None:
         self._shown: dict[str, float] = {}
@@ -80,7 +80,7 @@ class Lines:
 
 
 class Bars:
-    """A terminal: one bar for each phase, below the messages."""
+    """For a terminal with colours: one bar for each phase, below the messages."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -105,7 +105,7 @@ class Bars:
 
 @dataclass
 class Job:
-    """A job that runs, and how far its log was read."""
+    """A running job, and the `position` in bytes up to which its log was read."""
 
     phase: str | None
     name: str
@@ -116,11 +116,11 @@ class Job:
     position: int = 0
 
     def lines(self) -> list[str]:
-        """The whole lines that its log has more than at the last call."""
+        """The complete lines that were added to the log after the last call."""
         if self.log is None:
             return []
         try:
-            if self.log.stat().st_mtime < self.began - 1:  # of an earlier run
+            if self.log.stat().st_mtime < self.began - 1:  # the log is of an earlier run
                 return []
             with self.log.open("rb") as file:
                 file.seek(self.position)
@@ -132,7 +132,7 @@ class Job:
 
 
 class LogHandler(LogHandlerBase):
-    """Shows a run: see the module. The queue of Snakemake's logger calls it, in one thread."""
+    """Shows a run, as the module describes. Snakemake's logger calls it from one thread."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -148,7 +148,7 @@ class LogHandler(LogHandlerBase):
         self._jobs: dict[int, Job] = {}
         self._said = ""
         self._round_seconds = 0.0
-        self._rounds: list[float] = []  # seconds of those that this run has finished
+        self._rounds: list[float] = []  # seconds of each round that this run has finished
         threading.Thread(target=self._follow, daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -165,7 +165,7 @@ class LogHandler(LogHandlerBase):
             self._head(record)
         elif event in (None, LogEvent.RUN_INFO, LogEvent.SHELLCMD, LogEvent.ERROR):
             text = self.format(record)
-            # Snakemake shows the jobs of a dry run twice
+            # in a dry run Snakemake shows the list of jobs twice
             if text and text != self._said and not text.startswith(CHATTER):
                 self._screen.say(text)
             self._said = text or self._said
@@ -180,7 +180,7 @@ class LogHandler(LogHandlerBase):
                 self._total[phase] += count
 
     def _head(self, record: logging.LogRecord) -> None:
-        """Says what will be done, and for about how long, as the workflow knows its settings."""
+        """Prints the plan of the run, and its duration as estimated from the settings."""
         self._round_seconds = record.__dict__["round_seconds"]
         others = sum(self._total.values()) - self._total[TIMING]
         seconds = self._total[TIMING] * self._round_seconds + others * STEP_SECONDS
@@ -206,7 +206,7 @@ class LogHandler(LogHandlerBase):
             self._show(job)
 
     def _fail(self, record: logging.LogRecord) -> None:
-        """What the job's log says, and what Snakemake says of the job."""
+        """Prints the log of the failed job, and then Snakemake's message on it."""
         job = self._jobs.pop(record.__dict__["jobid"], None)
         if job:
             job.position = 0
@@ -222,11 +222,11 @@ class LogHandler(LogHandlerBase):
                     self._read(job)
 
     def _read(self, job: Job) -> None:
-        """Shows what the log of `job` says that is new."""
+        """Shows the new lines in the log of `job`."""
         for line in job.lines():
             told = read(line)
             if told and told.share is not None:
-                job.share, job.text = min(told.share, 0.99), told.text  # 1 is a job that ended
+                job.share, job.text = min(told.share, 0.99), told.text  # 1 only at the end
                 self._show(job)
             elif told or job.phase is None:
                 self._screen.say(told.text if told else line)
@@ -248,14 +248,14 @@ class LogHandler(LogHandlerBase):
         self._screen.show(f"{number} {job.phase}", share, text)
 
     def _left(self, share: float) -> str:
-        """The time that is left for all rounds, by those that are finished, if any."""
+        """The time left for all rounds, estimated from finished rounds, else from the plan."""
         finished = len(self._rounds)
         each = sum(self._rounds) / finished if finished else self._round_seconds
         return f"{_minutes(each * self._total[TIMING] * (1 - share))} left"
 
 
 def _phase(rule: str) -> str | None:
-    """The phase of a rule; `None` for one whose log is what the user asked for."""
+    """The phase of a rule; `None` for a rule whose log the user wants to read, such as `audit`."""
     timing = rule.startswith("time_") and not rule.startswith("time_type_")
     return TIMING if timing else PHASE.get(rule)
 

@@ -1,4 +1,4 @@
-# Results as an archive: complete, checked, handed on and brought in.
+# Results as an archive: its manifest, packing, unpacking, auditing and comparing.
 localrules:
     archive,
     import_archive,
@@ -7,7 +7,7 @@ localrules:
     recommend,
 
 
-# Of everything that the report is made of; an earlier report's figures of removed modes stay in it.
+# Runs after everything that the report is made of. The manifest also lists old files of modes that were removed.
 rule manifest:
     input:
         rules.report.output,
@@ -26,7 +26,7 @@ rule manifest:
         step("archive", "--manifest {params.results:q}")
 
 
-# Those below are asked for by name, and take what is there: none of them measures anything.
+# The user runs the rules below by name. They use existing results and measure nothing.
 rule archive:
     log:
         layout.RESULTS / "logs/archive.log",

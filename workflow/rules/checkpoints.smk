@@ -1,8 +1,8 @@
-# Checkpoints: downloaded or synthesised, then verified. `sources` decided which, for each model.
+# Checkpoints: downloaded or synthesised, then verified. The module `sources` chooses for each model.
 localrules:
     checkpoints,
     download_checkpoint,
-    # of a cluster, too: its profile says for no rule of these where they would run
+    # local on a cluster too, because its profile gives no partition for these rules
     synthesise_checkpoint,
     verify_checkpoint,
 

@@ -1,22 +1,23 @@
-# Every machine type of a cluster, each by one job on a node of its own, and the comparison of all.
+# Every machine type of a cluster: one job times each on a node of its own. Then all are compared.
 localrules:
     cluster,
 
 
-# Of those alone whose nodes take jobs; `show_cluster` says of the others why not.
+# Only machine types with a node that takes jobs; `show_cluster` gives the reason for all others.
 rule cluster:
     input:
         [str(layout.node_record(name)) for name in STANDINGS if not STANDINGS[name].why_not],
 
 
-# What runs on a node is all of the package; each run there knows what an edit concerns.
+# The job on a node runs the whole package, so any edit starts it again. The run on the node then repeats only the
+# steps that the edit concerns.
 NODE_CODE = [
     *package_files(layout.PACKAGE, "**/*.py"),
     *package_files(layout.PACKAGE, "**/*.yaml"),
     *package_files(layout.TEMPLATES, "*"),
 ]
 
-# For each a rule of its own, as Snakemake knows no resource that some jobs of a rule ask for.
+# Each type has a rule of its own, because in Snakemake all jobs of a rule must request the same kinds of resources.
 for TYPE in MACHINE_TYPES:
 
     rule:

@@ -1,4 +1,4 @@
-# Settings, names and helpers of all steps.
+# Settings, names and helpers for the rules of all steps.
 import atexit
 import json
 import os
@@ -28,16 +28,16 @@ except ImportError as error:
         "run `make report`, or `pip install -e . -c constraints.txt`."
     )
 
-# Targets that measure nothing, and so take whatever archive they are told.
+# Targets that measure nothing, so they accept an archive of any machine.
 READING = {"archive", "import_archive", "audit", "compare", "recommend"}
 READS_ONLY = not READING.isdisjoint(sys.argv)
-# Of a cluster: asked for here, on a login node; or a job of it, on a node.
+# Whether this process runs the target `cluster` on a login node, or a job of that target on a node.
 ASKS_CLUSTER = "cluster" in sys.argv
 ON_NODE = any(word.startswith("time_type_") for word in sys.argv)
 
 try:
     runs.refuse_unwritable([".", runs.KEPT, layout.RESULTS, layout.CHECKPOINTS, layout.EXPORTS])
-    # Jobs of a cluster run the Snakefile once more, on their nodes, and have a --mode.
+    # Jobs of a cluster run this Snakefile again on their nodes, with the option --mode.
     HELD = runs.begin(forgets="--mode" not in sys.argv)
     runs.refuse_missing_profile(sys.argv[1:], Path(workflow.basedir))
     files.refuse_ambiguous(workflow.configfiles)
@@ -78,7 +78,7 @@ if FALLBACK and CONFIG["weights"] == "auto" and not READS_ONLY:
     logger.warning(f"WARNING: SYNTHETIC WEIGHTS for {models}: {FALLBACK[0].why}.")
 if CONFIG["machine"] != AUTOMATIC:
     logger.warning(
-        f"results/{AUTOMATIC} is of another machine: this run writes results/{CONFIG['machine']}."
+        f"results/{AUTOMATIC} is of another machine: this run writes to results/{CONFIG['machine']}."
     )
 
 ARCHIVE = layout.Archive(layout.RESULTS / CONFIG["machine"])
@@ -86,9 +86,9 @@ JOB = str(ARCHIVE.job("{device}", "{mode}", "{round}"))
 DEVICES = CONFIG["devices"]
 MODES = {device: [mode["name"] for mode in modes_of(device)] for device in DEVICES}
 MODE = {mode["name"]: mode for mode in CONFIG["modes"]}
-# Who asks for the target `load` by its name wants some.
+# A user who names the target `load` wants load tests, even if the setting `load` is off.
 LOAD = CONFIG["load"] or ("quick" if "load" in sys.argv else None)
-# of all modes but those that have no detector, or are there as a control
+# records of all modes under load, except `no-network` and the control `baseline-twin`
 LOADS = [
     ARCHIVE.load(device, mode) / layout.LOAD_RECORD
     for device in DEVICES
@@ -96,13 +96,13 @@ LOADS = [
     if LOAD and MODE[mode]["engine"] not in NO_NETWORK and mode != CONTROL
 ]
 ROUNDS = range(1, CONFIG["rounds"] + 1)
-# The priority of what finds mistakes of the user: they are told before anything takes long.
+# The priority of rules that can find mistakes of the user, to report these before long work begins.
 AT_ONCE = len(ROUNDS) + 1
-# For the time that a run takes, as the terminal estimates it from what two cores took: to load and warm up
-# a mode in a round; and for `load`, in all (quick), or for each mode (full).
+# The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm
+# up a mode in a round; and for a load test, of all modes together (quick) or of each mode (full).
 MODE_SECONDS = 4.5
 LOAD_SECONDS = {"quick": 540, "full": 5400}
-STAGE_REQUESTS = 4  # of each mode, in the separate pass of a round that has one
+STAGE_REQUESTS = 4  # of each mode, in a round's separate pass that times stages
 ENSEMBLE = [
     {key: entry[key] for key in ("model", "architecture", "classes")}
     for entry in CONFIG["ensemble"]
@@ -112,14 +112,14 @@ RECORDS = [
 ]
 REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
 THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PICTURED]]
-# How many of them requests carry.
+# How many of the photos requests use.
 FIRST = carried(len(PHOTOS), CONFIG["requests"], CONFIG["rounds"])
 ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 ROUNDING_TABLES = [str(layout.rounding_table(record)) for record in ROUNDINGS]
-# int8 is no rounding of the same network, so that none is emulated
+# int8 is not emulated, because quantisation is not a rounding of the same network
 PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"int8"})
-# An interpreter that keeps large tensors in place of mapping each anew, which halves the time that
-# emulated rounding takes.
+# An interpreter whose allocator keeps the memory of large tensors. The default one requests new memory for each
+# tensor, with which emulated rounding takes twice as long.
 KEEPING = " ".join(f"{k}={v}" for k, v in modes.shipped_modes()[TUNED]["env"].items())
 KEEPING = f"env {KEEPING} python3"
 FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
@@ -128,15 +128,15 @@ FIGURES += ["load"] if LOAD else []
 REPORT_LOG = str(ARCHIVE.logs / "report.log")
 STARTED = time.time()
 
-# Of the steps' shells: `python3` is the interpreter that runs Snakemake, which has the packages. The
-# mirror is no param, as another address of a verified file is no reason to fetch it again.
+# The environment of the steps' shells. `python3` is the interpreter that runs Snakemake, which has the packages. The
+# mirror is not a param, because a changed param would download a verified file again.
 os.environ.update(
     PATH=f"{os.path.dirname(sys.executable)}{os.pathsep}{os.getenv('PATH')}",
     EFFDET_BENCH_MIRROR=CONFIG["mirror"],
 )
 
-# One token that everything that computes must take: nothing runs beside a timing, whatever --cores
-# says. The workflow's own limit holds against --resources too; Snakemake does not document it.
+# One token that every computing job must take, so that nothing runs beside a timing, even with more --cores. This
+# limit of the workflow itself also overrides --resources, which Snakemake does not document.
 workflow.global_resources["timing"] = 1
 
 
@@ -150,22 +150,22 @@ wildcard_constraints:
 
 
 def step(name, *arguments, python="python3"):
-    """The shell command of a step. The logger plugin shows what the rule's log says."""
+    """The shell command of a step. It writes to the rule's log, which the logger plugin shows."""
     return " ".join((f"{python} -m effdet_bench", name, *arguments, "> {log:q} 2>&1"))
 
 
 def step_code(*modules):
-    """Files of the package that a step runs: an edit of one reruns the step."""
+    """Files of the package that a step runs. As inputs they rerun the step after an edit."""
     return [os.path.relpath(path) for path in module_files(*modules)]
 
 
 def package_files(folder, pattern):
-    """Files that the package brings along, and that a step reads."""
+    """Files of the package other than code that a step reads."""
     return sorted(os.path.relpath(path) for path in folder.glob(pattern))
 
 
 def unnoted_of(device):
-    """A resource of a round of `device`: 1 if its run ended before it could note the round's end."""
+    """A resource of a round of `device`: 1 if Snakemake died after the round, before it could note the end."""
 
     def unnoted(wildcards, input):
         asked = workflow.dag_settings
@@ -173,7 +173,7 @@ def unnoted_of(device):
             return 0
         path, modes = f"{JOB}/{layout.JOB_RECORD}", MODES[device]
         records = expand(path, device=device, mode=modes, round=wildcards.round)
-        inputs = set(input) - set(input.checks)  # which are ancient
+        inputs = set(input) - set(input.checks)  # checks are `ancient`, so their age does not count
         return int(runs.finished_unnoted(workflow.persistence, records, inputs))
 
     return unnoted
@@ -227,14 +227,14 @@ def released_model(wildcards):
 
 
 def expected(wildcards):
-    """What the file of a source must be, as arguments of the step that verifies it."""
+    """SHA-256 and size that the checkpoint must have, if known, as arguments of the step `verify`."""
     source = source_of(wildcards)
     known = {"--sha256": source.sha256, "--bytes": source.bytes}
     return " ".join(f"{flag} {value}" for flag, value in known.items() if value is not None)
 
 
 def resources_of(machine_type):
-    """What the scheduler is asked for: one whole node of the machine type."""
+    """Resources that Snakemake requests from the scheduler: one whole node of the machine type."""
     kind = MACHINE_TYPES[machine_type]
     standing = STANDINGS.get(machine_type)
     wanted = {
@@ -252,7 +252,7 @@ def resources_of(machine_type):
 
 
 def show_cluster():
-    """Compares the machine types, whatever became of their jobs, once the run has ended."""
+    """Compares the machine types after the run, even if some of their jobs failed."""
     if ASKS_CLUSTER:
         reasons = {
             name: standing.why_not or scheduler.why_not_measured(name, STARTED)
@@ -263,7 +263,7 @@ def show_cluster():
 
 
 def show_plan():
-    """Tells the logger plugin and the user what this run measures, and for about how long."""
+    """Tells the user what this run measures, and the logger plugin the seconds for its estimate."""
     modes = sum(len(MODES[device]) for device in DEVICES)
     where = " and ".join(device.upper() for device in DEVICES)
     each = max((len(MODES[device]) for device in DEVICES), default=0)
@@ -278,7 +278,7 @@ def show_plan():
 
 
 def show_finding():
-    """Prints what the report finds, if this run wrote it, so that the terminal ends with it."""
+    """Prints the conclusion of the report as the last lines, if this run wrote the report."""
     if os.path.exists(REPORT_LOG) and os.path.getmtime(REPORT_LOG) > STARTED:
-        # at exit, as Snakemake has a few lines of its own to say after this
+        # at exit, because Snakemake prints a few lines of its own after this
         atexit.register(print, Path(REPORT_LOG).read_text())

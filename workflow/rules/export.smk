@@ -1,4 +1,4 @@
-# Networks exported for engines that run their own format. What modes share is exported once.
+# Networks exported to the formats of engines. Modes that need the same export share it.
 rule export_model:
     input:
         record=record_of,
@@ -31,7 +31,7 @@ rule export_model:
         )
 
 
-# A rule of its own, so that an edit of the check makes no export, and so no timing, again.
+# A rule of its own, so that an edit of the check repeats no export, and therefore no timing.
 rule check_export:
     input:
         export=rules.export_model.output,

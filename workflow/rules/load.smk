@@ -1,9 +1,9 @@
-# Each mode as a service under load, once it is known which modes are fast and valid.
+# Each mode as a service under load, after the summary, which says which modes are fast and valid.
 localrules:
     load,
 
 
-# The report with it, too.
+# The manifest makes the report too, with its section on load.
 rule load:
     input:
         ARCHIVE.capacities,

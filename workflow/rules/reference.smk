@@ -1,4 +1,4 @@
-# What answers are judged against: the photos, and what upstream effdet makes of them.
+# The photos, and upstream effdet's answers to them, by which modes are judged.
 rule photos:
     input:
         photos=PHOTOS,
@@ -43,8 +43,8 @@ rule reference:
         records=RECORDS,
         checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output.record,
-        # Snakemake does not time again for a file that the ancient checks of exports depend on, too: the
-        # reference, which timing waits for, has to follow it.
+        # Timing, not this rule, runs reference.errors. Snakemake does not repeat timing for a changed file on which
+        # its ancient inputs, the checks of exports, also depend. But it repeats timing after a changed reference.
         code=step_code("reference.reference", "reference.errors"),
     output:
         records=REFERENCES,
@@ -70,7 +70,7 @@ rule reference:
         )
 
 
-# Apart from the reference, so that an edit of the emulation judges again and times nothing.
+# A rule of its own, so that an edit of the emulation runs the gate again but no timing.
 rule rounding:
     input:
         references=REFERENCES,

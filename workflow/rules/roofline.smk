@@ -1,4 +1,4 @@
-# What each device can do at best, and the bound of a request that follows from it.
+# The ceilings of each device, and the bounds of a request that follow from them.
 localrules:
     roofline,
 

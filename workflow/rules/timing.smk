@@ -1,4 +1,4 @@
-# One timing job per device and round, round by round, each mode in a process of its own.
+# One job of Snakemake per device and round, in the order of rounds; in it each mode has a process of its own.
 localrules:
     timing,
     retry,
@@ -25,9 +25,8 @@ rule environment:
         step("environment", "--machine {params.machine} --output {output:q}")
 
 
-# All modes of a round in one step, as they take turns request by request; for each device a rule of
-# its own, as modes are for devices. The checks of exports are ancient: made before, but an edit of
-# the check measures nothing again.
+# One step times all modes of a round, because they take turns. Each device has a rule of its own, because its modes
+# differ. The checks of exports are ancient inputs: timing waits for them, but a changed check triggers no new timing.
 for DEVICE in DEVICES:
 
     rule:
@@ -43,8 +42,8 @@ for DEVICE in DEVICES:
             code=step_code(
                 "timing.job", *(f"engines.{mode['engine']}" for mode in modes_of(DEVICE))
             ),
-        # `update` keeps what was measured before until it is replaced, should this job be
-        # interrupted. Not so the records: without them the job counts as not done.
+        # If this job is interrupted, `update` keeps earlier raw data until new data replace them. The records are
+        # not kept: without them Snakemake knows that the job is not done.
         output:
             raw=update(
                 expand(
@@ -64,7 +63,7 @@ for DEVICE in DEVICES:
         log:
             ARCHIVE.logs / f"timing/{DEVICE}-round-{{round}}.log",
         priority: lambda wildcards: len(ROUNDS) - int(wildcards.round)
-        # Their number is a resource, as a param would rerun all rounds for one more.
+        # The number of rounds is a resource, because a changed param would make Snakemake repeat every round.
         resources:
             timing=1,
             rounds=len(ROUNDS),
@@ -100,7 +99,7 @@ for DEVICE in DEVICES:
             )
 
 
-# A job that failed or was unavailable left its record, which counts as done: this forgets them.
+# A failed or unavailable job leaves a record, so Snakemake takes it as done. This rule deletes such records.
 rule retry:
     log:
         ARCHIVE.logs / "retry.log",

@@ -1,4 +1,4 @@
-# Whether each mode answered as the reference does, in the very requests that were timed.
+# The gate: whether each mode answered as the reference does, in every timed request.
 localrules:
     validity,
 

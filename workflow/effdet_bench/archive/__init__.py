@@ -1,4 +1,4 @@
-"""What is done with results once they are there: packed, rendered anew, audited, compared.
+"""Work on finished results: packing, rendering again, auditing, comparing.
 
-The last step: it may import all others.
+This is the last step: it may import all others.
 """

@@ -1,4 +1,4 @@
-"""Audits an archive: recomputes every number from the raw data, and says what differs."""
+"""Audits an archive: recomputes every number from the raw data, and prints what differs."""
 
 import argparse
 import itertools
@@ -30,16 +30,16 @@ from effdet_bench.summary.rows import Summary
 from effdet_bench.summary.summary import read_summary, to_table
 from effdet_bench.validity.gate import judge_jobs
 
-NOISE = 1e-12  # relative: how far another processor or NumPy may be off, before records are rounded
-INVISIBLE = 1e-5  # points, in a figure: of matplotlib's six decimals the last may differ
+NOISE = 1e-12  # relative difference that another processor or NumPy may make before rounding
+INVISIBLE = 1e-5  # points in a figure: the last of matplotlib's six decimals may differ
 NUMBER = re.compile(r"-?\d+\.\d+")
 
 
 def audit(archive: Archive) -> Iterator[str]:
-    """What differs between the archive and what its raw data give.
+    """Yields in words every difference between the archive and what its raw data give.
 
-    Checked are the manifest, and then all judgements, bounds, the summary, both reports and the
-    figures, each computed anew.
+    Checks the manifest, then recomputes and compares all verdicts of the gate, bounds, capacities,
+    the summary, both reports and the figures.
     """
     yield from check_manifest(archive)
     try:
@@ -75,7 +75,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
                 figure.read_text(), drawn.read_text()
             ):
                 yield f"figures/{drawn.name} is not what its data give"
-    # which has all figures in it
+    # the page contains all figures
     if not missing:
         page = to_html(fresh.report, archive.root, fresh.details)
         if archive.report_page.read_text() != page:
@@ -83,9 +83,9 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
 
 
 def uncompared(archive: Archive) -> dict[str, str]:
-    """Figures by name that another matplotlib than today's drew, and which one that was.
+    """Figures that another version of matplotlib drew: file name to version.
 
-    Another matplotlib draws the same data otherwise, so these figures cannot be compared.
+    Another version draws the same data differently, so these figures cannot be compared.
     """
     found = {path.name: _drawn_by(path) for path in sorted(archive.figures.glob("*.svg"))}
     return {name: by for name, by in found.items() if by and by != _installed()}
@@ -131,7 +131,7 @@ def _capacities(archive: Archive) -> Iterator[str]:
 
 
 def differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[str]:
-    """Where `kept` differs from `fresh`, what it has beyond the schema's keys aside."""
+    """Yields in words where `kept` differs from `fresh`; keys that only `kept` has are ignored."""
     if isinstance(fresh, dict) and isinstance(kept, dict):
         for key in (key for key in fresh if key != "schema_version"):
             yield from differences(where, kept.get(key), fresh[key], f"{at}.{key}".lstrip("."))
@@ -158,7 +158,7 @@ def _lines(where: str, kept: str, fresh: str) -> Iterator[str]:
 
 
 def _same_drawing(kept: str, fresh: str) -> bool:
-    """Whether two figures are the same, what another processor rounds otherwise aside."""
+    """Whether two figures are the same, except for rounding on another processor."""
     if NUMBER.sub("", kept) != NUMBER.sub("", fresh):
         return False
     pairs = zip(NUMBER.findall(kept), NUMBER.findall(fresh), strict=True)
@@ -166,7 +166,7 @@ def _same_drawing(kept: str, fresh: str) -> bool:
 
 
 def _drawn_by(path: Path) -> str | None:
-    """The matplotlib that drew a figure; `None` for a figure that is drawn without it."""
+    """The version of matplotlib that drew a figure; `None` if something else drew it."""
     title = re.search(r"<dc:title>(Matplotlib v[^,<]+)", path.read_text())
     return title and title[1]
 
@@ -178,7 +178,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     results = Path(args.results)
     if not results.is_dir():
-        raise BenchError(f"{results} is no folder: give results/<machine>.")
+        raise BenchError(f"{results} is not a folder: give results/<machine>.")
     count = 0
     for difference in audit(Archive(results)):
         count += 1

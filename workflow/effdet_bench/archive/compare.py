@@ -28,20 +28,20 @@ from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.words import interval, name
 
-# Files that code hosts show beside a run of their CI, by the variable that names them.
+# Environment variable with the path of a file that GitHub shows beside a run of its CI.
 HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", default="results", help="folder of all machines' results")
     parser.add_argument(
-        "--types", type=json.loads, help="of these machines alone: {name: why it was not measured}"
+        "--types", type=json.loads, help="only these machines: {name: why it was not measured}"
     )
-    parser.add_argument("--before", help="an archive, .zip or folder, to compare with --after")
-    parser.add_argument("--after", help="another one of the same machine")
-    parser.add_argument("--again", help="a third one, of modes that --after found slower")
-    parser.add_argument("--threshold", type=float, default=0.05, help="a share")
-    parser.add_argument("--suspects", help="settings to measure what is slower again, to write")
+    parser.add_argument("--before", help="an archive, .zip or folder, from before a change")
+    parser.add_argument("--after", help="an archive of the same machine, from after the change")
+    parser.add_argument("--again", help="a third archive, of modes that --after found slower")
+    parser.add_argument("--threshold", type=float, default=0.05, help="allowed slow-down, a share")
+    parser.add_argument("--suspects", help="settings to write, to time slower modes again")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def compare_runs(args: argparse.Namespace) -> None:
-    """Tells what became of every mode, in words, as results/changes.json and as changes.md.
+    """Prints the change of every mode, and writes it to results/changes.json and changes.md.
 
     Raises:
         BenchError: a mode regressed, or the runs cannot be compared.
@@ -76,7 +76,7 @@ def compare_runs(args: argparse.Namespace) -> None:
 
 
 def _capacity_lines(before: Run, after: Run) -> list[str]:
-    """What both sustain under load, as a table; nothing if one of them was not put under any."""
+    """The capacities of both runs as lines of a table; empty if one run has no test under load."""
     loads = {"Before": before.archive["capacities"], "After": after.archive["capacities"]}
     table = load_table(loads)
     if table["machines"] != list(loads):
@@ -125,7 +125,7 @@ def _line(change: Change, bad: bool) -> str:
 
 
 def _write_suspects(path: Path, after: Archive, bad: list[Change]) -> None:
-    """Settings of the run `after` with nothing but `baseline` and the modes of `bad`."""
+    """Writes the settings of the run `after`, with only `baseline` and the modes of `bad`."""
     config = settings_of(after)
     wanted = {BASELINE, *(change.mode for change in bad)}
     modes = [

@@ -1,4 +1,4 @@
-"""The archives of all machines side by side."""
+"""Compares the archives of all machines side by side."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,7 @@ from effdet_bench.summary.summary import read_summary
 
 
 class Machine(TypedDict):
-    """What is compared of one machine's archive."""
+    """The parts of one machine's archive that are compared."""
 
     machine: str
     summary: Summary
@@ -29,7 +29,7 @@ class Machine(TypedDict):
 
 
 def read_machine(archive: Archive) -> Machine:
-    """What is compared of `archive`."""
+    """Reads the parts of `archive` that are compared."""
     summary = read_summary(archive)
     return {
         "machine": summary["machine"],
@@ -41,7 +41,7 @@ def read_machine(archive: Archive) -> Machine:
 
 
 def read_machines(folder: Path, names: list[str] | None = None) -> list[Machine]:
-    """The archives in `folder`, or those of `names` alone; no smoke runs but of machines named."""
+    """The archives in `folder`, or only those of `names`; without `names`, no smoke runs."""
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     archives = [Archive(path) for path in found if names is None or path.name in names]
     return [
@@ -52,7 +52,7 @@ def read_machines(folder: Path, names: list[str] | None = None) -> list[Machine]
 
 
 def incomparable(first: Machine, second: Machine) -> list[str]:
-    """In words, what makes rows of `second` no matter of the machine: it did other work."""
+    """In words, how the work of `second` differs, so that its latencies cannot be compared."""
     ours, theirs = first["summary"], second["summary"]
     if _models(ours) != _models(theirs):
         return [f"another ensemble: {', '.join(_models(theirs))}"]
@@ -66,7 +66,7 @@ def incomparable(first: Machine, second: Machine) -> list[str]:
 
 
 def differences(first: Machine, second: Machine) -> list[str]:
-    """`incomparable`, and in what settings and versions the two differ."""
+    """The result of `incomparable`, and the settings and versions in which the two differ."""
     ours, theirs = _conditions(first["summary"]), _conditions(second["summary"])
     changed = [key for key, value in ours.items() if theirs.get(key, value) != value]
     return incomparable(first, second) + [
@@ -75,14 +75,14 @@ def differences(first: Machine, second: Machine) -> list[str]:
 
 
 def of_one_ensemble(machines: list[Machine]) -> list[Machine]:
-    """Those of `machines` that ran the ensemble of the first."""
+    """The machines that ran the same ensemble as the first of `machines`."""
     return [m for m in machines if _models(m["summary"]) == _models(machines[0]["summary"])]
 
 
 def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
-    """The comparison of `machines` in Markdown, the first being what the others are held against.
+    """The comparison of all `machines` with the first one, in Markdown.
 
-    `missing` are machines that were to be measured, and why they were not.
+    `missing` gives for each machine that should have been measured why it was not.
 
     Raises:
         BenchError: there is no archive.
@@ -126,7 +126,7 @@ def _rows(device: str, machines: list[Machine]) -> list[tuple[str, Row]]:
 
 
 def _table(device: str, machines: list[Machine]) -> Record:
-    """Modes by machines: the fastest mode anywhere first, and machines that have the device."""
+    """A table of modes by machines that have `device`; the mode fastest on any machine is first."""
     rows = _rows(device, machines)
     by_place = {(row["mode"], machine): row for machine, row in rows}
     timed = [row for _, row in rows if row["latency"]]
@@ -141,7 +141,7 @@ def _table(device: str, machines: list[Machine]) -> Record:
 
 
 def _conditions(summary: Summary) -> dict[str, object]:
-    """Settings and versions that figures depend on."""
+    """Settings and versions on which figures depend."""
     settings: dict[str, object] = {
         "threads": summary["threads"],
         "requests": summary["requests"],

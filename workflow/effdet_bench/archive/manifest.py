@@ -1,7 +1,7 @@
 """The manifest of an archive: every file with its SHA-256, in the format of sha256sum.
 
-Logs, and what can be made again (figures as PNG, and the outputs of the reference, which are
-large), do not belong to an archive.
+Logs do not belong to an archive, nor do files that can be made again: figures as PNG, and the
+outputs of the reference, which are large.
 """
 
 import hashlib
@@ -11,12 +11,12 @@ from effdet_bench import records
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 
-# how files begin that are rendered from the others
+# how the names of files begin that are rendered from other files
 DERIVED = ("summary.", "capacities.", "report.", "details.", "figures/")
 
 
 def files_of(archive: Archive) -> list[str]:
-    """Paths of the files that the archive consists of, its manifest aside."""
+    """Paths of all files of the archive except its manifest, relative to the archive, sorted."""
     files = (path.relative_to(archive.root) for path in archive.root.rglob("*") if path.is_file())
     return sorted(
         path.as_posix()
@@ -35,8 +35,9 @@ def write_manifest(archive: Archive) -> None:
 
 
 def renew_manifest(archive: Archive) -> None:
-    """Brings the manifest up to date for what was rendered; where other files differ from it, they
-    still do. Writes it where there was none.
+    """Updates the manifest for rendered files; writes it if there was none.
+
+    Entries of all other files stay, so `check_manifest` still finds a changed file of raw data.
     """
     if not archive.manifest.exists():
         write_manifest(archive)
@@ -53,7 +54,7 @@ def _write_manifest(archive: Archive, digests: dict[str, str]) -> None:
 
 
 def check_manifest(archive: Archive) -> list[str]:
-    """What differs between the archive and its manifest, in words; empty if nothing."""
+    """Differences between the archive and its manifest, in words; empty if there are none."""
     listed = read_manifest(archive)
     present = files_of(archive)
     missing = [f"{name} is in the manifest, but missing" for name in listed if name not in present]
@@ -73,7 +74,7 @@ def read_manifest(archive: Archive) -> dict[str, str]:
         raise BenchError(f"{path} is missing: run `snakemake --cores 1` to write it.") from None
     pairs = [line.split("  ", 1) for line in lines]
     if not all(len(pair) == 2 for pair in pairs):
-        raise BenchError(f"{path} is no list of `digest  file`: take the archive back.")
+        raise BenchError(f"{path} is not a list of `digest  file`: restore it from a copy.")
     return {name: digest for digest, name in pairs}
 
 

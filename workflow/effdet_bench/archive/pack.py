@@ -1,4 +1,4 @@
-"""A machine's results as one file to hand on, and back again."""
+"""Packs the results of a machine as one .zip file, and unpacks such a file."""
 
 import argparse
 import re
@@ -13,20 +13,21 @@ from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.summary.summary import read_summary
 
-MACHINE = re.compile(r"[a-z0-9][a-z0-9._-]*")  # as config.yaml has it
+MACHINE = re.compile(r"[a-z0-9][a-z0-9._-]*")  # as for the setting `machine`
 MOST_BYTES = 4 * 2**30
 
 
 def pack(archive: Archive, folder: Path) -> Path:
-    """Packs the archive to `folder`/<machine>-<date>.zip; the same bytes for the same
-    files. The date is that of the measurement.
+    """Packs the archive to `folder`/<machine>-<date>.zip. The date is that of the measurement.
+
+    The same files always give the same bytes.
 
     Raises:
-        BenchError: the archive is not what its manifest says.
+        BenchError: the archive differs from its manifest.
     """
     if differences := check_manifest(archive):
         raise BenchError(
-            f"{archive.root}: {differences[0]}; run `snakemake --cores 1`, or take it back."
+            f"{archive.root}: {differences[0]}; run `snakemake --cores 1`, or restore the file."
         )
     started = read_summary(archive)["started"]
     path = folder / f"{archive.root.name}-{started[:10]}.zip"
@@ -43,10 +44,10 @@ def pack(archive: Archive, folder: Path) -> Path:
 
 
 def unpack(path: Path, folder: Path) -> Path:
-    """Brings the archive `path` in as `folder`/<machine>, once it is known to be whole.
+    """Unpacks the archive `path` to `folder`/<machine>, after checking it against its manifest.
 
     Raises:
-        BenchError: it is no archive, damaged, or would replace other results.
+        BenchError: it is not an archive, is damaged, or would replace other results.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -55,7 +56,7 @@ def unpack(path: Path, folder: Path) -> Path:
                 machine = _only_machine(packed.namelist(), path)
                 _refuse_bomb(packed, path)
                 packed.extractall(temporary)
-        # encrypted or packed by what this Python cannot unpack: RuntimeError
+        # RuntimeError: encrypted, or compressed by a method that this Python lacks
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             raise BenchError(
                 f"{path} cannot be read as an archive ({error}): give a .zip that "
@@ -76,7 +77,7 @@ def unpack(path: Path, folder: Path) -> Path:
 
 
 def _only_machine(entries: list[str], path: Path) -> str:
-    """The one folder at the top of an archive whose entries are all inside of it."""
+    """The name of the single top folder, which must contain all `entries` of the archive."""
     parts = [PurePosixPath(name).parts for name in entries]
     tops = {names[0] for names in parts if names}
     inside = all(names and ".." not in names for names in parts)
@@ -86,12 +87,12 @@ def _only_machine(entries: list[str], path: Path) -> str:
 
 
 def _refuse_bomb(packed: zipfile.ZipFile, path: Path) -> None:
-    """zipfile never unpacks more of an entry than its size that is declared."""
+    """Checks the declared sizes, which suffices: zipfile never unpacks more of an entry."""
     size = sum(entry.file_size for entry in packed.infolist())
     if size > MOST_BYTES:
         raise BenchError(
-            f"{path} would take {size / 2**30:.1f} GiB, more than any archive of effdet-bench: it "
-            "was not unpacked."
+            f"{path} would take {size / 2**30:.1f} GiB, more than any archive of effdet-bench "
+            "needs: it was not unpacked."
         )
 
 
@@ -99,8 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--manifest", metavar="RESULTS", help="write the manifest of this folder")
     what.add_argument("--pack", metavar="RESULTS", help="pack this folder")
-    what.add_argument("--unpack", metavar="FILE", help="bring this file in")
-    parser.add_argument("--folder", default=".", help="where to: of the file, or of all results")
+    what.add_argument("--unpack", metavar="FILE", help="unpack this file")
+    parser.add_argument("--folder", default=".", help="of packed files, or of all results")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"The archive: {pack(Archive(Path(args.pack)), Path(args.folder))}")
     elif not args.unpack:
         raise BenchError(
-            "no archive is named: snakemake --cores 1 import_archive --config archive=FILE.zip"
+            "no archive is given: run snakemake --cores 1 import_archive --config archive=FILE.zip"
         )
     else:
         print(f"Brought in: {unpack(Path(args.unpack), Path(args.folder))}")

@@ -1,4 +1,6 @@
-"""Two runs of one machine, before and after a change: which modes became slower or wrong."""
+"""Compares two runs of one machine, before and after a change: finds modes that became slower or
+are no longer valid.
+"""
 
 import tempfile
 from pathlib import Path
@@ -14,24 +16,25 @@ from effdet_bench.summary.comparison import CONFIDENCE, Comparison, unpaired
 from effdet_bench.summary.jobs import LatenciesByRound, jobs_of, latencies_by_round
 from effdet_bench.summary.rows import Row, p50
 
-# Of the second measurement. Both share the run before, so one in which the machine was fast makes
-# them agree: at 95 % again, 4 of 100 runs without change would fail on a noisy machine (simulated).
+# Confidence for the second measurement. Both measurements are compared with the same run before. If
+# the machine was fast in that run, both agree on a regression that does not exist. With 95 % for
+# both, 4 of 100 runs without a change would fail on a noisy machine (simulated).
 SECOND_CONFIDENCE = 0.995
 
 
 class Run(NamedTuple):
-    """An archive, and its timed latencies."""
+    """An archive, and its timed latencies by round."""
 
     archive: Machine
     rounds: LatenciesByRound
 
 
 class Change(NamedTuple):
-    """What became of a mode that was valid before.
+    """The change of a mode that was valid before.
 
-    `kind` is `none`, `slower` by more than the threshold, `not valid` or `not measured`; of the
-    last two there is a `reason`. Latencies are medians in milliseconds, and `compared` how many
-    times as fast the mode is now; `None` where it was not measured or is not valid.
+    `kind` is `none`, `slower` (by more than the threshold), `not valid` or `not measured`. The last
+    two kinds have a `reason`. Latencies are medians in milliseconds. `compared` is how many times
+    as fast the mode is now. `compared` and `after_ms` are `None` for the last two kinds.
     """
 
     device: str
@@ -56,10 +59,10 @@ class Change(NamedTuple):
 
 
 def read_run(path: Path) -> Run:
-    """The run at `path`, a folder, or a .zip of an archive.
+    """Reads the run at `path`, an archive as a folder or as a .zip.
 
     Raises:
-        BenchError: it is neither, or damaged.
+        BenchError: it is not an archive, or is damaged.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = unpack(path, Path(folder)) if path.suffix == ".zip" else path
@@ -73,13 +76,13 @@ def read_run(path: Path) -> Run:
 def changes(
     before: Run, after: Run, threshold: float, confidence: float = CONFIDENCE
 ) -> list[Change]:
-    """What became of each mode that was valid in `before`, of two runs of one machine.
+    """The change of each mode that was valid in `before`; both runs must be of one machine.
 
-    A mode is slower where it is by more than `threshold`, a share, and the interval of that, at
-    `confidence`, excludes no change. See `comparison.unpaired`.
+    A mode is slower if its latency grew by more than `threshold`, a share, and the interval of the
+    speed-up at `confidence` excludes 1. See `comparison.unpaired`.
 
     Raises:
-        BenchError: the two were not measured alike.
+        BenchError: the two runs differ in ensemble, weights, photos or threads.
     """
     old, new = before.archive["summary"], after.archive["summary"]
     apart = incomparable(before.archive, after.archive)
@@ -115,7 +118,7 @@ def _missing(old: Row, new: Row | None) -> Change:
 
 
 def confirmed(suspects: list[Change], again: list[Change]) -> list[Change]:
-    """Those of `suspects` that a second measurement found too: one that only chance made is not."""
+    """The `suspects` that a second measurement, `again`, also found, or did not contain."""
     found = {(change.device, change.mode): change for change in again}
     return [
         change

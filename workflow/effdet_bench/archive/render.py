@@ -1,6 +1,6 @@
-"""Renders an archive anew: summary, figures and report, from its raw data alone.
+"""Renders summary, figures and report of an archive again, from its raw data alone.
 
-For archives of another machine or of an older version; the workflow does the same step by step.
+Use it for archives of another machine or of an older version. The workflow does the same in steps.
 """
 
 import argparse
@@ -20,7 +20,9 @@ from effdet_bench.summary.summary import read_summary, summarise, write_summary
 
 
 def settings_of(archive: Archive) -> records.Record:
-    """The settings of the archive; the defaults, with its own modes, if it is too old."""
+    """The settings of the archive. An old archive has none: then the defaults, with its own
+    devices, modes and number of rounds.
+    """
     if archive.settings.exists():
         config: records.Record = records.read_json(archive.settings, "settings")["config"]
         return config
@@ -61,7 +63,7 @@ def summary_of(archive: Archive) -> tuple[Summary, list[Job]]:
 
 
 def render_archive(archive: Archive) -> None:
-    """Writes everything that is derived to the archive."""
+    """Writes all derived files of the archive: summary, capacities, figures, report, manifest."""
     summary, jobs = summary_of(archive)
     write_summary(summary, archive)
     summary = read_summary(archive)

@@ -1,6 +1,6 @@
-"""Fails a run in which a mode that was asked for did not complete, or answered wrongly.
+"""Fails if a mode of the settings did not complete, or is not valid.
 
-For those who read exit codes and no reports: everything is measured, kept and rendered before.
+It is for scripts that read the exit status and no report. It runs after the report is written.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from effdet_bench.summary.summary import read_summary
 
 
 def shortcomings(summary: Summary, capacities: Record | None) -> Iterator[str]:
-    """What every mode lacks that is not valid, the floor aside, which is no detector."""
+    """Yields in words why each mode is not valid. `no-network` need not be: it detects nothing."""
     for row in summary["rows"]:
         where = f"{row['device']} {row['mode']}"
         if row["outcome"] != "completed":

@@ -1,4 +1,4 @@
-"""The step that gets the weights: found, downloaded or made, and verified before anything else.
+"""The first step: finds, downloads or makes the weights, and verifies them.
 
-A step may import engines, detector, config and the ground, and steps before it; this is the first.
+A step may import engines, detector, config, the ground, and earlier steps; here there are none.
 """

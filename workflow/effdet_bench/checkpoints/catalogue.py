@@ -1,12 +1,12 @@
-"""The checkpoints of release v0.1 of rwightman/efficientdet-pytorch that are known by digest."""
+"""Checkpoints of release v0.1 of rwightman/efficientdet-pytorch, with their SHA-256."""
 
 from typing import NamedTuple
 
 
 class ReleaseFile(NamedTuple):
-    """A published checkpoint: file name, size in bytes, SHA-256, and the network's parameters.
+    """A published checkpoint: file name, size in bytes, SHA-256, and number of parameters.
 
-    `val2017_ap` is the COCO AP in percent that effdet's README publishes for it, where it does.
+    `val2017_ap` is the COCO AP in percent that effdet's README publishes, `None` if it gives none.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""Downloads one release checkpoint: resumed, retried, and verified before it gets its name."""
+"""Downloads one release checkpoint: resumes, tries again, and verifies the file."""
 
 import argparse
 import contextlib
@@ -17,14 +17,14 @@ from effdet_bench.errors import BenchError
 from effdet_bench.locks import hold
 
 ATTEMPTS = 5
-TIMEOUT_SECONDS = (10, 30)  # to connect, and between two pieces of the answer
+TIMEOUT_SECONDS = (10, 30)  # to connect, and to wait for the next piece of the answer
 FIRST_WAIT_SECONDS = 1.0
 PIECE_BYTES = 1 << 16
-SAFE = re.compile(r"https://|http://(localhost|127\.[\d.]+|\[::1\])[:/]")  # as in config.yaml
+SAFE = re.compile(r"https://|http://(localhost|127\.[\d.]+|\[::1\])[:/]")  # as `mirror` allows
 
 
 class _TryAgainError(Exception):
-    """The server answered, but with something that another attempt may mend."""
+    """The server's answer is an error that may be gone at the next attempt."""
 
 
 RETRIED = (
@@ -38,15 +38,15 @@ RETRIED = (
 def download(
     url: str, release: ReleaseFile, target: str | Path, wait: float = FIRST_WAIT_SECONDS
 ) -> None:
-    """Fetches `url` to `target`, which appears only once its size and SHA-256 are right.
+    """Downloads `url` to `target`, which appears only when its size and SHA-256 are right.
 
-    What arrived of a broken transfer stays in `<target>.part`, and the next attempt, of this run
-    or a later one, asks for the rest of it. `wait` seconds, doubled each time, lie between
-    attempts. One process at a time downloads to a folder; what another has fetched meanwhile is
-    not fetched again.
+    If a transfer breaks off, its bytes stay in `<target>.part`. The next attempt, in this run or a
+    later run, requests only the rest. Between attempts it waits `wait` seconds, doubled each time.
+    Only one process at a time downloads to a folder. A file that another process has downloaded
+    meanwhile is not downloaded again.
 
     Raises:
-        BenchError: the server refuses, the attempts are used up, or the file is a wrong one.
+        BenchError: the server refuses, all attempts failed, or the file is a wrong one.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def download(
 def _alone(folder: Path) -> Iterator[None]:
     held = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # no locks there: as it is
+        with contextlib.suppress(OSError):  # the file system has no locks: download without one
             hold(held, f"another download to {folder}/")
         yield
     finally:
@@ -78,7 +78,7 @@ def _download(url: str, release: ReleaseFile, target: Path, wait: float) -> None
         part.unlink()
         if not resumed:
             raise
-        # of an earlier run, which another server may have answered: once more, from the beginning
+        # an earlier run may have begun the file from another server: begin again, once
         _download(url, release, target, wait)
         return
     part.replace(target)
@@ -123,8 +123,8 @@ def _fetch_rest(url: str, part: Path, total: int) -> None:
                 )
         if answer.headers.get("Content-Type", "").startswith("text/html"):
             raise BenchError(
-                f"{url} was answered by a web page, as networks do that one has to log in to: log "
-                "in, or check `mirror` in config.yaml."
+                f"{url} was answered by a web page, maybe of a network that needs a login: log in, "
+                "or check `mirror` in config.yaml."
             )
         resumed = answer.status_code == 206
         with (
@@ -135,7 +135,7 @@ def _fetch_rest(url: str, part: Path, total: int) -> None:
             for piece in answer.iter_content(PIECE_BYTES):
                 out.write(piece)
                 bar.update(len(piece))
-                if out.tell() > total:  # a wrong file, however much more of it there is
+                if out.tell() > total:  # too long, so it is a wrong file: read no more of it
                     break
     if part.stat().st_size < total:
         raise _TryAgainError(f"the connection closed after {part.stat().st_size} of {total} bytes")
@@ -143,8 +143,8 @@ def _fetch_rest(url: str, part: Path, total: int) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, choices=list(RELEASE))
-    parser.add_argument("--mirror", required=True, help="address the file name is appended to")
-    parser.add_argument("--output", required=True, help="where the checkpoint goes")
+    parser.add_argument("--mirror", required=True, help="address, before the file name")
+    parser.add_argument("--output", required=True, help="the file to write")
 
 
 def run(args: argparse.Namespace) -> None:

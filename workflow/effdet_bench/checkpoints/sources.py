@@ -1,4 +1,4 @@
-"""Which file each model's weights come from, decided while Snakemake plans: a dry run shows it."""
+"""Chooses the file of each model's weights while Snakemake plans, so that a dry run shows it."""
 
 import contextlib
 import threading
@@ -17,8 +17,8 @@ PROBE_SECONDS = 1.5
 class Source(NamedTuple):
     """Where one model's weights come from.
 
-    `weights` is `release`, `file` (the user's own) or `synthetic`; `why` says in words why it is
-    this one. `sha256` and `bytes` are what the file must have, `None` where nobody can know.
+    `weights` is `release`, `file` (the user's own) or `synthetic`; `why` says in words why this
+    source was chosen. `sha256` and `bytes` are those that the file must have, `None` if unknown.
     """
 
     model: str
@@ -32,11 +32,11 @@ class Source(NamedTuple):
 def choose(config: dict[str, Any]) -> list[Source]:
     """The source of every model of the ensemble in a resolved `config`, in its order.
 
-    Looks for files and, only where `weights: auto` misses one, asks the mirror for an answer.
+    Looks for files. Only if a file is missing and `weights` is `auto`, it contacts the mirror.
 
     Raises:
-        BenchError: a file or folder that the user names is not there, or there is no checkpoint of
-            a model.
+        BenchError: a file or folder that the user names does not exist, or the catalogue has no
+            checkpoint of a model.
     """
     folder = config["weights_folder"]
     if folder and not Path(folder).is_dir():
@@ -61,10 +61,10 @@ def _check_released(ensemble: list[dict[str, Any]]) -> None:
 
 
 def reachable(address: str) -> bool:
-    """Whether a server answers at `address`, proxies honoured, within `PROBE_SECONDS`.
+    """Whether a server answers at `address`, through proxies too, within `PROBE_SECONDS`.
 
-    Any answer counts: a server that refuses a file is there, and its refusal is an error to show.
-    The thread bounds the name look-up too, which no time-out of a socket does.
+    Any answer counts. If the server refuses the file, the download shows that error to the user.
+    A thread limits the time, because a socket's time-out does not limit the look-up of the name.
     """
     answers = []
 
@@ -81,7 +81,7 @@ def reachable(address: str) -> bool:
 
 
 def _local(architecture: str, config: dict[str, Any]) -> Path | None:
-    """The release file of `architecture` that is there: the user's, else the project's."""
+    """The existing release file of `architecture`: in the user's folder, else in the project's."""
     folders = [Path(config["weights_folder"] or layout.CHECKPOINTS), layout.CHECKPOINTS]
     paths = [folder / RELEASE[architecture].file for folder in folders]
     return next((path for path in paths if path.exists()), None)

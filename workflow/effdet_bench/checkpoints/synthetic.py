@@ -1,11 +1,12 @@
-"""Seeded weights where the real ones cannot be had: for latency and parity, never accuracy.
+"""Makes seeded weights if no real ones are at hand: for latency and parity, never accuracy.
 
-A freshly initialised effdet network gives every anchor the same score, so that NMS has nothing to
-decide. Here BatchNorm takes its statistics from photographs, each layer normalised by what reaches
-it (data-dependent initialisation, Krähenbühl et al. 2016, arXiv:1511.06856), and the prediction
-layers are scaled so that scores spread over (0, 1) and classes. Pointwise convolutions are turned
-towards what varies in their input, as trained ones are: random ones read all directions alike, also
-those that carry little but rounding, and bfloat16 gave five times the error of trained weights.
+A freshly initialised effdet network gives every anchor the same score, so NMS has nothing to
+decide. Here BatchNorm takes its statistics from photos, so that each layer is normalised by its
+actual input (data-dependent initialisation, Krähenbühl et al. 2016, arXiv:1511.06856). The
+prediction layers are scaled so that scores spread over (0, 1) and over classes. Random pointwise
+convolutions read all directions of their input alike, even directions that carry little but
+rounding: with such weights bfloat16 had five times the error of trained weights. Pointwise
+convolutions are therefore turned towards the directions that vary most, as in trained networks.
 """
 
 import argparse
@@ -25,18 +26,18 @@ from effdet_bench.detector.ensemble import Model, build_model
 from effdet_bench.detector.request import letterbox_scale, preprocess
 from effdet_bench.records import Record
 
-CLASS_STD, BOX_STD = 2.0, 0.15  # of logits and of box regressions, over the photos' area
-ALIGNMENT = 0.15  # power of the input's variance along a direction, by which weights follow it
+CLASS_STD, BOX_STD = 2.0, 0.15  # of logits and of box regressions, without padding
+ALIGNMENT = 0.15  # weights along a direction grow with this power of the input's variance there
 SCORED_HALF = 100  # rank of the logit, in the median photo, that gets a score of 0.5
-THREADS = 2  # fixed: sums are taken in an order that depends on the number of threads
-ALIKE = 0.9  # share of prediction weights, by variance, that anchors of a cell have in common
-PADDING_ENERGY = 0.98  # share of what sets padding apart that class scores must not see
+THREADS = 2  # fixed, because the order of sums depends on the number of threads
+ALIKE = 0.9  # share of the variance of prediction weights that anchors of a cell have in common
+PADDING_ENERGY = 0.98  # share of padding's difference from photos that class scores ignore
 
 
 def synthesise(entry: Record, photos: list[Path], seed: int) -> dict[str, torch.Tensor]:
     """A state dict for `entry` of an ensemble: the same for the same seed, photos and processor.
 
-    Models with names of their own differ, even of one architecture.
+    Models that have a name besides their architecture differ, even if they share an architecture.
     """
     named = entry["model"] != entry["architecture"]
     torch.manual_seed(seed + zlib.crc32(entry["model"].encode()) if named else seed)
@@ -75,9 +76,10 @@ def synthesise(entry: Record, photos: list[Path], seed: int) -> dict[str, torch.
 def _estimate_batchnorm(model: Model, pixels: torch.Tensor) -> None:
     """Sets every BatchNorm's statistics from one batch of all photos.
 
-    One batch rather than a running mean: in evaluation mode the network then computes on these
-    photos what it computed here. The bias of 1 keeps activations where SiLU is nearly linear;
-    around 0, a photo of higher contrast grows against the others from layer to layer.
+    The statistics are those of one batch and not a running mean, so that in evaluation mode the
+    network computes the same on these photos as here. The bias of 1 keeps activations where SiLU
+    is nearly linear. Around 0, a photo of higher contrast would grow against the others from layer
+    to layer.
     """
     norms = [m for m in model.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
@@ -93,17 +95,18 @@ def _estimate_batchnorm(model: Model, pixels: torch.Tensor) -> None:
 
 
 def _align_to_inputs(model: Model) -> None:
-    """Has each pointwise convolution turn its weights when the network is run for the first time.
+    """Has each pointwise convolution turn its weights when the network runs for the first time.
 
-    But for that of classes, which would all follow the same few directions.
+    The convolution that predicts classes is left out, because all classes would follow the same
+    few directions.
     """
     network: Any = model.network
     hooks: dict[torch.nn.Module, RemovableHandle] = {}
 
     def align(layer: Any, inputs: tuple[torch.Tensor]) -> None:
-        hooks.pop(layer).remove()  # those that levels share are turned by the first one
+        hooks.pop(layer).remove()  # the first level turns a layer that levels share
         if inputs[0].shape[2:] == (1, 1):
-            return  # squeeze-and-excitation: as many values as photos span no directions
+            return  # squeeze-and-excitation: one value per photo is too few to estimate directions
         values = inputs[0].transpose(0, 1).flatten(1)
         energy, directions = torch.linalg.eigh(torch.cov(values).double())
         strength = (energy.clamp(min=0) / energy.max()) ** ALIGNMENT
@@ -132,7 +135,7 @@ def _inside_photo(model: Model, image: Image.Image, levels: list[torch.Tensor]) 
 def _liken_anchors(model: Model, head: Any) -> None:
     """Gives the anchors of a cell nearly the same weights, so that they find the same objects.
 
-    As in a trained network, overlapping boxes of one class then compete, and NMS has work to do.
+    Overlapping boxes of the same class then compete, as in a trained network, and NMS has work.
     """
     weight = head.predict.conv_pw.weight
     split = weight.unflatten(0, (model.anchors_per_cell, -1))
@@ -171,13 +174,13 @@ def _standardise(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_arguments(parser)
-    parser.add_argument("--photos", required=True, help="folder of the photos to estimate from")
+    parser.add_argument("--photos", required=True, help="folder of photos for the statistics")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", required=True, help="the checkpoint to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    # to memory first: in a file, torch names the archive after it, and equal weights would differ
+    # to memory first: torch writes a file's name into it, so equal weights would differ in bytes
     buffer = io.BytesIO()
     photos = list_photos(args.photos)
     torch.save(synthesise(network_of(args), photos, args.seed), buffer)

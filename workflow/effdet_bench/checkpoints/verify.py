@@ -1,4 +1,4 @@
-"""Verifies one checkpoint: bytes, SHA-256, a pickle without code, a strict load, parameters."""
+"""Verifies one checkpoint: size, SHA-256, no code in its pickle, all weights, parameters."""
 
 import argparse
 import hashlib
@@ -14,10 +14,10 @@ from effdet_bench.records import Record
 def check_file(path: str | Path, sha256: str | None, size: int | None = None) -> bytes:
     """Reads `path` and checks its size in bytes and its SHA-256, each where it is given.
 
-    Returns what was read, so that what is loaded is what was checked.
+    Returns the bytes, so that the caller loads exactly what was checked.
 
     Raises:
-        BenchError: the file is missing, or is not the one that was expected.
+        BenchError: the file is missing, or its size or SHA-256 is wrong.
     """
     path = Path(path)
     try:
@@ -37,7 +37,7 @@ def check_file(path: str | Path, sha256: str | None, size: int | None = None) ->
 
 
 def verify(entry: Record, path: str | Path, sha256: str | None, size: int | None = None) -> Record:
-    """Checks the checkpoint at `path` of `entry` (see `ensemble.load_model`); what was found.
+    """Checks the checkpoint at `path` of `entry`, as `ensemble.load_model` takes it.
 
     Returns:
         `file`, `bytes`, `sha256`, `parameters` and `image_size` (height, width in pixels).
@@ -67,12 +67,12 @@ def verify(entry: Record, path: str | Path, sha256: str | None, size: int | None
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="its name in the ensemble")
-    parser.add_argument("--architecture", help="effdet model name, if it is another")
+    parser.add_argument("--architecture", help="effdet model name, if it differs from --model")
     parser.add_argument("--classes", type=int, default=COCO_CLASSES)
 
 
 def network_of(args: argparse.Namespace) -> Record:
-    """The entry of an ensemble, see `ensemble.load_model`, that `add_network_arguments` took."""
+    """The entry of an ensemble that the arguments of `add_network_arguments` describe."""
     architecture = args.architecture or args.model
     return {"model": args.model, "architecture": architecture, "classes": args.classes}
 
@@ -80,10 +80,10 @@ def network_of(args: argparse.Namespace) -> Record:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_arguments(parser)
     parser.add_argument("--weights", required=True, choices=["release", "file", "synthetic"])
-    parser.add_argument("--why", required=True, help="why these weights, in words")
+    parser.add_argument("--why", required=True, help="why these weights were chosen, in words")
     parser.add_argument("--file", required=True, help="the checkpoint")
-    parser.add_argument("--sha256", help="digest it must have")
-    parser.add_argument("--bytes", type=int, help="size it must have")
+    parser.add_argument("--sha256", help="SHA-256 that it must have")
+    parser.add_argument("--bytes", type=int, help="size in bytes that it must have")
     parser.add_argument("--output", required=True, help="the record to write")
 
 

@@ -1,4 +1,4 @@
-"""Machine types of a cluster: what its scheduler knows of them, and the step that runs on a node.
+"""Machine types of a cluster: questions to its scheduler, and the step that runs on a node.
 
-It may import config and the ground alone. See docs/cluster.md.
+It may import only config and the ground. See docs/cluster.md.
 """

@@ -1,7 +1,7 @@
-"""What SLURM says of the machine types that config.yaml names, asked before anything is submitted.
+"""Asks SLURM about the machine types of config.yaml, before any job is submitted.
 
-A partition that is not there would be refused when its job is submitted, in SLURM's words; one
-whose nodes are all down would leave the job waiting for ever.
+Without these questions, SLURM would refuse the job of an unknown partition with a message of its
+own, and the job of a partition whose nodes are all down would wait for ever.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from effdet_bench import layout
 from effdet_bench.errors import BenchError, did_you_mean
 
-# of sinfo's states: those of nodes that take jobs, at once or later
+# how those states of sinfo begin in which a node takes jobs, at once or later
 TAKING = ("idle", "mixed", "allocated", "completing", "planned", "reserved", "powered", "powering")
-SAID = "effdet-bench node: "  # how the step begins what ended it
+SAID = "effdet-bench node: "  # how the message begins with which the step `node` fails
 
 
 class Node(NamedTuple):
@@ -28,12 +28,15 @@ class Node(NamedTuple):
 
     @property
     def takes_jobs(self) -> bool:
-        # a state that ends in * is of a node that does not answer
+        # sinfo adds * to the state of a node that does not answer
         return self.state.startswith(TAKING) and not self.state.endswith("*")
 
 
 class Standing(NamedTuple):
-    """What each node of a machine type has, and why none takes a job; `None` if one does."""
+    """The CPUs and memory that every node of a machine type has at least.
+
+    `why_not` says why no node takes jobs, and is `None` if one does.
+    """
 
     cpus: int
     memory_mb: int
@@ -41,7 +44,7 @@ class Standing(NamedTuple):
 
 
 def standing(kind: dict[str, Any]) -> Standing:
-    """What the scheduler says of the machine type `kind`, an entry of the setting `cluster`.
+    """Asks the scheduler about the machine type `kind`, an entry of the setting `cluster`.
 
     Raises:
         BenchError: the scheduler does not answer, or knows no such partition, feature or account.
@@ -55,7 +58,7 @@ def standing(kind: dict[str, Any]) -> Standing:
             f"scheduler knows {', '.join(known) or 'none'}{did_you_mean(partition, known)}."
         )
     nodes = [_node(line) for line in _sinfo("%T|%c|%m|%f", "--Node", f"--partition={partition}")]
-    # a constraint may be an expression, which is for the scheduler to read
+    # a constraint that is an expression is not checked: only the scheduler can read it
     if constraint and constraint.isidentifier():
         features = sorted({feature for node in nodes for feature in node.features})
         if constraint not in features:
@@ -74,7 +77,8 @@ def standing(kind: dict[str, Any]) -> Standing:
 def why_not_measured(name: str, since: float) -> str | None:
     """Why the machine type `name` has no record of a node; `None` if it has one.
 
-    It is what its job said last, if it has said something `since`, in seconds of the epoch.
+    The reason is the last message of its job, if the job wrote to its log after `since` (seconds of
+    the epoch).
     """
     if layout.node_record(name).exists():
         return None
@@ -87,7 +91,7 @@ def why_not_measured(name: str, since: float) -> str | None:
 
 
 def _refuse_unknown_account(kind: dict[str, Any]) -> None:
-    """Where the cluster keeps accounts; else there is none to be wrong."""
+    """Raises for an unknown account; does nothing if the cluster keeps no accounts."""
     account, mine = kind.get("account"), _accounts()
     if account and mine and account.lower() not in mine:
         raise BenchError(
@@ -98,7 +102,7 @@ def _refuse_unknown_account(kind: dict[str, Any]) -> None:
 
 @functools.cache
 def _accounts() -> list[str]:
-    """Accounts of this user, in small letters as SLURM keeps them; none where it does not say."""
+    """Accounts of this user, in lower case as in SLURM; empty if SLURM does not list them."""
     user = f"user={getpass.getuser()}"
     command = ["sacctmgr", "-nP", "show", "associations", user, "format=account"]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
@@ -124,7 +128,7 @@ def _sinfo(columns: str, *options: str) -> list[str]:
             "cluster; for machines without a scheduler see docs/cluster.md."
         ) from None
     except subprocess.TimeoutExpired:
-        raise BenchError("the scheduler did not answer sinfo within a minute: ask again.") from None
+        raise BenchError("the scheduler did not answer sinfo within a minute: run again.") from None
     if done.returncode:
         raise BenchError(f"sinfo failed: {' '.join(done.stderr.split())}")
     return done.stdout.split()

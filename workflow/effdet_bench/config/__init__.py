@@ -1,4 +1,4 @@
-"""What a run is asked to do, and on what machine: known without importing torch.
+"""The settings of a run and the machine it runs on, read without importing torch.
 
-May import the ground alone: `errors`, `records`, `layout`, `processes`.
+It may import only the ground: `errors`, `records`, `layout`, `processes`.
 """

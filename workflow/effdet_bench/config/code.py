@@ -1,4 +1,4 @@
-"""Which files of the package a step is made of, so that an edit reruns what it concerns."""
+"""The files of the package that a step runs, so that an edit reruns only the steps it concerns."""
 
 import ast
 import functools
@@ -12,8 +12,8 @@ PACKAGE = layout.PACKAGE.name
 def module_files(*entries: str) -> list[Path]:
     """The files of the modules `entries` and of all modules of the package that they import.
 
-    Reads imports from the source, those inside functions too, and imports nothing. `entries` are
-    names inside the package, such as `timing.job` or `engines.eager`.
+    Reads all imports from the source, including those inside functions, and imports no module.
+    `entries` are names inside the package, such as `timing.job` or `engines.eager`.
     """
     files: dict[Path, None] = {}
     waiting = [f"{PACKAGE}.{entry}" for entry in entries]

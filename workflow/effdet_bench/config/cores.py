@@ -1,4 +1,4 @@
-"""How many cores this process may really use: of all, of its affinity, of its container's quota."""
+"""How many cores this process may use: limited by the machine, affinity and container quota."""
 
 import math
 import os
@@ -12,9 +12,9 @@ GROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
-    """Physical cores that this process may run on, and no more than its quota fills.
+    """Number of physical cores that this process may run on, at most the CPUs of its quota.
 
-    Threads beyond a quota are stopped in the middle of a request, all at once.
+    With more threads than the quota, the kernel would stop all threads in the middle of a request.
     """
     logical = os.process_cpu_count() if hasattr(os, "process_cpu_count") else None
     if logical is None:
@@ -25,7 +25,7 @@ def usable_cores() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """CPUs that each of the process's control groups, of either version, gives it at most."""
+    """The most CPUs that each control group (version 1 or 2) of the process allows it."""
     if not OWN_GROUPS.exists():
         return
     for line in OWN_GROUPS.read_text().splitlines():
@@ -33,7 +33,7 @@ def _quotas() -> Iterator[float]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         top = GROUPS / "cpu" if controllers else GROUPS
-        # in a container the name may be that outside, which is not there: its quota is at the top
+        # a container may see the host's name, which does not exist here: its quota is at the top
         group = top / name.lstrip("/")
         for folder in (group, *group.parents):
             yield _quota(folder)

@@ -1,6 +1,6 @@
 """What an engine's file declares, computed without importing the engine, which takes seconds.
 
-Only the statements that a declaration depends on are run, so it may be computed in any way.
+A declaration may be any expression: this module runs only the statements that it depends on.
 """
 
 import ast
@@ -14,7 +14,7 @@ from effdet_bench import layout
 from effdet_bench.errors import BenchError, in_one_line
 
 FOLDER = layout.PACKAGE / "engines"
-NO_ENGINES = ("__init__", "base", "joint")  # what engines have in common
+NO_ENGINES = ("__init__", "base", "joint")  # files of code that engines share
 FP32 = "fp32"
 OptionValue = bool | int | float | str
 
@@ -23,9 +23,10 @@ OptionValue = bool | int | float | str
 class Declaration:
     """What an engine declares of itself.
 
-    `options` are those that a mode may set, each with its values (`OPTIONS`). `exports` goes from
-    each precision to that of the export which it runs on, and is `None` for an engine that runs
-    networks of PyTorch (`EXPORTS`). Answers depend on the versions of `packages` (`PACKAGES`).
+    `options` are the options that a mode may set, each with its allowed values (`OPTIONS`).
+    `exports` gives for each precision the precision of the export that it runs on. It is `None` for
+    an engine that runs networks of PyTorch (`EXPORTS`). Answers depend on the versions of
+    `packages` (`PACKAGES`).
     """
 
     options: dict[str, list[OptionValue]]
@@ -34,7 +35,7 @@ class Declaration:
 
 
 def engine_names() -> list[str]:
-    """The engines there are: the files in the package's folder `engines`."""
+    """Names of all engines: the files in the package's folder `engines`."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NO_ENGINES)
 
 
@@ -43,7 +44,7 @@ def declaration(engine: str) -> Declaration:
     """What the file of `engine` declares.
 
     Raises:
-        BenchError: the file is not what an engine's must be; the text names it.
+        BenchError: the file does not declare an engine correctly; the text names the file.
     """
     path = FOLDER / f"{engine}.py"
     try:
@@ -60,7 +61,7 @@ def declaration(engine: str) -> Declaration:
 
 
 def assigned(module: Path, name: str) -> ast.expr | None:
-    """What `module` assigns to `name`, from its source; for modules of other packages."""
+    """The expression that `module`, a file of another package, assigns to `name` in its source."""
     for node in ast.parse(module.read_text()).body:
         if isinstance(node, ast.Assign):
             target = node.targets[0]
@@ -96,11 +97,11 @@ def _checked(engine: str, options: Any, exports: Any, packages: Any) -> Declarat
 
 
 def _values(engine: str, tree: ast.Module, names: tuple[str, ...]) -> dict[str, Any]:
-    """The values of `names` in the module `tree`; `None` for those that it does not have."""
+    """The values of `names` in the module `tree`; `None` for names that it does not define."""
     statements = _needed(tree.body, names)
     space: dict[str, Any] = {"__name__": f"{layout.PACKAGE.name}.engines.{engine}"}
     try:
-        # the engine's own code, which the timing job imports in any case
+        # safe to run: it is the engine's own code, which the timing job imports anyway
         exec(compile(ast.Module(statements, []), f"engines/{engine}.py", "exec"), space)
     except Exception as error:
         shown = " and ".join(name for name in names if name not in space)

@@ -1,4 +1,4 @@
-"""Files of settings: what YAML takes in silence, and nobody means, is refused."""
+"""Files of settings: finds repeated keys and aliases, which YAML accepts silently."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,24 +10,24 @@ from effdet_bench.errors import BenchError
 
 
 def refuse_ambiguous(files: Iterable[str | Path]) -> None:
-    """Makes sure that each of `files`, which Snakemake has read, says everything once.
+    """Checks that each of `files`, which Snakemake has read, has no repeated key and no alias.
 
     Raises:
-        BenchError: a key is there twice, of which YAML takes the last; or an alias, by which a few
-            lines can be billions of settings.
+        BenchError: a file has a key twice, of which YAML takes the last; or it has an alias, with
+            which a few lines can stand for billions of settings.
     """
     for file in files:
         text = Path(file).read_text(encoding="utf-8")
         try:
-            # of events, as a tree of aliases may be endless
+            # read events, because the tree of a file with aliases may be endless
             aliases = [one for one in yaml.parse(text) if isinstance(one, yaml.AliasEvent)]
             tree = None if aliases else yaml.compose(text)
         except yaml.YAMLError:
-            continue  # it is JSON, with tabs
+            continue  # JSON with tabs, which YAML does not allow and Snakemake has read
         for alias in aliases:
             raise BenchError(
-                f"config: {file} has the alias *{alias.anchor} in line {_line(alias)}: write out "
-                "what it stands for."
+                f"config: {file} has the alias *{alias.anchor} in line {_line(alias)}: write its "
+                "content there."
             )
         for key, first in _repeated(tree):
             raise BenchError(
@@ -42,7 +42,7 @@ def _line(where: Any) -> int:
 
 
 def _repeated(node: yaml.Node | None) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Keys that a mapping in `node` has had before, each with the first of them."""
+    """Pairs of (repeated key, the first key of that name) of every mapping in `node`."""
     if isinstance(node, yaml.SequenceNode):
         for one in node.value:
             yield from _repeated(one)

@@ -1,4 +1,4 @@
-"""What this machine is, told without importing torch: read while Snakemake parses."""
+"""Facts of this machine, found without torch, because Snakemake reads them while it parses."""
 
 import functools
 import json
@@ -15,7 +15,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 
 CPUINFO = Path("/proc/cpuinfo")
-# where each fact stands in /proc/cpuinfo: on x86, and on Arm
+# key of each fact in /proc/cpuinfo: on x86, and on Arm
 CPUINFO_KEYS = {
     "vendor": ("vendor_id", "CPU implementer"),
     "family": ("cpu family", "CPU architecture"),
@@ -23,9 +23,9 @@ CPUINFO_KEYS = {
     "stepping": ("stepping", "CPU revision"),
     "instruction_sets": ("flags", "Features"),
 }
-# how the names of instruction sets begin that networks are computed with
+# how names of those instruction sets begin that kernels of networks use
 VECTOR_SETS = re.compile(r"(sse|avx|amx|fma|f16c|asimd|sve|sme\d?$|i8mm|bf16|FEAT_)")
-# AMD's families and models, as the Linux kernel tells them apart (arch/x86/kernel/cpu/amd.c)
+# AMD's families and models, as the Linux kernel distinguishes them (arch/x86/kernel/cpu/amd.c)
 ZEN = {
     23: (("zen", (range(0x00, 0x30), range(0x50, 0x60))), ("zen2", (range(0x30, 0x100),))),
     25: (
@@ -34,11 +34,11 @@ ZEN = {
     ),
     26: (("zen5", (range(0x00, 0x30), range(0x40, 0x50), range(0x60, 0x80))),),
 }
-MEMORY_SLACK_GIB = 1  # what a kernel keeps for itself differs from version to version
+MEMORY_SLACK_GIB = 1  # because each kernel version reserves another amount for itself
 
 
 class Fingerprint(TypedDict):
-    """What tells machines apart; without serial numbers. `None` where the system does not tell."""
+    """Facts that distinguish machines, without serial numbers; `None` if the system hides one."""
 
     vendor: str | None
     family: str | None
@@ -51,7 +51,7 @@ class Fingerprint(TypedDict):
 
 
 def cpu_name() -> str:
-    """The processor's marketing name, or its architecture where the system does not tell."""
+    """The processor's marketing name; its architecture if the system does not give that name."""
     if platform.system() == "Linux":
         match = re.search(r"^model name\s*: (.+)$", CPUINFO.read_text(), re.MULTILINE)
         if match:
@@ -93,7 +93,7 @@ def gpu_driver() -> str | None:
 
 
 def devices() -> list[str]:
-    """Devices of this machine, `cpu` first; what torch makes of them is found by the timing job."""
+    """Devices of this machine, `cpu` first; the timing job finds out whether torch can use them."""
     names = ["cpu"]
     if gpu_names():
         names.append("cuda")
@@ -103,9 +103,9 @@ def devices() -> list[str]:
 
 
 def adds_bytes_exactly() -> bool:
-    """Whether this processor adds up products of bytes in 32 bits; on x86 with VNNI alone.
+    """Whether this processor adds up products of bytes in 32 bits; on x86 only VNNI does.
 
-    Without, kernels add them in 16 bits, in pairs that saturate where weights take all 8 bits.
+    Without VNNI, kernels add pairs of products in 16 bits, which saturates if weights use 8 bits.
     """
     if platform.machine() not in ("x86_64", "AMD64"):
         return True
@@ -113,9 +113,9 @@ def adds_bytes_exactly() -> bool:
 
 
 def computes_bf16() -> bool:
-    """Whether oneDNN has kernels of bfloat16 for this processor: on x86 from AVX-512 on.
+    """Whether oneDNN has kernels of bfloat16 for this processor: on x86 it needs AVX-512.
 
-    Else PyTorch rounds element by element, ten times as slow as fp32.
+    Otherwise PyTorch rounds element by element, which takes ten times as long as fp32.
     """
     if platform.machine() not in ("x86_64", "AMD64"):
         return True
@@ -124,7 +124,7 @@ def computes_bf16() -> bool:
 
 
 def fingerprint() -> Fingerprint:
-    """What tells this machine from others."""
+    """The fingerprint of this machine."""
     facts = _of_linux() if platform.system() == "Linux" else _of_others()
     sets = {name for name in facts.pop("instruction_sets", "").split() if VECTOR_SETS.match(name)}
     return {
@@ -149,9 +149,9 @@ def default_name() -> str:
 
 
 def archive_name(setting: str, results: Path) -> str:
-    """The folder below `results` that a run of this machine writes to.
+    """The name of the folder below `results` in which a run of this machine writes.
 
-    For `auto` it is `default_name`, with a suffix where archives of other machines have that name.
+    For `auto` it is `default_name`, with a number if an archive of another machine has that name.
 
     Raises:
         BenchError: `setting` names the archive of another machine.
@@ -160,7 +160,7 @@ def archive_name(setting: str, results: Path) -> str:
         if not is_of_this_machine(Archive(results / setting)):
             raise BenchError(
                 f"config: machine is {setting!r}, but {results / setting} holds the results of "
-                "another machine, which would be lost: choose another name, or set machine: auto."
+                "another machine: choose another name, or set machine: auto, to keep those results."
             )
         return setting
     name, number = default_name(), 1
@@ -170,9 +170,9 @@ def archive_name(setting: str, results: Path) -> str:
 
 
 def is_of_this_machine(archive: Archive) -> bool:
-    """Whether a run of this machine may write to `archive`: it is free, or of this machine.
+    """Whether a run may write to `archive`: it does not exist, or it is of this machine.
 
-    Archives of version 0.1 have no fingerprint; processor, cores and memory tell them apart.
+    Archives of version 0.1 have no fingerprint, so processor, cores, memory and GPUs are compared.
     """
     try:
         record = json.loads(archive.environment.read_text())
@@ -191,7 +191,7 @@ def _numbered(name: str, number: int) -> str:
 
 
 def _of_old_record(record: dict[str, Any]) -> dict[str, Any]:
-    """What `record`, an environment of version 0.1, has of a fingerprint."""
+    """The facts of a fingerprint that `record`, an environment of version 0.1, contains."""
     if record.get("cpu") != cpu_name():
         return {"vendor": "another"}
     return {
@@ -230,7 +230,7 @@ def _sysctl(name: str) -> str:
 
 
 def _microarchitecture(machine: Fingerprint) -> str:
-    """`zen4` and the like, or the processor's family and model: marketing names are of many."""
+    """A name such as `zen4`, or family and model; one marketing name covers many processors."""
     family, model = machine["family"] or "", machine["model"] or ""
     if not (family.isdigit() and model.isdigit()):
         return ""

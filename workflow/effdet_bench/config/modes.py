@@ -1,4 +1,4 @@
-"""Modes: engines with options, as config.yaml names them or writes them in full."""
+"""Modes: engines with options. config.yaml gives the name of a shipped mode, or all its keys."""
 
 import json
 import platform
@@ -15,23 +15,23 @@ from effdet_bench.config.names import BASELINE, CONTROL, DEVICES, NO_NETWORK
 from effdet_bench.config.versions import versions
 from effdet_bench.errors import BenchError, did_you_mean
 
-Options = dict[str, OptionValue]  # of a mode; what it does not set is off
+Options = dict[str, OptionValue]  # of a mode; options that it does not set are off
 
-# What `fused` of version 0.1 stands for; archives and configs of then are still read.
+# The options that `fused` of version 0.1 stands for, to read archives and configs of version 0.1.
 FUSED: dict[OptionValue, Options] = {
     False: {},
     "network": {"rewritten": True},
     True: {"rewritten": True, "sparse_postprocess": True},
 }
-# The mode without a network had the name and the engine of the verdict INVALID in version 0.1.
+# In version 0.1, `no-network` and its engine were called `invalid`, as the verdict is.
 RENAMED = {"invalid": "no-network"}
 
 
 class Mode(TypedDict):
     """A named configuration of an engine.
 
-    It is run on its `devices`. `env` are environment variables that its process is started with,
-    and `python` is its interpreter, `None` for the one that everything runs in.
+    It runs on its `devices`. Its process is started with the environment variables `env`. `python`
+    is its interpreter, `None` for the interpreter of the other steps.
     """
 
     name: str
@@ -43,9 +43,10 @@ class Mode(TypedDict):
 
 
 class Export(TypedDict):
-    """What modes run on that need an export; its `options` are `precision` and `rewritten`.
+    """An export that modes share; its `options` are `precision` and `rewritten`.
 
-    `python` is the interpreter that makes it, as for a `Mode`: a format is of a version.
+    `python` is the interpreter that makes it, as in `Mode`, because file formats depend on the
+    version of the engine.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Export(TypedDict):
 
 
 def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
-    """Modes of the setting `modes`; those that are only named are taken from modes.yaml.
+    """The modes of the setting `modes`; modes given by name only come from modes.yaml.
 
     Raises:
         BenchError: there is no such mode, engine or option.
@@ -68,7 +69,7 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
             entry = RENAMED.get(entry, entry)
             if entry not in shipped:
                 raise BenchError(
-                    f"config: modes[{index}] is {entry!r}, but the modes that come with it are "
+                    f"config: modes[{index}] is {entry!r}, but the shipped modes are "
                     f"{', '.join(shipped)}{did_you_mean(entry, shipped)}."
                 )
             entry = {"name": entry, **_for_this_system(shipped[entry])}
@@ -77,7 +78,7 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
 
 
 def shipped_modes() -> dict[str, dict[str, Any]]:
-    """What modes.yaml says of every mode in it, by name."""
+    """The entries of modes.yaml, by the name of the mode."""
     shipped: dict[str, dict[str, Any]] = yaml.safe_load(layout.MODES.read_text())
     return shipped
 
@@ -88,22 +89,22 @@ def engine_versions(engine: str) -> dict[str, str]:
 
 
 def precision_of(mode: Mode) -> str:
-    """What the networks of `mode` compute in: what it asks for, or its engine's first choice."""
+    """The precision of `mode`: its option `precision`, or the first that its engine declares."""
     declared = declaration(mode["engine"]).options.get("precision", [FP32])
     return str(mode["options"].get("precision", declared[0]))
 
 
 def export_of(mode: Mode, device: str) -> Export | None:
-    """The export that `mode` runs on; `None` if on none.
+    """The export that `mode` runs on; `None` if it needs no export.
 
-    Modes that differ only in what is decided when an export is loaded have the same one.
+    Modes share an export if they differ only in options that take effect when it is loaded.
     """
     declared = declaration(mode["engine"])
     if declared.exports is None:
         return None
     precision = declared.exports[precision_of(mode)]
     rewritten = bool(mode["options"].get("rewritten"))
-    # what is built for one GPU may not run on another
+    # an export built for one GPU may not run on another
     where = f"{device}-{gpu_names()[0]}" if device == "cuda" and gpu_names() else device
     name = f"{mode['engine']}-{where}-{precision}" + ("-rewritten" if rewritten else "")
     name = re.sub(r"[^a-z0-9]+", "-", f"{name}-{mode['python'] or ''}".lower()).rstrip("-")
@@ -117,13 +118,15 @@ def export_of(mode: Mode, device: str) -> Export | None:
 
 
 def in_present_words(options: Options) -> Options:
-    """`options` of a mode, with those of version 0.1 under their present names."""
+    """`options` of a mode, with options of version 0.1 replaced by the present ones."""
     kept = {key: value for key, value in options.items() if key != "fused"}
     return kept | FUSED.get(options.get("fused", False), {})
 
 
 def _for_this_system(mode: dict[str, Any]) -> dict[str, Any]:
-    """A shipped `mode`; without glibc's allocator where there is none, if it is more than that."""
+    """A shipped `mode`. Without glibc, its settings of glibc's allocator in `env` are left out,
+    except for a mode that consists of these settings only.
+    """
     has_more = mode.keys() - {"engine", "env", "devices"}
     if has_more and platform.libc_ver()[0] != "glibc":
         return {key: value for key, value in mode.items() if key != "env"}

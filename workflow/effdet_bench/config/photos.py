@@ -1,4 +1,4 @@
-"""The encoded photographs that requests carry."""
+"""The photos (JPEG files) that requests send."""
 
 import argparse
 import hashlib
@@ -12,12 +12,12 @@ from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
 
 SUFFIXES = {".jpg", ".jpeg"}
-PICTURED, THUMBNAIL = 4, 320  # how many are shown, and their longer side in pixels
-CARRIED = 32  # photos of a large folder that requests carry, where no more are asked for
+PICTURED, THUMBNAIL = 4, 320  # how many photos the report shows, and their longer side in pixels
+CARRIED = 32  # photos of a large folder that requests use, unless the settings need more
 
 
 def list_photos(folder: str | Path) -> list[Path]:
-    """The JPEG files of `folder`, by name: the order in which requests carry them.
+    """The JPEG files of `folder`, sorted by name, which is the order in which requests send them.
 
     Raises:
         BenchError: there is no such folder, or no JPEG file in it.
@@ -29,32 +29,33 @@ def list_photos(folder: str | Path) -> list[Path]:
     if not found:
         raise BenchError(f"config: photos is {str(folder)!r}, a folder without any JPEG file.")
     for path in found:
-        # Snakemake reads braces in a path as wildcards; line breaks end one in its lists
+        # Snakemake reads braces in a path as wildcards, and a line break as the end of the path
         if not str(path).isprintable() or {*"{}"} & {*str(path)}:
             raise BenchError(
-                f"config: photos has a file {str(path)!r}, with braces or what cannot be printed "
-                "in its name: rename it."
+                f"config: photos has a file {str(path)!r}, whose name has braces or unprintable "
+                "characters: rename it."
             )
     return found
 
 
 def carried(photos: int, requests: int, rounds: int) -> int:
-    """How many of so many `photos` requests carry, the first ones.
+    """How many of the `photos` in a folder requests use: so many of the first, by name.
 
-    Every mode sends at least `requests` of them in each of `rounds`. Each photo costs a reference,
-    and how many a fast mode will send is not known before.
+    Every mode serves at least `requests` requests in each of `rounds`, so that many photos can be
+    of use. A fast mode serves more, but nobody knows how many in advance, and every photo costs
+    the computation of a reference.
     """
     return min(photos, max(CARRIED, requests * rounds))
 
 
 def describe_photos(paths: list[Path]) -> list[Record]:
-    """Decodes every photo once and tells what it is.
+    """Decodes every photo once and describes it.
 
     Returns:
-        For each `file`, `bytes`, `sha256`, `width` and `height` in pixels.
+        For each photo `file`, `bytes`, `sha256`, and `width` and `height` in pixels.
 
     Raises:
-        BenchError: one is no JPEG file that can be decoded; the text names it.
+        BenchError: a file is not a JPEG file that can be decoded; the text names the file.
     """
     return [_describe(path) for path in paths]
 
@@ -80,7 +81,7 @@ def _describe(path: Path) -> Record:
 
 
 def write_thumbnails(paths: list[Path], folder: Path) -> None:
-    """Small copies of the first `PICTURED` photos, for the report to show detections on."""
+    """Writes small copies of the first `PICTURED` photos; the report draws detections on them."""
     for path in paths[:PICTURED]:
         with Image.open(path) as image:
             small = image.convert("RGB")
@@ -93,7 +94,7 @@ def write_thumbnails(paths: list[Path], folder: Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", required=True, help="folder of JPEG files")
     parser.add_argument("--output", required=True, help="the record to write")
-    parser.add_argument("--thumbnails", type=Path, help="folder for small copies of the first ones")
+    parser.add_argument("--thumbnails", type=Path, help="folder for copies of the first photos")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
-"""config.yaml: checked against its schema, defaults filled in, `auto` resolved.
+"""Checks config.yaml against its schema, fills in defaults, and resolves `auto`.
 
-Every mistake ends in one sentence that names the key, the value and what is allowed.
+For every mistake, one sentence names the key, the value, and what is allowed.
 """
 
 import argparse
@@ -23,18 +23,18 @@ from effdet_bench.config.names import BASELINE, COCO_CLASSES, CONTROL
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import Record
 
-# paths, and what says nothing of how this machine was measured
+# paths, and settings that do not change how this machine is measured
 NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "archive", "before", "after"]
 NOT_ARCHIVED += ["again", "regression"]
-WORDS = {"true": True, "false": False, "off": False}  # as YAML reads them, and --config does not
+WORDS = {"true": True, "false": False, "off": False}  # booleans in YAML, but not in --config
 
 
 def resolve(config: dict[str, Any]) -> dict[str, Any]:
     """Checks `config` and returns a copy with every default and `auto` replaced by its value.
 
-    Ensemble entries become `{model, architecture, classes, file, sha256}`: `model` is the name that
-    is its own, `architecture` effdet's, and the last two are `None` where no file is given. Modes
-    become what `modes.Mode` says, without those for other devices.
+    Ensemble entries become `{model, architecture, classes, file, sha256}`: `model` is the unique
+    name in the ensemble, `architecture` is effdet's model name, and `file` and `sha256` are `None`
+    if no file is given. Modes become `modes.Mode`; modes for other devices are left out.
 
     Raises:
         BenchError: a key, type or value is wrong.
@@ -76,13 +76,16 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def defaults() -> dict[str, Any]:
-    """The settings of an empty config.yaml, `auto` and modes as they are written there."""
+    """The settings of an empty config.yaml, with `auto` and modes not yet resolved."""
     settings: Record = _with_defaults({}, records.load_schema("config"))
     return settings
 
 
 def archived(config: dict[str, Any]) -> dict[str, Any]:
-    """What an archive keeps of a resolved `config`: all but paths and the mirror."""
+    """The part of a resolved `config` that an archive keeps.
+
+    Keys of `NOT_ARCHIVED` are left out, and paths are cut to the name of the file or folder.
+    """
     kept = copy.deepcopy(config)
     for key in NOT_ARCHIVED:
         del kept[key]
@@ -96,7 +99,7 @@ def archived(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=json.loads, required=True, help="see `archived`, as JSON")
+    parser.add_argument("--config", type=json.loads, required=True, help="settings, as JSON")
     parser.add_argument("--output", required=True, help="the record to write")
 
 
@@ -105,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def known_models() -> list[str]:
-    """Model names in the installed effdet."""
+    """Model names in the installed effdet; empty if they cannot be found."""
     package = find_spec("effdet")
     if package is None or package.origin is None:
         return []
@@ -117,7 +120,7 @@ def known_models() -> list[str]:
 
 
 def _of_terminal(value: Any) -> Any:
-    """`value` with booleans for what `--config key=true` gives: Snakemake knows `True` alone."""
+    """`value` with `WORDS` as booleans, because `--config` of Snakemake passes them as text."""
     if isinstance(value, dict):
         return {key: _of_terminal(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -126,7 +129,7 @@ def _of_terminal(value: Any) -> Any:
 
 
 def _refuse_no_numbers(value: Any, where: str) -> None:
-    """Infinity and NaN are numbers to YAML, and pass every limit."""
+    """Raises for infinity and NaN: they are numbers in YAML, and limits of the schema miss them."""
     if isinstance(value, dict):
         for key, one in value.items():
             _refuse_no_numbers(one, f"{where}.{key}".lstrip("."))
@@ -160,7 +163,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _description(error: ValidationError) -> str:
-    """What is allowed where `error` stands: the nearest description on the way down to it."""
+    """What the schema allows at the place of `error`: the description nearest to that place."""
     node: Any = records.load_schema("config")
     description = ""
     for part in error.absolute_schema_path:
@@ -180,13 +183,13 @@ def _with_defaults(value: Any, schema: Record) -> Any:
 
 
 def _of_devices(modes: list[Mode], devices: list[str]) -> list[Mode]:
-    """The `modes` that are run on one of `devices`, each of which must have some."""
+    """The `modes` that run on any of `devices`; every device must have at least one mode."""
     for device in devices:
         if not any(device in mode["devices"] for mode in modes):
             names = ", ".join(mode["name"] for mode in modes)
             raise BenchError(
-                f"config: none of the modes ({names}) is for {device}: name one that is, or take "
-                f"{device} out of devices."
+                f"config: none of the modes ({names}) is for {device}: add one that is, or remove "
+                f"{device} from devices."
             )
     return [mode for mode in modes if not set(devices).isdisjoint(mode["devices"])]
 
@@ -206,7 +209,7 @@ def _ensemble_entry(entry: str | Record) -> dict[str, Any]:
 def _refuse_duplicates(key: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise BenchError(f"config: {key} names {name!r} twice; each name must be its own.")
+            raise BenchError(f"config: {key} names {name!r} twice; every name must be unique.")
 
 
 def _refuse_unknown_steps(ablation: list[str], names: list[str]) -> None:
@@ -219,16 +222,18 @@ def _refuse_unknown_steps(ablation: list[str], names: list[str]) -> None:
 
 
 def refuse_too_many(threads: int) -> None:
-    """Makes sure that `threads` threads can run at once on this machine.
+    """Checks that `threads` threads can run at once on this machine.
+
+    Otherwise threads would wait for each other, and timings would measure that wait.
 
     Raises:
-        BenchError: they would wait for each other, and every timing would be of that.
+        BenchError: this process may use fewer cores.
     """
     cores = usable_cores()
     if threads > cores:
         raise BenchError(
             f"config: threads is {threads}, but this process may use {cores} cores: set threads to "
-            "that at most, or to auto."
+            f"{cores} at most, or to auto."
         )
 
 

@@ -1,4 +1,4 @@
-"""Versions that a latency depends on, told without importing any of the packages."""
+"""Versions on which a latency depends, found without importing any of the packages."""
 
 import platform
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ PACKAGES = ("effdet-bench", "torch", "torchvision", "effdet", "timm", "numpy", "
 
 
 def versions(more: Iterable[str] = ()) -> dict[str, str]:
-    """Version of Python, of each package and of `more`; `not installed` where one is not there."""
+    """Versions of Python, of `PACKAGES` and of `more`; `not installed` for a missing package."""
     found = {"python": platform.python_version()}
     for package in (*PACKAGES, *more):
         try:

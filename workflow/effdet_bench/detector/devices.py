@@ -1,4 +1,4 @@
-"""Devices as torch sees them: opened, waited for, and asked for their memory."""
+"""Opens torch devices, waits for their work, and reads how much memory they hold."""
 
 import torch
 
@@ -9,7 +9,7 @@ def open_device(name: str) -> torch.device:
     """The torch device `cpu`, `cuda` (the first GPU) or `mps`.
 
     Raises:
-        UnavailableError: torch cannot use it; the text says why.
+        UnavailableError: torch cannot use the device; the text says why.
     """
     if name == "cuda" and not torch.cuda.is_available():
         if torch.version.cuda is None and torch.version.hip is None:
@@ -31,7 +31,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Most bytes that torch held on an accelerator; on MPS what it holds now; `None` on the CPU."""
+    """Bytes: on `cuda` the most that torch held, on `mps` those held now; `None` on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":

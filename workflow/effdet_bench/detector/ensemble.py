@@ -1,4 +1,4 @@
-"""The networks of an ensemble: built by effdet, weights loaded strictly, ready to be run."""
+"""The networks of an ensemble: effdet builds them, and weights must fit them exactly."""
 
 import functools
 import io
@@ -18,17 +18,18 @@ from effdet_bench.config.names import COCO_CLASSES
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import Record
 
-LARGEST_RATIO = 10  # of what a checkpoint holds to its file: torch compresses nothing
+# unpacked bytes ÷ bytes of a checkpoint; torch compresses nothing, so a real ratio is near 1
+LARGEST_RATIO = 10
 
 
 @dataclass(frozen=True)
 class Model:
-    """One network of the ensemble and what a request needs to know of it.
+    """One network of the ensemble and what a request needs to know about it.
 
     `config` is effdet's configuration of the network; `image_size` is (height, width) in pixels;
     `mean` and `std` are of RGB in [0, 1]; `anchors` is float32 [anchors, 4] in yxyx pixels of the
-    network's input. `built` is the network in PyTorch, and `export` the folder of what an engine's
-    export made of it, each where there is one.
+    network's input. `built` is the network in PyTorch, and `export` the folder of an engine's
+    export of the network. Each may be `None`.
     """
 
     name: str
@@ -46,23 +47,23 @@ class Model:
         assert self.built is not None, "this mode runs on an export, and its engine says so"
         return self.built
 
-    # kept, as asking a configuration takes longer than some steps of a request
+    # cached, because reading effdet's configuration takes longer than some stages of a request
     @functools.cached_property
     def classes(self) -> int:
-        """Classes that the network tells apart."""
+        """Number of classes that the network tells apart."""
         return int(self.config.num_classes)
 
     @functools.cached_property
     def anchors_per_cell(self) -> int:
-        """Anchors at each cell of a feature level, each with a box and a score for every class."""
+        """Number of anchors per cell of a feature level; each has a box and a score per class."""
         return int(self.config.num_scales * len(self.config.aspect_ratios))
 
     @property
     def exported(self) -> Path:
-        """The folder of its export.
+        """The folder of the model's export.
 
         Raises:
-            BenchError: there is none.
+            BenchError: the model has no export.
         """
         if self.export is None:
             raise BenchError(f"{self.name} has no export: run `snakemake --cores 1 timing`.")
@@ -83,9 +84,9 @@ class Model:
 def describe_model(
     architecture: str, classes: int = COCO_CLASSES, name: str | None = None
 ) -> Model:
-    """effdet's `architecture` for `classes`, without a network.
+    """The model of effdet's `architecture` with `classes` classes, without a network.
 
-    `name` is what the ensemble calls it, if not by its architecture.
+    `name` is its name in the ensemble; by default that is `architecture`.
 
     Raises:
         BenchError: effdet knows no such model.
@@ -106,7 +107,7 @@ def describe_model(
 
 
 def build_model(architecture: str, classes: int = COCO_CLASSES, name: str | None = None) -> Model:
-    """`describe_model` with effdet's network, its weights fresh, ready to evaluate in fp32."""
+    """`describe_model` with effdet's network: new weights, in fp32 and in evaluation mode."""
     model = describe_model(architecture, classes, name)
     return replace(model, built=_build(architecture, classes))
 
@@ -122,11 +123,11 @@ def load_model(entry: Record, data: bytes, where: str) -> Model:
     """`build_model` of `entry` with the weights in `data`, a state dict as torch.save writes it.
 
     `entry` has `model`, `architecture` and `classes`, as a record of `verify` does. `where` names
-    the file in messages. Nothing in `data` is executed.
+    the file in messages. No code in `data` runs.
 
     Raises:
-        BenchError: `data` is no such file, would run code, unpacks to much more than it is, or does
-            not fit the network.
+        BenchError: `data` is no such file, would run code, unpacks to more than `LARGEST_RATIO`
+            times its size, or does not fit the network.
     """
     try:
         if zipfile.is_zipfile(io.BytesIO(data)):
@@ -134,8 +135,8 @@ def load_model(entry: Record, data: bytes, where: str) -> Model:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BenchError(
-            f"{where} is refused as a checkpoint: it is damaged, or a pickle that would run code; "
-            f"take a plain state dict instead (torch says: {_first_line(error)})."
+            f"{where} is not loaded, because it is damaged, or is a pickle that would run code: "
+            f"use a plain state dict instead (torch says: {_first_line(error)})."
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile) as error:
         raise BenchError(
@@ -144,7 +145,7 @@ def load_model(entry: Record, data: bytes, where: str) -> Model:
     model = describe_model(entry["architecture"], entry["classes"], entry["model"])
     if not isinstance(state, dict):
         raise BenchError(f"{where} holds a {type(state).__name__}, not a state dict: replace it.")
-    with torch.device("meta"):  # nothing is initialised that is replaced at once
+    with torch.device("meta"):  # skips initial weights, which are replaced below
         network = _build(entry["architecture"], entry["classes"])
     shapes = {key: value.shape for key, value in network.state_dict().items()}
     try:
@@ -163,16 +164,16 @@ def _refuse_bomb(data: bytes, where: str) -> None:
         size = sum(file.file_size for file in packed.infolist())
     if size > LARGEST_RATIO * len(data):
         raise BenchError(
-            f"{where} is refused as a checkpoint: its {len(data)} bytes unpack to {size}; take one "
-            "that torch.save has written."
+            f"{where} is not loaded, because its {len(data)} bytes unpack to {size}: use a "
+            "checkpoint that torch.save has written."
         )
 
 
 def _in_fp32(state: dict[str, Any], shapes: dict[str, torch.Size]) -> dict[str, Any]:
-    """`state` as the network holds it, whatever precision the file has.
+    """`state` with its weights in fp32, whatever their precision in the file.
 
-    Tensors that have none of the network's `shapes` stay as they are: a few bytes of a file can
-    claim to be more than fits into the memory.
+    A tensor whose shape is not the network's stays as it is, because a small file can claim a
+    tensor that is larger than the memory, which a conversion would allocate.
     """
     return {
         key: value.float()

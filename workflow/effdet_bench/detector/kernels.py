@@ -1,7 +1,8 @@
-"""Kernels of Triton for the steps of a request that are bound by memory on a GPU.
+"""Triton kernels for the parts of a request that memory bandwidth limits on a GPU.
 
-All take and give feature maps [1, channels, height, width] in channels-last memory, and compute in
-fp32 whatever the maps are in. With TRITON_INTERPRET=1 they run on the CPU, for tests.
+`depthwise` and `weighted_sum` take and return feature maps [1, channels, height, width] in
+channels-last memory, and compute in fp32 whatever the precision of the maps. With
+TRITON_INTERPRET=1 all kernels run on the CPU, for tests.
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import triton.language as tl
 
 from effdet_bench.detector.resample import WEIGHT_BITS
 
-BLOCK = 2048  # values of one program
+BLOCK = 2048  # values that one program computes
 AS_IT_IS, ENLARGED, POOLED = range(3)  # what `weighted_sum` does with an input
 
 
@@ -26,15 +27,16 @@ def depthwise(
     silu: bool = False,
     means: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A depthwise convolution, its bias and SiLU, and parts of the means over its result.
+    """A depthwise convolution with bias and SiLU, and partial means of its result.
 
     Args:
         weight: [kernel * kernel, channels], row by row.
         size: (height, width) of the result.
-        margins: rows above and columns to the left that are taken as zeros.
+        margins: (rows above, columns to the left) of padding with zeros.
 
     Returns:
-        The result, and with `means` fp32 [parts, channels], whose sums are its means.
+        The result, and partial means, fp32 [parts, channels]: their sum over parts is the mean of
+        each channel. Without `means`, the partial means are not computed.
     """
     channels, (height, width) = maps.shape[1], maps.shape[2:]
     out = _empty(maps, size)
@@ -84,9 +86,10 @@ def _depthwise(
 
 
 class Part(NamedTuple):
-    """An input of `weighted_sum`: what is done with it (`AS_IT_IS` and so on), and its weight.
+    """An input of `weighted_sum`.
 
-    `margins` are those of a pooling, above and to the left.
+    `how` says how `maps` are resized: `AS_IT_IS`, `ENLARGED` or `POOLED`. `margins` are the padding
+    of a pooling: (rows above, columns to the left).
     """
 
     maps: torch.Tensor
@@ -96,9 +99,9 @@ class Part(NamedTuple):
 
 
 def weighted_sum(parts: list[Part], size: tuple[int, int], silu: bool = False) -> torch.Tensor:
-    """Up to three inputs, brought to `size` (height, width), times their weights, added up.
+    """The weighted sum of up to three inputs, each first resized to `size` (height, width).
 
-    An input is enlarged by its nearest values, or pooled: the largest of 3 × 3, in steps of 2.
+    Enlarging takes the nearest value; pooling takes the largest of 3 × 3 values with stride 2.
     """
     first = parts[0]
     out = _empty(first.maps, size)
@@ -171,7 +174,7 @@ def _of(
     maps, y, x, channel, used, own_height, own_width, above, left, height, width, channels,
     HOW: tl.constexpr,
 ):  # fmt: skip
-    """An input at (y, x) of the result, in fp32."""
+    """The value of an input at (y, x) of the result, in fp32."""
     if HOW == 2:
         value = tl.full(y.shape, float("-inf"), tl.float32)
         for step in tl.static_range(9):
@@ -193,13 +196,13 @@ def _of(
 def letterbox(
     photo: torch.Tensor, table: torch.Tensor, colours: torch.Tensor, out: torch.Tensor
 ) -> None:
-    """Resizes a photo as Pillow does, to the last bit, and normalises it, into a corner of `out`.
+    """Resizes a photo as Pillow does, to the last bit, and normalises it into a corner of `out`.
 
     Args:
         photo: uint8, flat.
-        table: int32, flat; see `Letterbox` for what is in it.
-        colours: fp32 [3, 3], of each channel what is taken off, what it is divided by, and the byte
-            where there is no photo.
+        table: int32, flat, with the numbers of `detector.letterbox._numbers`.
+        colours: fp32 [3, 3], for each channel the number to subtract, the number to divide by, and
+            the byte to take where there is no photo.
         out: fp32 [1, 3, height, width], contiguous.
     """
     height, width = out.shape[2:]
@@ -217,7 +220,7 @@ def _letterbox(
     photo, table, colours, out, height, width,
     BLOCK: tl.constexpr, HEAD: tl.constexpr, BITS: tl.constexpr, HALF: tl.constexpr,
 ):  # fmt: skip
-    # the places of a `Letterbox` in its order
+    # in the order of `detector.letterbox._numbers`
     rows, columns = tl.load(table), tl.load(table + 1)
     high, wide = tl.load(table + 2), tl.load(table + 3)
     by_row, by_column, by_channel = tl.load(table + 4), tl.load(table + 5), tl.load(table + 6)
@@ -227,7 +230,7 @@ def _letterbox(
     inside = (y < high) & (x < wide)
     of_rows = HEAD + step * y + 0 * x
     of_columns = HEAD + step * (high + x)
-    # first within, then across what was found
+    # `within` is the axis that Pillow resizes first, and `across` the other axis
     within = table + tl.where(columns_first != 0, of_rows, of_columns)
     across = table + tl.where(columns_first != 0, of_columns, of_rows)
     by_within = tl.where(columns_first != 0, by_row, by_column)

@@ -1,4 +1,4 @@
-"""A photo brought to the inputs of all networks on a GPU, at one launch and to the last bit."""
+"""Makes all inputs from a photo on a GPU, in one launch, equal to Pillow's to the last bit."""
 
 import functools
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from effdet_bench.detector.kernels import LETTERBOX_HEAD, letterbox
 from effdet_bench.detector.request import ModelInput, letterbox_scale
 from effdet_bench.detector.resample import columns_first, taps
 
-PHOTO_BYTES = 2**23  # room for the first photos; larger ones have more made
+PHOTO_BYTES = 2**23  # room at first; a larger photo enlarges it
 TAPS = 8
-WARM_UPS = 3  # runs before a capture, in which kernels are compiled and libraries choose theirs
+WARM_UPS = 3  # runs before a capture: Triton compiles its kernels, and libraries choose theirs
 
 
 def captured(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """`function` as one CUDA graph that is launched at once; itself where there are none.
+    """A function that launches `function` as one CUDA graph; without CUDA, `function` itself.
 
-    What it works on must stay where it is.
+    The tensors that `function` uses must stay at their place in memory.
     """
     if device.type != "cuda":
         return function
@@ -36,7 +36,7 @@ def captured(function: Callable[[], None], device: torch.device) -> Callable[[],
 
 
 class Letterbox:
-    """The inputs of `models`, each the place that every photo is written to."""
+    """The inputs of `models`, in tensors that every photo overwrites."""
 
     def __init__(self, models: list[Model], device: torch.device) -> None:
         self._models = models
@@ -46,10 +46,10 @@ class Letterbox:
         self._make_room(PHOTO_BYTES, 1 + TAPS)
 
     def _make_room(self, size: int, step: int) -> None:
-        """For photos of `size` bytes, whose values are made of `step` - 1 others."""
+        """Makes room for photos of `size` bytes and resizes of at most `step` - 1 taps a value."""
         self._size, self._step = size, step
         lengths = [LETTERBOX_HEAD + step * sum(model.image_size) for model in self._models]
-        # memory that the GPU reads by itself
+        # pinned memory, which the GPU reads without the CPU
         pinned = self._device.type == "cuda"
         self._upload = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
         self._filled = torch.zeros(sum(lengths), dtype=torch.int32, pin_memory=pinned)
@@ -69,7 +69,7 @@ class Letterbox:
             letterbox(self._photo, *one)
 
     def load(self, photo: torch.Tensor) -> None:
-        """Has every network's input made of `photo`, uint8 [height, width, 3] in any memory."""
+        """Makes every network's input from `photo`, uint8 [height, width, 3] of any strides."""
         size, strides = tuple(photo.shape[:2]), tuple(photo.stride())
         filled = [_numbers(size, strides, model.image_size) for model in self._models]
         room = photo.numel(), max(table.shape[1] for _, table in filled)
@@ -88,14 +88,15 @@ class Letterbox:
         self._launch()
 
 
-# photos of one size come again and again
+# cached, because many photos share a size
 @functools.lru_cache(maxsize=64)
 def _numbers(
     size: tuple[int, int], strides: tuple[int, ...], wanted: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `kernels.letterbox` is told: the numbers at the head, and where values come from.
+    """The head of the `table` of `kernels.letterbox`, and the taps that follow the head.
 
-    `size` is the photo's (height, width), and `wanted` that of the network's input.
+    `size` and `strides` are the photo's, `size` as (height, width). `wanted` is the (height, width)
+    of the network's input.
     """
     rows, columns = size
     scale = letterbox_scale((columns, rows), wanted)
@@ -114,6 +115,6 @@ def _memory_order(photo: torch.Tensor) -> list[int]:
 
 def _colours(model: Model) -> torch.Tensor:
     """fp32 [3, 3], see `kernels.letterbox`."""
-    # 255 times in double precision, as `request` does it
+    # times 255 in double precision, as in `request`
     rows = zip(model.mean, model.std, strict=True)
     return torch.tensor([[255 * mean, 255 * std, round(255 * mean)] for mean, std in rows])

@@ -1,6 +1,6 @@
-"""Rewritten networks for GPUs: what is bound by memory as kernels of Triton, the rest by cuBLAS.
+"""Rewritten networks for GPUs: Triton kernels for what memory bandwidth limits, cuBLAS for 1×1.
 
-Nothing is approximated: sums are the same, in another order, and less is rounded in between.
+Nothing is approximated: sums are the same in another order, with fewer roundings in between.
 """
 
 import copy
@@ -23,7 +23,10 @@ from effdet_bench.errors import UnavailableError
 
 
 def lowered(network: nn.Module) -> nn.Module:
-    """A copy of `network`, which `rewrite.rewritten` made and that is in channels-last memory."""
+    """A copy of `network` that runs on the layers of this file.
+
+    `network` must come from `rewrite.rewritten`, with BatchNorm folded, in channels-last memory.
+    """
     copied = copy.deepcopy(network)
     for module in list(copied.modules()):
         if isinstance(module, InvertedResidual | DepthwiseSeparableConv):
@@ -50,7 +53,7 @@ class Pointwise(nn.Module):
         return self.product(maps, self.weight)
 
     def product(self, maps: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """The convolution with `weight` [channels of the result, channels] in place of its own."""
+        """The convolution with `weight` [output channels, input channels] instead of its own."""
         height, width = maps.shape[2:]
         pixels = maps.permute(0, 2, 3, 1).reshape(height * width, -1)
         result = torch.addmm(self.bias, pixels, weight.t())
@@ -74,10 +77,10 @@ class Depthwise(nn.Module):
         return self.run(maps, False)[0]
 
     def run(self, maps: torch.Tensor, means: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Its result, and parts of the means over it, see `kernels.depthwise`."""
+        """The result and its partial means: see `kernels.depthwise`."""
         sides = list(map(int, maps.shape[2:]))
         size = [-(-side // self.stride) for side in sides]
-        # as TensorFlow pads, and PyTorch where the stride is 1
+        # TensorFlow's padding; where the stride is 1, it is also PyTorch's
         margins = [get_same_padding(side, self.kernel, self.stride, 1) // 2 for side in sides]
         return depthwise(
             maps,
@@ -94,7 +97,7 @@ class Depthwise(nn.Module):
 class GatedTail(nn.Module):
     """A block from its depthwise convolution on: SiLU, squeeze and excitation, and projection.
 
-    The gate is multiplied with the projection's weights, which are fewer than the values it is for.
+    The gate multiplies the projection's weights, because they are fewer than the map's values.
     """
 
     def __init__(self, conv: nn.Conv2d, gate: Any, projection: nn.Conv2d) -> None:
@@ -114,7 +117,7 @@ class GatedTail(nn.Module):
 
 
 class Sum(nn.Module):
-    """A BiFPN node's `WeightedSum`, with what resamples its inputs and the activation after it."""
+    """A BiFPN node's `WeightedSum`, the resampling of its inputs, and the activation after it."""
 
     def __init__(self, combine: WeightedSum, silu: bool) -> None:
         super().__init__()
@@ -131,7 +134,7 @@ class Sum(nn.Module):
 
 
 class Resampled(nn.Module):
-    """effdet's way from one level to another, of which only the convolution is done here."""
+    """effdet's resampling to another level: the convolution; `weighted_sum` does the resizing."""
 
     def __init__(self, resample: Any) -> None:
         super().__init__()
@@ -149,12 +152,12 @@ class Resampled(nn.Module):
             self.how = ENLARGED
 
     def part(self, maps: torch.Tensor, weight: float = 1.0) -> Part:
-        """`maps` as an input of a sum."""
+        """`maps` as an input of `weighted_sum`."""
         return Part(self.conv(maps), self.how, weight, self.margins)
 
 
 class Pooled(nn.Module):
-    """A resampling of its own that pools."""
+    """A resampling that pools, outside of any BiFPN node."""
 
     def __init__(self, resample: Any) -> None:
         super().__init__()
@@ -165,7 +168,7 @@ class Pooled(nn.Module):
 
 
 def is_depthwise(conv: nn.Conv2d) -> bool:
-    """Whether each channel of `conv` is of one channel of its input."""
+    """Whether each output channel of `conv` depends on one input channel."""
     return conv.groups == conv.in_channels == conv.out_channels
 
 
@@ -181,10 +184,10 @@ def _lower_children(module: nn.Module) -> None:
 
 
 def _lower_block(block: Any) -> None:
-    """Puts a `GatedTail` in place of the end of a block of the backbone, where it has a gate."""
+    """Replaces the end of a backbone's block by a `GatedTail`, if the block has a gate."""
     inverted = isinstance(block, InvertedResidual)
     norm, last, end = ("bn2", "conv_pwl", "bn3") if inverted else ("bn1", "conv_pw", "bn2")
-    # BatchNorm is folded, which leaves its activation
+    # folding has replaced BatchNorm by its activation
     if not isinstance(block.se, SqueezeExcite) or not isinstance(getattr(block, norm), nn.SiLU):
         return
     block.conv_dw = GatedTail(block.conv_dw, block.se, getattr(block, last))

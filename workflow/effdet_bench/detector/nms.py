@@ -1,4 +1,4 @@
-"""Box decoding and NMS: effdet's own, and one that looks only at what can become a detection."""
+"""Box decoding and NMS: effdet's own, and one that skips boxes that cannot become detections."""
 
 import itertools
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from torchvision.ops import nms
 from effdet_bench.detector.ensemble import Model
 
 IOU_THRESHOLD = 0.5  # of effdet's NMS
-FIRST_CANDIDATES = 500  # of which NMS usually leaves the 100 detections that are asked for
+FIRST_CANDIDATES = 500  # NMS usually keeps the 100 wanted detections of these
 
 Outputs = tuple[list[torch.Tensor], list[torch.Tensor]]
 
@@ -64,14 +64,14 @@ def detect_sparingly(
     scale: torch.Tensor,
     size: torch.Tensor,
 ) -> torch.Tensor:
-    """`detect`, by looking only at what can become a detection; for hard NMS.
+    """`detect` with hard NMS, on those boxes only that can become detections.
 
-    Exact for two reasons. The n best of all scores stand in the n cells with the best maximum, over
-    anchors and classes: were one in another cell, n cells would each have a better score; likewise
-    for the anchors of these cells. And NMS goes from the best score down, so what it keeps of the n
-    best is how its result for more candidates begins. n grows until enough detections are kept, or
-    to the candidates that upstream takes. Equal scores may come in another order than in `detect`,
-    which leaves theirs to `torch.topk`.
+    The result is exact, for two reasons. First, the n best scores lie in the n cells with the best
+    maxima over anchors and classes: if one lay in another cell, each of these n cells would have a
+    better score. The same holds for the anchors of these cells. Second, NMS goes down from the best
+    score, so what it keeps of the n best candidates is how its result for more candidates begins. n
+    grows until NMS keeps enough detections, or until n is upstream's number of candidates. Equal
+    scores may come in another order than in `detect`, where `torch.topk` decides their order.
     """
     config = model.config
     asked = config.max_det_per_image
@@ -93,10 +93,11 @@ def detect_sparingly(
 
 
 def _largest(level: torch.Tensor) -> torch.Tensor:
-    """The largest value over the first dimension, without NaN.
+    """The largest values over the first dimension of `level`, which has no NaN.
 
-    Of 16-bit floats by their bits, in a quarter of the time that torch takes for them: those of
-    positive values are in order, those of negative ones in reversed order, and less than they.
+    16-bit floats are compared by their bits as integers, in a quarter of the time that torch takes
+    for floats. Integers of positive values are in order; those of negative values are in reversed
+    order, and smaller than those of positive values.
     """
     if level.dtype.itemsize != 2:
         return level.amax(0)
@@ -115,7 +116,7 @@ class Best(NamedTuple):
 
 
 def _best(model: Model, outputs: Outputs, maxima: list[torch.Tensor], count: int) -> Best:
-    """The `count` best of `outputs`, whose largest logit in each cell of a level is in `maxima`."""
+    """The `count` best candidates of `outputs`; `maxima` has the largest logit of each cell."""
     per_cell, classes = model.anchors_per_cell, model.classes
     of_cells = torch.cat(maxima)
     cells = of_cells.topk(min(count, len(of_cells)), sorted=False).indices.sort().values
@@ -138,10 +139,11 @@ def _best(model: Model, outputs: Outputs, maxima: list[torch.Tensor], count: int
 
 
 def suppress(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Indices that NMS of each class for itself keeps, by falling score.
+    """Indices of the boxes that NMS within each class keeps, by falling score.
 
-    As by torchvision's `nms` for one class after the other, to the last bit: in a third of the time
-    for few candidates. Overlaps of many would fill the memory.
+    The result equals that of torchvision's `nms` for each class, to the last bit. For few
+    candidates, NumPy computes all overlaps at once, in a third of the time. For many, `nms` itself
+    runs class by class, because all overlaps would fill the memory.
     """
     order = scores.argsort(descending=True, stable=True)
     order = order[labels[order].argsort(stable=True)]
@@ -156,9 +158,9 @@ def suppress(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) ->
 
 
 def _kept_of_classes(boxes: np.ndarray, labels: np.ndarray) -> list[bool]:
-    """Which of `boxes` NMS keeps that come class by class, and by falling score within each."""
+    """Whether NMS keeps each of `boxes`, which are sorted by class, then by falling score."""
     number = np.arange(len(labels))
-    later = np.searchsorted(labels, labels, side="right") - number - 1  # of its class, after it
+    later = np.searchsorted(labels, labels, side="right") - number - 1  # later ones of its class
     first = np.repeat(number, later)
     begins = np.cumsum(later) - later
     second = first + 1 + np.arange(len(first)) - begins[first]
@@ -167,7 +169,7 @@ def _kept_of_classes(boxes: np.ndarray, labels: np.ndarray) -> list[bool]:
     high = np.minimum(bottom[first], bottom[second]) - np.maximum(top[first], top[second])
     shared = np.maximum(wide, 0) * np.maximum(high, 0)
     area = (right - left) * (bottom - top)
-    with np.errstate(invalid="ignore"):  # of two boxes without area
+    with np.errstate(invalid="ignore"):  # 0 ÷ 0 for two boxes without area
         over = shared / (area[first] + area[second] - shared) > IOU_THRESHOLD
     kept = [True] * len(labels)
     for better, worse in zip(first[over].tolist(), second[over].tolist(), strict=True):

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Served(Protocol):
-    """What a request needs of an engine; `engines.base.Engine` says what each of these does."""
+    """What a request needs of an engine; `engines.base.Engine` describes each method."""
 
     models: list[Model]
     device: torch.device
@@ -43,10 +43,10 @@ class Served(Protocol):
 
 
 class ModelInput(NamedTuple):
-    """What one network gets of a photo.
+    """The input of one network for a photo.
 
-    `pixels` is float32 [1, 3, height, width], normalised. `scale` [1] takes boxes of the network's
-    input to the photo, `size` [1, 2] is the photo's (width, height) in pixels.
+    `pixels` is float32 [1, 3, height, width], normalised. `scale` [1] is the factor from pixels of
+    the network's input to pixels of the photo. `size` [1, 2] is the photo's (width, height).
     """
 
     pixels: torch.Tensor
@@ -60,9 +60,9 @@ def decode(encoded: bytes) -> Image.Image:
 
 
 def letterbox_scale(size: tuple[int, int], wanted: tuple[int, int]) -> float:
-    """From pixels of a photo to pixels of a network's input.
+    """The factor from pixels of a photo to pixels of a network's input.
 
-    `size` is the photo's (width, height), as Pillow says it; `wanted` the input's (height, width).
+    `size` is the photo's (width, height), as in Pillow; `wanted` is the input's (height, width).
     """
     return min(wanted[0] / size[1], wanted[1] / size[0])
 
@@ -75,7 +75,7 @@ def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelI
     resized = image.resize((wide, high), Image.Resampling.BILINEAR)
     bytes_hwc = torch.from_numpy(np.array(resized)).to(device)
     shift, spread, padding = _normalisation(model.mean, model.std, device)
-    # effdet hands its networks NCHW in memory too; left as they are, strides would say NHWC
+    # effdet gives its networks NCHW in memory too; a permutation alone would keep NHWC in memory
     pixels = torch.empty((1, 3, height, width), device=device)
     inside = pixels[..., :high, :wide]
     inside.copy_(bytes_hwc.permute(2, 0, 1)).sub_(shift).div_(spread)
@@ -92,11 +92,11 @@ def preprocess(image: Image.Image, model: Model, device: torch.device) -> ModelI
 def _normalisation(
     mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What to subtract from bytes, to divide them by, and what that makes of the mean colour.
+    """What to subtract from bytes, what to divide them by, and the normalised mean colour.
 
-    Each [3, 1, 1], and on the device once.
+    Each is [3, 1, 1]. The cache keeps them, so that only the first request copies them to `device`.
     """
-    # 255 times in double precision, as effdet does it: in fp32 the last bit would differ
+    # times 255 in double precision, as in effdet: in fp32 the last bit would differ
     shift, spread = (
         torch.tensor([255 * value for value in values], device=device).view(3, 1, 1)
         for values in (mean, std)
@@ -109,9 +109,9 @@ class Answer(NamedTuple):
     """What a request returns, one entry per model of the ensemble.
 
     `tables` are float32 [detections, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score,
-    COCO class id; by falling score, filled up with zeros. `inputs` are what the networks were
-    given, and `outputs` what they returned, still on the device: the validity gate looks at both
-    once the clock has stopped.
+    COCO class id. Rows are by falling score; rows of zeros fill a table up. `inputs` and `outputs`
+    are those of the networks, still on the device: the gate compares them after the clock has
+    stopped.
     """
 
     tables: list[np.ndarray]
@@ -132,8 +132,8 @@ def serve(engine: Served, encoded: bytes) -> Answer:
 def serve_together(engine: Served, batch: list[bytes], pool: ThreadPoolExecutor) -> list[Answer]:
     """Serves a `batch` of requests as one: each network runs once, on all photos.
 
-    Photos are decoded and preprocessed side by side, by the threads of `pool`. The engine must have
-    been asked to `accept` as many.
+    The threads of `pool` decode and preprocess the photos side by side. `engine.accept` must have
+    been called with the size of the batch.
     """
     photos = list(pool.map(engine.decode, batch))
     engine.begin_request()
@@ -142,9 +142,9 @@ def serve_together(engine: Served, batch: list[bytes], pool: ThreadPoolExecutor)
 
 
 def serve_in_stages(engine: Served, encoded: bytes, mark: Mark) -> Answer:
-    """Serves one request with one model after the other, whatever the engine would do.
+    """Serves one request with one model after the other, even if the engine runs them side by side.
 
-    `mark(stage, model)` is called when a stage has been issued; `model` is empty for `decode`.
+    It calls `mark(stage, model)` when it has issued a stage; `model` is empty for `decode`.
     """
     photo = engine.decode(encoded)
     mark("decode", "")

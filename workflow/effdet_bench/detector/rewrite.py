@@ -1,7 +1,7 @@
-"""effdet networks rewritten to do the same in fewer passes over memory: the option `rewritten`.
+"""The option `rewritten`: effdet networks that compute the same in fewer passes over memory.
 
-Nothing is approximated. Against upstream, outputs differ by rounding alone: sums are the same, in
-another order.
+Nothing is approximated. Outputs differ from upstream's by rounding alone, because sums are the same
+in another order.
 """
 
 import copy
@@ -17,14 +17,15 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 EPSILON = 1e-4  # what effdet adds to the sum of edge weights (its `fastattn`)
-BLOCK = 8  # by 8 values of a feature map that are added up one after the other
+BLOCK = 8  # side of the blocks of a feature map that `MeanByBlocks` averages
 
 
 def rewritten(network: effdet.EfficientDet, folded: bool = True) -> nn.Module:
-    """A copy of `network` with BiFPN nodes that add up their weighted inputs without stacking them,
-    pooling without a padded copy of its input and, if `folded`, BatchNorm folded into convolutions.
+    """A copy of `network` with fewer passes over memory; `network` must be in evaluation mode.
 
-    Takes and returns what `network` does. `network` must be in evaluation mode.
+    BiFPN nodes add up their weighted inputs without stacking them. Pooling makes no padded copy of
+    its input. If `folded`, BatchNorm is folded into convolutions. The copy takes and returns what
+    `network` does.
     """
     copied: Any = copy.deepcopy(network)
     weigh_sums(copied)
@@ -41,16 +42,16 @@ def rewritten(network: effdet.EfficientDet, folded: bool = True) -> nn.Module:
 
 
 def weigh_sums(network: nn.Module) -> None:
-    """Puts a `WeightedSum` in place of every BiFPN node of `network`."""
+    """Replaces every BiFPN node of `network` by a `WeightedSum`."""
     for name, module in list(network.named_modules()):
         if isinstance(module, FpnCombine):
             network.set_submodule(name, WeightedSum(module))
 
 
 class WeightedSum(nn.Module):
-    """A BiFPN node: its inputs, brought to one size, times constant weights, added up.
+    """A BiFPN node: the sum of its inputs, resized to one size, times constant weights.
 
-    effdet computes the weights anew each time, and stacks the inputs to sum over them.
+    effdet computes the weights in every forward pass, and stacks the inputs to sum over them.
     """
 
     def __init__(self, combine: FpnCombine) -> None:
@@ -74,7 +75,10 @@ class WeightedSum(nn.Module):
 
 
 class LevelHeads(nn.Module):
-    """A head whose convolutions, shared by all levels, have each level's BatchNorm folded in."""
+    """A head with a copy of its convolutions for each level, that level's BatchNorm folded in.
+
+    In effdet's head, all levels share the convolutions.
+    """
 
     def __init__(self, head: HeadNet) -> None:
         super().__init__()
@@ -88,11 +92,11 @@ class LevelHeads(nn.Module):
 
 
 class MeanByBlocks(nn.Module):
-    """timm's squeeze-and-excitation, its mean over a feature map taken block by block.
+    """timm's squeeze-and-excitation, with the mean over a feature map taken block by block.
 
-    For engines that add up all values one after the other: over 147,456 of them, or 384 that are
-    all alike, they lose one to two digits of fp32 that PyTorch keeps. Not for layers that are kept
-    in bfloat16, to which every step would round: D2's box error is 2.4 times upstream's then.
+    Some engines add up all values one after the other. Over 147,456 values, or 384 equal ones, they
+    lose one to two digits of fp32 that PyTorch keeps. Layers in bfloat16 must not use this class,
+    because every step would round to bfloat16: D2's box error would be 2.4 times upstream's.
     """
 
     def __init__(self, original: SqueezeExcite) -> None:
@@ -109,7 +113,7 @@ class MeanByBlocks(nn.Module):
 
 
 def mean_by_blocks(network: nn.Module) -> nn.Module:
-    """A copy of `network` with `MeanByBlocks`."""
+    """A copy of `network` whose squeeze-and-excitation layers are `MeanByBlocks`."""
     steady = copy.deepcopy(network)
     for module in list(steady.modules()):
         for name, child in list(module.named_children()):
@@ -119,10 +123,10 @@ def mean_by_blocks(network: nn.Module) -> nn.Module:
 
 
 class Flat(nn.Module):
-    """A network whose outputs are one table each, for exports: no copy is left to be done outside.
+    """A network for exports: each output is one table, so that no copy remains outside the export.
 
-    Returns class logits [batch, anchors, classes] and box regressions [batch, anchors, 4], anchors
-    in the order of effdet's: level by level, row by row, and those of a cell side by side.
+    Returns class logits [batch, anchors, classes] and box regressions [batch, anchors, 4]. Anchors
+    are in effdet's order: level by level, row by row, cell by cell.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -154,7 +158,7 @@ def _edge_weights(combine: FpnCombine) -> list[float]:
 
 
 def _folded_repeats(head: HeadNet, level: int) -> list[nn.Module]:
-    """The repeated convolutions of `head` as `level` has them, each with its activation."""
+    """The repeated convolutions of `head`, `level`'s BatchNorm folded in, with activations."""
     layers = []
     for repeat, conv in enumerate(head.conv_rep):
         norm = head.bn_rep[level][repeat] if head.bn_level_first else head.bn_rep[repeat][level]
@@ -170,7 +174,7 @@ def _batch_norm(norm: Any) -> Any:
 
 
 def _fold_children(module: nn.Module) -> None:
-    """Folds every BatchNorm child that follows a convolution, and leaves its activation."""
+    """Folds every BatchNorm child into the convolution before it, and keeps its activation."""
     children = list(module.named_children())
     for (conv_name, conv), (norm_name, norm) in itertools.pairwise(children):
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
@@ -179,7 +183,7 @@ def _fold_children(module: nn.Module) -> None:
 
 
 def _pool_without_padding(resample: ResampleFeatureMap) -> None:
-    """Lets the pooling take what is outside as no value, in place of a copy padded with -inf."""
+    """Lets the pooling ignore what is outside, so that it needs no copy padded with -inf."""
     pool: Any = getattr(resample, "downsample", None)
     if not isinstance(pool, MaxPool2dSame):
         return

@@ -1,6 +1,6 @@
-"""Postprocessing in which every shape is known before: what one CUDA graph can hold.
+"""Postprocessing in which every shape is known beforehand, so that a CUDA graph can hold it.
 
-Nothing is asked of the device on the way, so nothing waits for it.
+`detect_statically` reads no value from the device, so the CPU does not wait for the device.
 """
 
 import torch
@@ -9,21 +9,19 @@ from effdet.anchors import clip_boxes_xyxy, decode_box_outputs
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import IOU_THRESHOLD, Outputs, detect
 
-CANDIDATES = (
-    1024  # of which NMS leaves the 100 detections that are asked for on every shipped photo
-)
-STEPS = 16  # of suppression, twice what these take
+CANDIDATES = 1024  # NMS keeps the 100 wanted detections of these on every shipped photo
+STEPS = 16  # of suppression, twice as many as the shipped photos take
 
 
 def detect_statically(
     model: Model, outputs: Outputs, anchors: torch.Tensor, scale: torch.Tensor, size: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`nms.detect` of the best `CANDIDATES`, and whether it is known to be the result for all.
+    """`nms.detect` of the best `CANDIDATES`, and whether all candidates surely give the same.
 
-    Takes what `nms.detect` takes. Exact where it says so, see `nms.detect_sparingly`.
+    Takes what `nms.detect` takes. `nms.detect_sparingly` explains why the table is then exact.
 
     Returns:
-        The table, and a bool without dimensions.
+        The table of `nms.detect`, and a bool tensor without dimensions: whether the table is exact.
     """
     asked = model.config.max_det_per_image
     logits, boxes = (
@@ -37,7 +35,7 @@ def detect_statically(
     decoded = decode_box_outputs(boxes[found].float(), anchors[found], output_xyxy=True)
     decoded = clip_boxes_xyxy(decoded, size[0] / scale[0])
     kept, settled = suppress_in_steps(decoded, labels)
-    # the first that are kept, by falling score; then those that are not
+    # kept boxes first, by falling score; then all others
     chosen = torch.where(kept, 0, 1).sort(stable=True).indices[:asked]
     parts = [
         decoded[chosen] * scale[0],
@@ -51,7 +49,7 @@ def detect_statically(
 def detect_at_once(
     model: Model, outputs: Outputs, anchors: torch.Tensor, scale: torch.Tensor, size: torch.Tensor
 ) -> torch.Tensor:
-    """`nms.detect`, of which `detect_statically` does all it can."""
+    """`nms.detect`, by `detect_statically` where the table of that is exact."""
     table, certain = detect_statically(model, outputs, anchors, scale, size)
     return table if certain else detect(model, outputs, anchors, scale, size)
 
@@ -59,11 +57,11 @@ def detect_at_once(
 def suppress_in_steps(
     boxes: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which of `boxes`, by falling score, NMS of each class keeps; and whether that is certain.
+    """Which of `boxes`, sorted by falling score, NMS within each class keeps, and if it is certain.
 
-    In every step a box stays that overlaps with none that stayed in the step before and is better.
-    After n steps the first n links of every chain of overlaps are right, and once a step changes
-    nothing, none will.
+    In every step, a box stays if it overlaps with no better box that stayed in the step before.
+    After n steps, the first n boxes of every chain of overlaps are right. Once a step changes
+    nothing, the result is certain, because no later step would change anything.
     """
     left, top, right, bottom = boxes.unbind(1)
     area = (right - left) * (bottom - top)

@@ -1,4 +1,4 @@
-"""What executes the networks: a file for each engine, beside `base` and `joint`, which they share.
+"""The engines, which run the networks: a file for each, and `base` and `joint`, which they share.
 
 May import `detector`, `config` and the ground.
 """

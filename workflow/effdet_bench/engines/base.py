@@ -1,8 +1,7 @@
-"""What an engine is: the executor of an ensemble's networks on one device.
+"""The interface of engines: an engine runs the networks of an ensemble on one device.
 
 A new engine is one new file in this folder whose `load(models, device, options)` returns an
-`Engine`; docs/engines.md walks through one. The request around it, and all timing, belong to the
-harness.
+`Engine`; docs/engines.md shows an example. The harness does the rest of a request, and all timing.
 """
 
 import os
@@ -29,7 +28,7 @@ from effdet_bench.detector.static import detect_at_once
 from effdet_bench.errors import BenchError, UnavailableError
 
 T = TypeVar("T")
-# what PyTorch computes in, by precision
+# PyTorch's type of each precision
 TYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,
@@ -37,12 +36,12 @@ TYPES = {
     "fp16": torch.float16,
 }
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
-# of exports whose format names them
+# in export formats that name inputs and outputs
 INPUTS, OUTPUTS = ["pixels"], ["classes", "boxes"]
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether fp32 of NVIDIA GPUs may be TF32, which it is in PyTorch's convolutions by default."""
+    """Allows or forbids TF32 for fp32 on NVIDIA GPUs; PyTorch's convolutions use it by default."""
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed
 
@@ -50,12 +49,13 @@ def allow_tf32(allowed: bool) -> None:
 class Engine(ABC):
     """An ensemble loaded on a device.
 
-    `version` is of the library that executes the networks. `precision` is that of the networks, one
-    of `PRECISIONS`; it decides by which tolerances the answers are judged. Options that every
-    engine may offer: with `sparse_postprocess`, postprocessing looks only at what can become a
-    detection. With `parallel`, models run side by side: as many at a time as there are CPU threads,
-    each on its share of them; on a GPU all of them, each on a stream of its own. `threads` is what
-    one network may use of the CPU.
+    `version` is the version of the library that runs the networks. `precision` is the networks'
+    precision, one of `PRECISIONS`; the gate's tolerances depend on it. `threads` is the number of
+    CPU threads that one network may use.
+
+    Every engine may offer two options. With `sparse_postprocess`, postprocessing skips boxes that
+    cannot become detections. With `parallel`, models run side by side: on the CPU at most as many
+    as there are threads, each on its share of them; on a GPU all, each on a stream of its own.
     """
 
     version: str
@@ -77,21 +77,21 @@ class Engine(ABC):
         self._pool = ThreadPoolExecutor(workers, initializer=self._begin) if parallel else None
 
     def begin_request(self) -> None:  # noqa: B027 (most engines have nothing to do)
-        """Called before the first network of a request, for engines that keep something of it."""
+        """Called before a request's first network, for engines that keep data of a request."""
 
     def decode(self, encoded: bytes) -> Any:
-        """The photo in `encoded`, as `preprocess` takes it."""
+        """The photo in `encoded`, in the form that `preprocess` takes."""
         return request.decode(encoded)
 
     def preprocess(self, index: int, photo: Any) -> request.ModelInput:
-        """The input of network `index` of a decoded `photo`."""
+        """The input of network `index` for a decoded `photo`."""
         return request.preprocess(photo, self.models[index], self.device)
 
     def accept(self, photos: int) -> None:
-        """Gets ready to be given `photos` at a time, besides what it was ready for before.
+        """Prepares for batches of `photos` photos, besides the sizes that it prepared for before.
 
         Raises:
-            UnavailableError: this engine's networks are made for one photo.
+            UnavailableError: this engine's networks take one photo at a time.
         """
         if photos > 1:
             raise UnavailableError("this engine's networks are made for one photo at a time.")
@@ -100,7 +100,7 @@ class Engine(ABC):
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
         """Runs network `index` on float32 [photos, 3, height, width]; may return before it is done.
 
-        It is one photo, unless the engine was asked to `accept` more.
+        `photos` is 1, or a number that `accept` was called with.
 
         Returns:
             Class logits and box regressions, each a list over feature levels of
@@ -108,22 +108,22 @@ class Engine(ABC):
         """
 
     def each_model(self, task: Callable[[int], T]) -> list[T]:
-        """What `task` gives for the index of each model: one after the other, or side by side."""
+        """Calls `task` with each model's index, in turn or side by side; returns all results."""
         if self._pool is not None:
             return self._side_by_side(self._pool, task)
         return [task(index) for index in range(len(self.models))]
 
     def _side_by_side(self, pool: ThreadPoolExecutor, task: Callable[[int], T]) -> list[T]:
         indices = range(len(self.models))
-        # the longest first, so that no thread is left with it alone
+        # the largest network first: if begun last, it would run alone at the end
         order = sorted(indices, key=lambda index: -len(self.models[index].anchors))
-        # torch knows inference mode thread by thread
+        # torch's inference mode is a state of each thread
         inferring = torch.inference_mode()(task)
         begun = {index: pool.submit(inferring, index) for index in order}
         return [begun[index].result() for index in indices]
 
     def _begin(self) -> None:
-        """What a thread of `parallel` does first."""
+        """Prepares a thread of `parallel`."""
         torch.set_num_threads(self.threads)
         if self.device.type == "cuda":
             torch.cuda.set_stream(torch.cuda.Stream(self.device))
@@ -135,17 +135,18 @@ class Engine(ABC):
         model = self.models[index]
         find = detect
         if self.options.get("sparse_postprocess") and not model.config.soft_nms:
-            # on a GPU, what asks for a value waits for all that was begun
+            # on a GPU, reading a value waits for all work that was issued
             find = detect_at_once if self.device.type == "cuda" else detect_sparingly
         return find(model, outputs, self._anchors[index], scale, size)
 
 
 class ExportedEngine(Engine):
-    """An engine of networks that were exported before, to the folder `model.export` of each.
+    """An engine of networks that were exported before, each to the folder `model.export`.
 
-    Its file has an `export(model, device, options, samples, folder)`, `samples` being what
-    `Engine.forward` takes, to calibrate on; and `EXPORTS` from each precision to that of the export
-    which it runs on. An export returns tables, see `rewrite.Flat`.
+    The engine's file has a function `export(model, device, options, samples, folder)`. `samples`
+    are inputs of `Engine.forward`, to calibrate on. The file also has `EXPORTS`: for each precision
+    of the engine, the precision of the export that it runs. An export returns tables: see
+    `rewrite.Flat`.
     """
 
     @abstractmethod
@@ -161,13 +162,13 @@ class ExportedEngine(Engine):
 
 
 def refuse_gpus(library: str, device: torch.device) -> None:
-    """Raises UnavailableError where `device` is none that `library` is run on here."""
+    """Raises UnavailableError unless `device` is the CPU, where alone `library` runs here."""
     if device.type != "cpu":
         raise UnavailableError(f"{library} runs on the CPU here, not on {device.type}.")
 
 
 def check_threads(library: str, used: int, wanted: int) -> None:
-    """Raises BenchError where `library` would run on other than the `wanted` threads."""
+    """Raises BenchError unless `library` uses as many threads as `wanted`."""
     if used != wanted:
         raise BenchError(
             f"{library} uses {used} threads instead of {wanted}: "
@@ -176,7 +177,7 @@ def check_threads(library: str, used: int, wanted: int) -> None:
 
 
 def check_triton(user: str) -> None:
-    """Raises UnavailableError where Triton cannot build what `user` has it run on a GPU."""
+    """Raises UnavailableError where Triton cannot build kernels for `user`, a name in the text."""
     try:
         import_module("triton")
     except ImportError:
@@ -193,7 +194,7 @@ def check_triton(user: str) -> None:
 
 
 def write_onnx(model: Model, pixels: torch.Tensor, path: Path) -> None:
-    """Writes the network of `model`, with outputs as of `rewrite.Flat`, to `path` as ONNX."""
+    """Writes the network of `model` to `path` as ONNX, with the outputs of `rewrite.Flat`."""
     torch.onnx.export(
         Flat(mean_by_blocks(model.network)).eval(),
         (pixels,),
@@ -248,7 +249,7 @@ def engine_module(name: str) -> ModuleType:
 
     Raises:
         UnavailableError: a package that the engine needs is not installed.
-        BenchError: the file is not what an engine's must be; the text names it.
+        BenchError: there is no such file, or it breaks the rules for engines; the text names it.
     """
     if name not in engine_names():
         raise BenchError(f"there is no engine {name!r}, as there is no file engines/{name}.py.")
@@ -263,7 +264,7 @@ def engine_module(name: str) -> ModuleType:
 
 
 def missing_package(engine: str, error: ImportError) -> UnavailableError:
-    """What to say where a package that `engine` needs cannot be imported."""
+    """The error for a package that `engine` needs and that cannot be imported."""
     package = (error.name or engine).split(".")[0]
     return UnavailableError(
         f"the engine {engine} needs the package {package}, which cannot be imported ({error}): "

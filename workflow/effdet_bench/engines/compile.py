@@ -55,7 +55,7 @@ def export(
         aoti_compile_and_package(
             exported,
             package_path=str(folder / FILE),
-            # not `freezing`: in torch 2.14 it leaves errors of a third of the outputs' spread
+            # not `freezing`: in torch 2.14 it makes errors of a third of the outputs' spread
             inductor_configs={"compile_threads": 1},
         )
 

@@ -1,4 +1,4 @@
-"""effdet networks as PyTorch runs them. Without options, fp32 and untouched: `baseline`."""
+"""effdet's networks, run by PyTorch. Without options this is `baseline`: unchanged, in fp32."""
 
 import torch
 
@@ -44,7 +44,7 @@ class Eager(Engine):
         self._networks = [network.to(device).to(memory_format=self._layout) for network in networks]
 
     def accept(self, photos: int) -> None:
-        """PyTorch takes any number."""
+        """Does nothing, because PyTorch takes any number of photos."""
 
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
         pixels = pixels.contiguous(memory_format=self._layout)

@@ -1,4 +1,4 @@
-"""ExecuTorch with XNNPACK on the CPU: what PyTorch offers for phones and Arm."""
+"""ExecuTorch with XNNPACK on the CPU: PyTorch's library for phones and Arm."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -28,13 +28,13 @@ class ExecuTorch(ExportedEngine):
     def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, options)
         refuse_gpus("ExecuTorch", device)
-        # one pool for the whole process, which by itself takes every core of the machine
+        # the process has one pool of threads, which by default takes every core of the machine
         _unsafe_reset_threadpool(self.threads)
         check_threads("ExecuTorch", _threadpool_get_thread_count(), self.threads)
         self._networks = [_load_for_executorch(str(model.exported / FILE)) for model in models]
 
     def run(self, index: int, pixels: torch.Tensor) -> list[torch.Tensor]:
-        # not copied: they hold until this network is asked again, and answers are looked at before
+        # not copied: valid until this network runs again, and the harness reads answers before that
         outputs: list[torch.Tensor] = self._networks[index].forward([pixels], clone_outputs=False)
         return outputs
 
@@ -42,13 +42,14 @@ class ExecuTorch(ExportedEngine):
 def export(
     model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
-    """Writes the network of `model` to `folder`, layers that XNNPACK knows lowered to it.
+    """Writes the network of `model` to `folder`; XNNPACK runs the layers that it supports.
 
     Raises:
-        UnavailableError: the network is not rewritten. effdet's heads have one convolution for all
-            levels and a BatchNorm for each; ExecuTorch 1.5 folds each into the same weights.
+        UnavailableError: the network is not rewritten. In effdet's heads, all levels share a
+            convolution, and each level has a BatchNorm. ExecuTorch 1.5 folds each BatchNorm into
+            the shared weights, which gives wrong answers.
     """
-    # here, as both import the exporter, which no timing needs
+    # here, because both import the exporter, which no timing needs
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 

@@ -1,7 +1,7 @@
-"""CUDA graphs of all that follows decoding: a GPU is told once what it is to do for a request.
+"""CUDA graphs of all that follows decoding: two launches start a request's work on a GPU.
 
-One graph makes the networks' inputs; another runs the networks and their postprocessing, and copies
-the tables to the host.
+One graph makes the networks' inputs. Another graph runs the networks and their postprocessing, and
+copies the detections to the host.
 """
 
 import io
@@ -33,21 +33,21 @@ PACKAGES = ["triton"]
 
 
 class Graph(Engine):
-    """The networks rewritten, in one precision, with BatchNorm's parameters in fp32 where it is not
-    folded; with `parallel` side by side.
+    """The rewritten networks in one precision; BatchNorm stays in fp32 where it is not folded.
 
-    With `kernels`, what is bound by memory is done by kernels of Triton, and with `gpu_decode`
-    photos are decoded by nvJPEG where that is exact. Outputs hold until the next request.
+    With `parallel`, networks run side by side. With `kernels`, Triton kernels do what memory
+    bandwidth limits. With `gpu_decode`, nvJPEG decodes photos where it is exact. Outputs are valid
+    until the next request.
     """
 
     version = f"torch {torch.__version__}"
 
     def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, {"precision": "fp16", **options})
-        # here, as they need Triton
+        # here, because they need Triton
         from effdet_bench.detector.letterbox import Letterbox, captured
 
-        # cuDNN is a fifth faster on NCHW for one photo, and Triton's kernels read NHWC
+        # for one photo cuDNN is a fifth faster on NCHW; the Triton kernels need NHWC
         kernels = bool(self.options.get("kernels"))
         self._layout = torch.channels_last if kernels else torch.contiguous_format
         self._networks = [self._placed(model.network, kernels) for model in models]
@@ -64,8 +64,9 @@ class Graph(Engine):
         self._warm_up()
 
     def _placed(self, network: torch.nn.Module, kernels: bool) -> torch.nn.Module:
-        # PyTorch's convolutions round before they add a bias, and a folded BatchNorm's is itself
-        # rounded: D2's boxes are 2.4 times as far off as rounding makes upstream's then
+        # Folded only for `kernels`: PyTorch's convolutions round before they add a bias, and the
+        # bias of a folded BatchNorm is itself rounded. D2's box error would be 2.4 times the error
+        # that rounding gives upstream.
         placed = rewritten(network, folded=kernels).to(self.device, TYPES[self.precision])
         placed = placed.to(memory_format=self._layout)
         if not kernels:
@@ -79,14 +80,17 @@ class Graph(Engine):
 
     @torch.inference_mode()
     def _warm_up(self) -> None:
-        """Runs what few requests need, and what PyTorch compiles as it runs for the second time."""
+        """Runs the networks once, and upstream's postprocessing twice.
+
+        Few requests need upstream's postprocessing, and PyTorch compiles it in its second run.
+        """
         self._launch()
         for index, (_, scale, size) in enumerate(self._letterbox.inputs):
             for _ in range(2):
                 detect(self.models[index], self._outputs[index], self._anchors[index], scale, size)
 
     def _run(self) -> None:
-        """All networks on the inputs as they are, and their tables on the host."""
+        """Runs all networks on the current inputs, and copies their detections to the host."""
         indices = range(len(self.models))
         if self.options.get("parallel") and self.device.type == "cuda":
             found = self._on_streams(indices)
@@ -117,10 +121,10 @@ class Graph(Engine):
         return outputs, *found
 
     def decode(self, encoded: bytes) -> torch.Tensor:
-        """The photo, uint8 [height, width, 3]: on the GPU where that decodes it to the same bytes.
+        """The photo, uint8 [height, width, 3], decoded on the GPU where that gives the same bytes.
 
-        Those are photos with all of their colour (4:4:4): where it was thinned out (4:2:0), nvJPEG
-        fills it in otherwise than libjpeg does.
+        The bytes are the same for photos with a colour value for every pixel (4:4:4). For photos
+        with fewer colour values (4:2:0), nvJPEG interpolates otherwise than libjpeg does.
         """
         if self.options.get("gpu_decode") and _has_all_colour(encoded):
             data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
@@ -129,7 +133,7 @@ class Graph(Engine):
         return torch.from_numpy(np.array(request.decode(encoded)))
 
     def preprocess(self, index: int, photo: torch.Tensor) -> request.ModelInput:
-        """Makes all inputs of a photo that is new."""
+        """The input of network `index`; a new photo makes the inputs of all networks."""
         if photo is not self._photo:
             self._letterbox.load(photo)
             self._photo, self._launched = photo, False
@@ -139,7 +143,7 @@ class Graph(Engine):
         return [task(index) for index in range(len(self.models))]
 
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
-        """Runs all networks, with whichever comes first."""
+        """The outputs of network `index`; the first call of a request runs all networks."""
         if not self._launched:
             self._launch()
             self._launched, self._waited = True, False
@@ -158,7 +162,7 @@ class Graph(Engine):
 
 
 def _has_all_colour(encoded: bytes) -> bool:
-    """Whether `encoded` is a JPEG in three colours, none of which has fewer values than pixels."""
+    """Whether `encoded` is a JPEG in three colours, each with a value for every pixel."""
     image = Image.open(io.BytesIO(encoded))  # reads no more than the header
     return image.mode == "RGB" and get_sampling(image) == 0 and image.format == "JPEG"
 

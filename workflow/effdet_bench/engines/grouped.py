@@ -1,4 +1,4 @@
-"""Networks of equal architecture as one network, whose convolutions have a group for each."""
+"""Networks of equal architecture as one network; each convolution has one group per network."""
 
 import copy
 from typing import Any
@@ -41,9 +41,9 @@ class Grouped(JointEngine):
 
 
 def group(networks: list[nn.Module]) -> nn.Module:
-    """One network that returns what `networks` do, their channels one after the other.
+    """One network that returns the outputs of `networks`, joined along their channels.
 
-    Changes `networks`. Its first convolution is not in groups, as the pixels are those of all.
+    Changes `networks`. The first convolution has no groups, because all take the same pixels.
     """
     for network in networks:
         weigh_sums(network)

@@ -16,9 +16,9 @@ from effdet_bench.errors import UnavailableError
 
 
 class JointEngine(Engine):
-    """All networks at once, with whichever forward comes first, on its input: that of all others.
+    """Runs all networks at once, in the first `forward` of a request: their inputs are equal.
 
-    Classes may differ, so the layers that predict them stay outside, one for each network.
+    Numbers of classes may differ, so each network keeps its own layer that predicts classes.
 
     Raises:
         UnavailableError: the networks are not of one architecture.
@@ -40,7 +40,7 @@ class JointEngine(Engine):
 
     @abstractmethod
     def _build(self, bodies: list[nn.Module]) -> None:
-        """Makes one network of `bodies`, which return class features in place of class logits."""
+        """Makes one network of `bodies`, which return class features instead of class logits."""
 
     @abstractmethod
     def _run(self, pixels: torch.Tensor) -> list[Outputs]:
@@ -59,7 +59,7 @@ class JointEngine(Engine):
 class TensorSum(WeightedSum):
     """A `WeightedSum` with weights in a tensor, so that they may differ between networks.
 
-    `channels` is how many channels in turn belong to each of the networks that `sums` are of.
+    `sums` has one sum of each network. `channels` consecutive channels belong to each network.
     """
 
     def __init__(self, sums: list[WeightedSum], channels: int) -> None:
@@ -73,7 +73,7 @@ class TensorSum(WeightedSum):
 
 
 def replace_sums(network: nn.Module, like: list[nn.Module], channels: int) -> None:
-    """Puts a `TensorSum` in place of every `WeightedSum`, its weights those of `like`."""
+    """Replaces every `WeightedSum` of `network` by a `TensorSum` with the weights of `like`."""
     named = [dict(one.named_modules()) for one in like]
     for name, module in list(network.named_modules()):
         if isinstance(module, WeightedSum):

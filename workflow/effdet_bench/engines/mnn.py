@@ -25,7 +25,7 @@ class Mnn(ExportedEngine):
     def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, options)
         refuse_gpus("MNN", device)
-        # without `high`, fp16 would do on processors that have it
+        # without `high`, MNN computes in fp16 on processors that have fp16
         settings = {"backend": "CPU", "numThread": self.threads, "precision": "high"}
         self._manager = MNN.nn.create_runtime_manager((settings,))
         self._networks = [
@@ -42,7 +42,7 @@ class Mnn(ExportedEngine):
 
     def run(self, index: int, pixels: torch.Tensor) -> list[np.ndarray]:
         self._pixels[index].write(pixels.numpy())
-        # kept, as arrays that are read from them are views that keep nothing
+        # kept, because the arrays read from them are views that do not keep them alive
         self._outputs[index] = self._networks[index].onForward([self._pixels[index]])
         return [output.read() for output in self._outputs[index]]
 
@@ -50,8 +50,8 @@ class Mnn(ExportedEngine):
 def export(
     model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
-    """Writes the network of `model` to `folder`, converted from ONNX, which is not kept."""
-    # the converter itself: MNN.tools, around it, installs a package and reports what it is used for
+    """Writes the network of `model` to `folder`, converted from an ONNX file that it deletes."""
+    # the converter itself, because MNN.tools around it installs a package and reports its use
     import _tools as tools
 
     refuse_gpus("MNN", device)

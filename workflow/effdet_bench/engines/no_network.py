@@ -1,6 +1,6 @@
-"""Constant zeros of the right shapes in place of the networks: what the rest of a request costs.
+"""Returns zeros instead of networks' outputs, to show what the rest of a request costs.
 
-Its answers are wrong by design, so it is INVALID and never ranked.
+The answers of this mode are wrong by design, so the mode is INVALID and never ranked.
 """
 
 import torch

@@ -24,8 +24,8 @@ OPTIONS = {
 EXPORTS = {"fp32": "fp32", "bf16": "bf16", "int8": "int8"}
 PACKAGES = ["openvino", "nncf"]
 FILE = "model.xml"
-# Layers that INT8 leaves in 16 bit, at no cost of speed where it was measured. D0's class error is
-# 0.20 then, and about 0.35 with everything in 8 bit; D1 and D2 stay above 0.3 all the same.
+# Layers that INT8 leaves in 16 bits; measurements showed no loss of speed. D0's class error is
+# 0.20, instead of about 0.35 with every layer in 8 bits. D1's and D2's stay above 0.3.
 KEPT = [r".*class_net\..*", r".*box_net\..*", r".*\.fpn\..*", r".*\.se\..*", r".*\.conv_dw/.*"]
 
 
@@ -44,18 +44,18 @@ class OpenVino(ExportedEngine):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": self.threads,
-            # networks side by side would be pinned to the same cores
+            # pinning would put networks that run side by side on the same cores
             "ENABLE_CPU_PINNING": not self.options.get("parallel"),
             "INFERENCE_PRECISION_HINT": "bf16" if self._bf16 else "f32",
         }
         self._requests: dict[int, list[Any]] = {}
-        # made known to pybind11 by one thread: two of `parallel` that ask at once wait for each
-        # other for ever, one with Python's lock and one with that of pybind11's first call
+        # One thread makes pybind11's first call for this type. Two threads of `parallel` that made
+        # it at once would deadlock: one holds Python's lock, one pybind11's lock of first calls.
         openvino.Type.f32.to_dtype()
         self.accept(1)
 
     def accept(self, photos: int) -> None:
-        """Compiles the networks for `photos` at a time, which must be known for them to be fast."""
+        """Compiles the networks for batches of `photos`; networks for any size would be slower."""
         if photos in self._requests:
             return
         networks = [self._network(model, photos) for model in self.models]
@@ -66,9 +66,10 @@ class OpenVino(ExportedEngine):
         self._requests[photos] = [one.create_infer_request() for one in compiled]
 
     def _network(self, model: Model, photos: int) -> openvino.Model:
-        """The export of `model` for `photos`, its outputs in bfloat16 where it computes them in it.
+        """The export of `model` for batches of `photos`.
 
-        To write a request's logits again, in fp32, takes 7 of 118 ms on D0 + D1 + D2.
+        Where a network computes in bfloat16, its outputs stay in bfloat16, because writing a
+        request's logits again in fp32 takes 7 of 118 ms on D0 + D1 + D2.
         """
         network = self._core.read_model(model.exported / FILE)
         if photos > 1:
@@ -83,9 +84,9 @@ class OpenVino(ExportedEngine):
     def run(self, index: int, pixels: torch.Tensor) -> list[torch.Tensor]:
         request = self._requests[len(pixels)][index]
         request.infer([pixels.numpy()], share_inputs=True)
-        # not copied: they hold until this network is asked again, and answers are looked at before
+        # not copied: valid until this network runs again, and the harness reads answers before that
         tables = [request.get_output_tensor(number).data for number in range(2)]
-        if self._bf16:  # which NumPy does not know
+        if self._bf16:  # a type that NumPy does not have
             return [torch.from_numpy(t.view(np.int16)).view(torch.bfloat16) for t in tables]
         return [torch.from_numpy(table) for table in tables]
 
@@ -99,9 +100,9 @@ def export(
     exact = options["precision"] == "fp32"
     network = Flat(mean_by_blocks(model.network) if exact else model.network).eval()
     with torch.inference_mode(), warnings.catch_warnings():
-        # sizes of layers, which are constants here
+        # the warnings are about sizes of layers, which are constants here
         warnings.filterwarnings("ignore", "Converting a tensor to a Python integer")
-        # not by torch.export, from which OpenVINO 2026.4 makes a graph that is a quarter slower
+        # not torch.export: OpenVINO 2026.4 makes a graph of it that is a quarter slower
         traced = torch.jit.trace(network, pixels, check_trace=False)
     converted = openvino.convert_model(traced, input=[pixels.shape])
     if options["precision"] == "int8":

@@ -1,6 +1,6 @@
-"""TensorRT in fp16, as ONNX Runtime's provider of it, on networks exported to ONNX.
+"""TensorRT in fp16, through ONNX Runtime's provider for it, on networks exported to ONNX.
 
-The top-k of postprocessing stays outside the graph, as TensorRT refuses one of more than 3,840.
+The top-k of postprocessing stays outside the graph, because TensorRT allows at most k = 3,840.
 """
 
 from dataclasses import replace
@@ -36,7 +36,7 @@ class TensorRt(onnxruntime.OnnxRuntime):
 def export(
     model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
-    """Writes the fp32 network of `model` to `folder`, and builds what TensorRT runs of it there."""
+    """Writes the fp32 network of `model` to `folder`, and builds TensorRT's engine of it there."""
     _refuse_other_devices(device)
     onnxruntime.export(model, device, options, samples, folder)
     load([replace(model, export=folder)], device, options)
@@ -45,7 +45,7 @@ def export(
 def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
     _refuse_other_devices(device)
     import_module("tensorrt")  # loads the libraries that ONNX Runtime looks for
-    # whatever the export is in: its check asks with that
+    # always fp16: the check of an export passes the export's precision, fp32
     return TensorRt(models, device, {**options, "precision": "fp16"})
 
 

@@ -1,4 +1,4 @@
-"""The step that exports networks for engines that run a format of their own, and checks them.
+"""The steps that export networks for engines with a format of their own, and check the exports.
 
 A step may import engines, detector, config and the ground, and steps before it.
 """

@@ -1,4 +1,7 @@
-"""Checks that an export answers as PyTorch does; apart, so that an edit here times nothing."""
+"""Checks that an export answers as PyTorch does.
+
+The check is a step of its own, so that an edit of the check repeats no timing.
+"""
 
 import argparse
 from dataclasses import replace
@@ -14,12 +17,12 @@ from effdet_bench.progress import tell
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
 from effdet_bench.reference.errors import relative_errors
 
-# Of class and box outputs, see `relative_errors`: what other orders of sums in fp32 stay below.
+# of the `relative_errors` of class and box outputs; another order of fp32 sums stays below it
 FP32_LIMIT = 1e-4
 
 
 class ExportCheck:
-    """The check of one export, for a process of its own: an engine's crash is its end alone."""
+    """The check of one export, for a process of its own, which alone ends if an engine crashes."""
 
     def __init__(self, spec: ExportSpec) -> None:
         self._spec = spec
@@ -32,7 +35,7 @@ class ExportCheck:
 
         Raises:
             UnavailableError: a package that the engine needs is not installed.
-            BenchError: an export that is run in fp32 answers otherwise.
+            BenchError: the engine runs in fp32, and an error exceeds `FP32_LIMIT`.
         """
         spec = self._spec
         torch.set_num_threads(spec.threads)

@@ -28,11 +28,11 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class ExportSpec:
-    """What is to be exported, and checked, by which engine.
+    """What to export and to check, and for which engine.
 
-    `options` are the `precision` of the export, and whether it is of the `rewritten` network.
-    `checkpoint` is a record of `verify`, `file` what it is of, `photos` a folder of JPEG files to
-    calibrate on, and `record` the path of the export's record.
+    `options` are the `precision` of the export, and whether to export the `rewritten` network.
+    `checkpoint` is a record of `verify`, and `file` the checkpoint of this record. `photos` is a
+    folder of JPEG files to calibrate on. `record` is the path of the export's record.
     """
 
     engine: str
@@ -60,16 +60,16 @@ class ExportSpec:
 
 
 class Exporter:
-    """The export of `spec`, for a process of its own: a converter's crash is its end alone."""
+    """The export of `spec`, for a process of its own, which alone ends if a converter crashes."""
 
     def __init__(self, spec: ExportSpec) -> None:
         self._spec = spec
 
     def export(self) -> records.Record:
-        """Exports, to a folder that is emptied first.
+        """Writes the export to its folder, which it empties first.
 
         Returns:
-            `seconds` that it took, and `bytes` of what is there now.
+            `seconds` that the export took, and `bytes` of the files in the folder.
 
         Raises:
             UnavailableError: a package that the engine needs is not installed.
@@ -94,7 +94,7 @@ class Exporter:
 
 
 def in_child(make: type, spec: ExportSpec, method: str) -> dict[str, Any]:
-    """What `method` of `make(spec)` returns in a child, with `outcome` and `reason`."""
+    """What `method` of `make(spec)` returns in a child process, with `outcome` and `reason`."""
     worker = Worker(process_context(), make, spec)
     result = worker.call(method) or {}
     worker.end()
@@ -102,15 +102,15 @@ def in_child(make: type, spec: ExportSpec, method: str) -> dict[str, Any]:
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `export` and `check` both have to be told."""
+    """Adds the arguments that the steps `export` and `check_export` share."""
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--record", required=True, help="record of `verify`")
-    parser.add_argument("--checkpoint", required=True, help="the file that it is of")
+    parser.add_argument("--checkpoint", required=True, help="the checkpoint of that record")
     parser.add_argument("--photos", required=True, help="folder of JPEG files to calibrate on")
 
 
 def spec_of(args: argparse.Namespace, known: dict[str, Any], record: str) -> ExportSpec:
-    """What the arguments name, with engine, device and options of `known`."""
+    """The export that `args` describe, with engine, device and options of `known`."""
     return ExportSpec(
         engine=known["engine"],
         device=known["device"],

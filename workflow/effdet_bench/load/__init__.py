@@ -1,4 +1,4 @@
-"""The step that puts modes under load: which rate of requests a machine sustains, and at what cost.
+"""The step that puts modes under load: the rate of requests that each sustains, and its energy.
 
 A step may import engines, detector, config and the ground, and steps before it.
 """

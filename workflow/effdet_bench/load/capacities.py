@@ -1,8 +1,8 @@
-"""What modes sustain under load, from the requests that were kept: pure functions and their files.
+"""Computes what modes sustain under load, from their recorded requests.
 
-A capacity is the highest rate of Poisson arrivals at which a percentile of latencies, from the
-scheduled arrival on, stayed within a bound in a pass that confirmed it. No figure here comes from a
-latency turned upside down.
+A capacity is the highest rate of Poisson arrivals at which a percentile of latencies stayed within
+a latency bound, in a pass that confirmed the rate. Latencies count from the scheduled arrival. No
+figure here is computed as 1 ÷ latency.
 """
 
 import argparse
@@ -20,12 +20,14 @@ from effdet_bench.records import Record
 from effdet_bench.validity.gate import judge, read_captured, standards
 
 PERCENTILES = (50, 90, 99)
-BEYOND = 1.1  # times a capacity, from which on a bound must break: chance makes less of 1.2
-NEEDED = {"p90": 64, "p99": 662}  # requests that a percentile needs, as LoadGen's early stopping
+# times a capacity: from there on, a pass must break the bound. The search asks for 1.2 times, and
+# chance may make a lower rate of that.
+BEYOND = 1.1
+NEEDED = {"p90": 64, "p99": 662}  # requests that a percentile needs by LoadGen's early stopping
 
 
 def capacities_of(archive: Archive) -> Record:
-    """What follows from everything under `load/` in `archive`.
+    """The figures of every mode under `load/` in `archive`.
 
     Raises:
         BenchError: a file is missing or broken.
@@ -57,7 +59,7 @@ def _mode(archive: Archive, path: Path) -> Record:
 
 
 def _pass(folder: Path, record: Record, rows: pd.DataFrame) -> Record:
-    """The figures of one pass, of its `rows` of load.csv; times in milliseconds."""
+    """The figures of one pass, from its `rows` of load.csv; times in milliseconds."""
     shown = ("pass", "kind", "purpose", "name", "instances", "threads", "batch", "clients")
     result = {key: record[key] for key in (*shown, "requests", "rate", "bound_ms") if key in record}
     answered = _answered(rows)
@@ -89,7 +91,7 @@ def _pass(folder: Path, record: Record, rows: pd.DataFrame) -> Record:
 
 
 def _energy(passes: list[Record]) -> Record | None:
-    """What the machine's counters say of the pass that they were read around."""
+    """Watts while busy and idle, and joules per request; `None` if no pass measured energy."""
     for one in passes:
         if one["kind"] == "energy" and one["reason"] is None:
             watts = {
@@ -111,7 +113,7 @@ def _answered(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _drift(answered: pd.DataFrame) -> float | None:
-    """Service time in the last third of a pass over that in the first, by medians."""
+    """Median service time in the last third of a pass ÷ that in the first third."""
     third = len(answered) // 3
     service = (answered["ended_ns"] - answered["began_ns"]).to_numpy()
     if not third or not service.all():  # the null mode takes no time
@@ -120,9 +122,9 @@ def _drift(answered: pd.DataFrame) -> float | None:
 
 
 def _capacity(passes: list[Record], bound: float, percentile: str, official: bool) -> Record:
-    """The confirmed rate for a bound, and what broke it beyond; `rate` is `None` if none was.
+    """The confirmed `rate` for a latency bound, or `None`; and the pass `beyond` it.
 
-    Where it is `official`, only by passes that LoadGen calls VALID.
+    If `official`, only passes that LoadGen calls VALID confirm a rate.
     """
     asked = [
         one
@@ -140,7 +142,7 @@ def _capacity(passes: list[Record], bound: float, percentile: str, official: boo
     best = max(confirmed, key=lambda one: one["scheduled_rps"])
     rate = best["scheduled_rps"]
     higher = [one for one in asked if one["scheduled_rps"] >= BEYOND * rate]
-    # the longest says the most
+    # the pass with most requests is the surest
     beyond = max(higher, key=lambda one: one["requests"], default=None)
     shape = ("instances", "threads", "batch")
     most = max(
@@ -157,9 +159,10 @@ def _capacity(passes: list[Record], bound: float, percentile: str, official: boo
 
 
 def _answers(archive: Archive, folder: Path, record: Record, rows: pd.DataFrame) -> Record:
-    """The gate's verdict on what every instance answered while all worked, and on all others.
+    """The gate's verdict on the answers of a mode under load.
 
-    Every other answer, one photo at a time, must be one of those that were judged, to the last bit.
+    The gate judges the passes `judged`, in which every instance answers every photo while all
+    instances work. Every other answer to a single photo must equal a judged one, to the last bit.
     """
     jobs = archive.mode(record["device"], record["mode"]).glob(f"round-*/{layout.JOB_RECORD}")
     timed = [records.read_json(path, "job") for path in sorted(jobs)]
@@ -192,6 +195,6 @@ def run(args: argparse.Namespace) -> None:
     records.write_json(archive.capacities, result, "capacities")
     for mode in result["modes"]:
         for one in mode["capacities"]:
-            rate = "no rate that was confirmed" if one["rate"] is None else f"{one['rate']:.3g}/s"
+            rate = "no confirmed rate" if one["rate"] is None else f"{one['rate']:.3g}/s"
             goal = f"{one['percentile']} ≤ {one['bound_ms']:g} ms"
             print(f"{mode['device']} {mode['mode']}: {goal}: {rate}")

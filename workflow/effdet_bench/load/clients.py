@@ -7,10 +7,10 @@ from effdet_bench.load.service import Done, Service
 
 
 class Clients:
-    """`count` clients of `service`, who carry `photos` photos in turn.
+    """`count` clients of `service`, which send `photos` photos in turn.
 
-    Each time round, the turn begins one photo later: of instances that take requests in turn, each
-    would be given the same photos for ever.
+    Each time round, the turn begins one photo later. Otherwise, instances that take requests in
+    turn would always get the same photos.
     """
 
     def __init__(self, service: Service, count: int, photos: int) -> None:
@@ -25,8 +25,8 @@ class Clients:
         self.done: list[Done] = []
 
     def run(self, seconds: float, judged: int = 0) -> list[Done]:
-        """What became of every request: those of `seconds`, and on until each of `judged` instances
-        has answered every photo; their answers are captured.
+        """Sends requests for `seconds`, and on until each of `judged` instances has answered every
+        photo; returns what became of every request. If `judged`, instances capture their answers.
         """
         self._pairs = judged * self._photos
         self._until = time.monotonic_ns() + int(seconds * 1e9)

@@ -1,6 +1,6 @@
-"""Energy that the machine itself counts: packages of Linux's powercap (RAPL), and NVML's of a GPU.
+"""Energy that the machine itself counts: processors by Linux's powercap (RAPL), a GPU by NVML.
 
-Where it counts none, there is none: nothing is estimated from what a processor may take at most.
+Without a counter there is no figure: nothing is estimated from the highest power of a processor.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class Counter(NamedTuple):
-    """Tells microjoules since some moment; it starts again at 0 after `highest`."""
+    """Reads microjoules since some moment; the counter starts again at 0 after `highest`."""
 
     name: str
     read: Callable[[], int]
     highest: int | None = None
 
     def since(self, before: int) -> float:
-        """Joules since it read `before`."""
+        """Joules since the counter read `before`."""
         spent = self.read() - before
         if spent < 0 and self.highest is not None:
             spent += self.highest
@@ -29,10 +29,10 @@ class Counter(NamedTuple):
 
 
 class Meter:
-    """All counters of this machine that tell of what `device` takes.
+    """All counters of this machine that count energy of `device`.
 
     Raises:
-        UnavailableError: there is none; the text says why.
+        UnavailableError: there is no such counter; the text says why.
     """
 
     def __init__(self, device: str) -> None:
@@ -51,7 +51,7 @@ class Meter:
         self._before = [counter.read() for counter in self._counters]
 
     def joules(self) -> dict[str, float]:
-        """What each counter has counted since it began."""
+        """Joules by counter since `begin`."""
         pairs = zip(self._counters, self._before, strict=True)
         return {counter.name: counter.since(before) for counter, before in pairs}
 

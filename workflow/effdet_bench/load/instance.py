@@ -1,6 +1,7 @@
 """One instance of a service, a process of its own: `python -m effdet_bench.load.instance FD`.
 
-It is told what to serve through a pipe, answers through it, and ends with it.
+FD is its end of a pipe. The service sends requests through the pipe, and the instance answers
+through it. The instance ends when the pipe does.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Null:
-    """The null mode."""
+    """The null mode, which answers at once, without a detector."""
 
     def serve(self, photos: list[int], _judged: bool) -> Served:
         now = time.monotonic_ns()
@@ -30,15 +31,15 @@ class Null:
 
 
 class Instance:
-    """A loaded mode that serves batches of photos, each given by its place among them.
+    """A loaded mode that serves batches of photos, each given by its index.
 
     Raises:
         BenchError: as `LoadedMode` says.
-        UnavailableError: the engine is for one photo at a time.
+        UnavailableError: the engine takes one photo at a time.
     """
 
     def __init__(self, spec: InstanceSpec) -> None:
-        # torch's libraries ask for the cores that they may use as they are loaded
+        # here, because torch's libraries read which cores they may use when they are loaded
         from effdet_bench.timing.capture import Capture
         from effdet_bench.timing.loaded import LoadedMode
 
@@ -53,7 +54,7 @@ class Instance:
             self.serve([number % len(self._mode.photos)] * spec.batch, False)
 
     def serve(self, photos: list[int], judged: bool) -> Served:
-        """Serves a batch; what is `judged` is captured once its clock has stopped."""
+        """Serves a batch; if `judged`, captures its answers once the clock has stopped."""
         import torch
 
         from effdet_bench.detector.devices import synchronize

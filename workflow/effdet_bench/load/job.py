@@ -1,8 +1,8 @@
-"""Puts one mode under load, as a service on this machine, and keeps every request of it.
+"""Puts one mode under load, as a service on this machine, and records every request.
 
-First the ways to split the cores between instances, and batches, are tried in a closed loop. Then
-LoadGen's Poisson arrivals find the highest rate that keeps each bound, and a longer pass confirms
-it.
+First, closed loops try every way to split the cores between instances, and sizes of batches. Then
+LoadGen's Poisson arrivals find the highest rate that keeps each latency bound, and a longer pass
+confirms this rate.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from effdet_bench.summary.rows import Row, Summary, p50
 from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing
 from effdet_bench.timing.spec import JobSpec
 
-FASTEST = 2  # modes that `quick` loads beside the baseline, on each device
-LEFT_OUT = {"unbatched": None, "no_energy": None}  # where nothing was said of it
+FASTEST = 2  # modes that `quick` puts under load besides `baseline`, on each device
+LEFT_OUT = {"unbatched": None, "no_energy": None}  # until `Plan.run` returns its reasons
 
 
 def why_not(summary: Summary, device: str, mode: str, setting: str) -> str | None:
@@ -44,8 +44,8 @@ def put_under_load(spec: JobSpec, setting: str, bounds: list[float], label: str)
     """Runs all passes of the mode of `spec`; raw data go to its folder.
 
     Returns:
-        `outcome`, `reason`, what `Plan.run` left out, and the records of the passes, those before a
-        failure too.
+        `outcome`, `reason`, the reasons of `Plan.run`, and the records of the passes, including
+        passes before a failure.
     """
     passes = Passes(spec, spec.folder, label)
     outcome, left_out = Outcome("completed", None), LEFT_OUT
@@ -64,9 +64,13 @@ def put_under_load(spec: JobSpec, setting: str, bounds: list[float], label: str)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_mode_arguments(parser)
-    parser.add_argument("--mode", type=json.loads, required=True, help="{name, engine, options, …}")
+    parser.add_argument(
+        "--mode", type=json.loads, required=True, help="JSON {name, engine, options, …}"
+    )
     parser.add_argument("--setting", choices=SETTINGS, required=True)
-    parser.add_argument("--bounds", type=float, nargs="+", required=True, help="in milliseconds")
+    parser.add_argument(
+        "--bounds", type=float, nargs="+", required=True, help="latency bounds in milliseconds"
+    )
     parser.add_argument("--summary", required=True, help="the record of `summary`")
 
 

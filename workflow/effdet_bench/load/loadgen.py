@@ -1,4 +1,4 @@
-"""MLCommons LoadGen as the generator: the scenarios that MLPerf Inference is measured by."""
+"""MLCommons LoadGen as the generator of requests, with the scenarios of MLPerf Inference."""
 
 import re
 import threading
@@ -10,17 +10,18 @@ from effdet_bench.errors import UnavailableError
 from effdet_bench.load.service import Done, Service
 
 SUMMARY = "mlperf_log_summary.txt"
-# MLPerf's seeds change with each of its versions; ours stay, so that machines are sent the same
+# MLPerf's seeds change with its versions; these stay, so that all machines get the same requests
 SEEDS = {"qsl_rng_seed": 1, "sample_index_rng_seed": 2, "schedule_rng_seed": 3}
-OFFLINE = 1.1  # times the rate that is expected: what ends before its time is INVALID
+OFFLINE = 1.1  # times the expected rate, because LoadGen calls a run INVALID that ends early
 QUERY = 8  # samples of a query of MultiStream, as MLPerf has it
 
 
 class Scenario(NamedTuple):
-    """What LoadGen is to do: for at least `seconds`, and `queries`.
+    """What LoadGen does, for at least `seconds`, and at least `queries` queries.
 
-    `name` is SingleStream, MultiStream, Offline or Server. `rate` is what is expected a second, and
-    of Server the mean of its Poisson arrivals; `bound_ms` what `percentile` of them must keep.
+    `name` is SingleStream, MultiStream, Offline or Server. `rate` is the expected number of
+    requests a second; for Server it is the mean of Poisson arrivals. For Server, a share
+    `percentile` of the requests must be answered within `bound_ms`.
     """
 
     name: str
@@ -34,8 +35,8 @@ class Scenario(NamedTuple):
 class Verdict(NamedTuple):
     """What LoadGen's summary says.
 
-    `percentiles` of latencies are from the scheduled arrival, in milliseconds; `scheduled_rps` is
-    the rate of arrivals that Server's chance made of the one that was asked for.
+    `percentiles` are of latencies from the scheduled arrival, in milliseconds. `scheduled_rps` is
+    the rate of the arrivals that Server drew at random, not the requested rate.
     """
 
     valid: bool
@@ -59,7 +60,7 @@ def generator() -> Any:
 
 
 def run(service: Service, scenario: Scenario, photos: int, folder: Path) -> list[Done]:
-    """Has LoadGen put `service` under the load of `scenario`; its logs go to `folder`."""
+    """Lets LoadGen run `scenario` on `service`; LoadGen's logs go to `folder`."""
     lg = generator()
     folder.mkdir(parents=True, exist_ok=True)
     done: list[Done] = []
@@ -93,7 +94,7 @@ def _settings(lg: Any, scenario: Scenario) -> Any:
     settings.mode = lg.TestMode.PerformanceOnly
     settings.min_duration_ms = int(1000 * scenario.seconds)
     settings.min_query_count = scenario.queries
-    # half of it: LoadGen makes its queries beforehand, and a run that uses them up is INVALID
+    # half, because LoadGen makes its queries beforehand, and calls a run that needs more INVALID
     expected_ns = int(0.5e9 / scenario.rate)
     settings.single_stream_expected_latency_ns = expected_ns
     settings.multi_stream_expected_latency_ns = QUERY * expected_ns

@@ -1,4 +1,4 @@
-"""What a service and its instances say to each other."""
+"""The messages between a service and its instances."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,10 @@ from effdet_bench.timing.spec import JobSpec
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """What one instance is: the mode of `job`, kept on `cpus`, for up to `batch` photos at a time.
+    """One instance: the mode of `job`, on the cores `cpus`, for up to `batch` photos at a time.
 
-    Answers that are judged go to `folder`. Without a `job` it is the null mode, which answers at
-    once: what a service costs without a detector.
+    Answers for the gate go to `folder`. Without a `job`, the instance is the null mode. The null
+    mode answers at once, and so shows what a service costs without a detector.
     """
 
     job: JobSpec | None
@@ -22,7 +22,7 @@ class InstanceSpec:
 
 
 class Served(NamedTuple):
-    """A batch as an instance served it: its clock, and the detection tables of each request.
+    """A batch that an instance served: its begin and end, and the detections of each request.
 
     Nanoseconds are of the monotonic clock, which all processes of a machine share.
     """

@@ -1,4 +1,4 @@
-"""Passes: stretches of load on one service, whose every request is kept."""
+"""Passes: periods of load on one service, of which every request is recorded."""
 
 import contextlib
 import csv
@@ -25,7 +25,7 @@ from effdet_bench.timing.spec import JobSpec
 
 
 class Place(NamedTuple):
-    """Where a pass runs: on which split of the cores, in batches of up to how many photos."""
+    """Where a pass runs: on `split` of the cores, in batches of up to `batch` photos."""
 
     split: Split
     batch: int
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Pass:
-    """What was run, as the archive keeps it, and what became of every request."""
+    """One pass: its record in the archive, and what became of every request."""
 
     place: Place | None
     record: Record
@@ -54,8 +54,8 @@ class Pass:
 class Passes:
     """Runs passes of the mode of `spec`, one after the other, and keeps them in `folder`.
 
-    `label` begins what is said on the terminal. Every pass raises BenchError if an instance died in
-    it, once what is known of it is kept; UnavailableError if the mode cannot be loaded.
+    `label` begins every line on the terminal. A pass raises BenchError if an instance died in it,
+    after the pass was recorded; it raises UnavailableError if the mode cannot be loaded.
     """
 
     def __init__(self, spec: JobSpec, folder: Path, label: str) -> None:
@@ -64,13 +64,13 @@ class Passes:
         self._photos = len(spec.photos)
         self._begun = time.monotonic()
         self._served: tuple[Place, Service] | None = None
-        # of a run that was broken off, whose passes had other numbers
+        # files of an interrupted run, whose passes had other numbers
         for name in (layout.ANSWERS, layout.LOADGEN):
             shutil.rmtree(folder / name, ignore_errors=True)
         begin_tables(folder, {layout.LOADED: LOAD_COLUMNS})
 
     def null(self, seconds: float) -> None:
-        """What the queue, and the way to an instance and back, take without a detector."""
+        """A pass of the null mode: what queue and messages cost without a detector."""
         service = Service([InstanceSpec(None, (), 1)])
         with contextlib.closing(service):
             done = Clients(service, 1, self._photos).run(seconds)
@@ -94,7 +94,7 @@ class Passes:
         return self._keep(record, place, done, service, before)
 
     def energy(self, place: Place, count: int, seconds: float) -> Pass:
-        """What the machine takes while the service idles, and in a closed loop of `count` clients.
+        """Energy while the service idles, and then in a closed loop of `count` clients.
 
         Raises:
             UnavailableError: the machine does not count energy.
@@ -121,7 +121,7 @@ class Passes:
             self._served = None
 
     def _service(self, place: Place) -> Service:
-        """The service at `place`, whose answers are judged when it is loaded for the first time."""
+        """The service at `place`; when it is first loaded, a pass captures answers for the gate."""
         if self._served and self._served[0] == place:
             return self._served[1]
         self.close()
@@ -142,7 +142,7 @@ class Passes:
         before = service.memory()
         for folder in folders:
             begin_tables(folder, {name: RAW_COLUMNS[name] for name in layout.ANSWER_FILES})
-        # every instance answers all photos, with all of them at work
+        # every instance answers every photo, while all instances work
         count = place.split.instances * place.batch
         clients = Clients(service, count, self._photos)
         done = clients.run(0, judged=place.split.instances)

@@ -1,4 +1,4 @@
-"""How the cores of a machine are split between instances of a service: each has its own."""
+"""How the cores of a machine are split between instances of a service; each has its own cores."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 class Split(NamedTuple):
-    """`cpus` are the logical CPUs of each instance, empty where the system lets none be chosen."""
+    """`cpus` are the logical CPUs of each instance, empty where a process cannot choose CPUs."""
 
     threads: int
     cpus: tuple[tuple[int, ...], ...]
@@ -23,7 +23,7 @@ class Split(NamedTuple):
 def physical_cores() -> list[tuple[int, ...]]:
     """Logical CPUs of each physical core that this process may run on, in ascending order.
 
-    Where the system lets no CPU be chosen, as macOS, every core is an empty tuple.
+    Where a process cannot choose CPUs, as on macOS, every core is an empty tuple.
     """
     if not hasattr(os, "sched_getaffinity"):
         return [()] * usable_cores()
@@ -37,7 +37,7 @@ def physical_cores() -> list[tuple[int, ...]]:
 
 
 def splits(cores: list[tuple[int, ...]], threads: int) -> list[Split]:
-    """Every way to give `threads`, one to a core, to instances of equal size, the fewest first."""
+    """Every split of `threads` cores into instances of equal size, the fewest instances first."""
     cores = cores[:threads]
     return [_split(cores, count) for count in range(1, len(cores) + 1) if len(cores) % count == 0]
 

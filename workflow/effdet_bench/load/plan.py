@@ -1,4 +1,4 @@
-"""Which passes a mode is put through: splits, batches, then the highest rate for each bound."""
+"""The passes of a mode under load: splits, batches, then the highest rate for each bound."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,22 +19,24 @@ from effdet_bench.load.search import (
 )
 from effdet_bench.records import Record
 
-NULL_SECONDS = 0.1  # a thousand requests
+NULL_SECONDS = 0.1  # enough for about a thousand requests
 CLIENTS = (1, 2, 4, 8)
 BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
 MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
-STEP = 1.2  # times one rate is the next one; beyond a capacity, where the bound must break
-BACK = 0.85  # times the rate that was not confirmed, which is tried next
+STEP = 1.2  # from one rate to the next; also from a capacity to a rate that must break the bound
+BACK = 0.85  # from a rate that was not confirmed to the rate that is tried next
 SEARCHES, CONFIRMATIONS = 10, 3  # at most, for one bound
 
 
 class Setting(NamedTuple):
-    """How long passes are, in seconds: of a closed loop, for energy, of a search, to confirm it.
+    """How long passes are in seconds, and which passes there are.
 
-    A pass of LoadGen has at least `queries`, and a confirmation is one that it calls VALID where
-    the setting is `official`: enough requests for what is said of the percentile, too. Rates are
-    looked for that keep the loosest `bounds`, all if that is `None`. `scenarios` and their queries
-    are of the best split, and as long as a confirmation.
+    `closed` is for a closed loop, `energy` for energy, `search` for a pass that searches a rate,
+    and `confirm` for a pass that confirms a rate. A pass of LoadGen has at least `queries` queries.
+    If `official`, only a pass that LoadGen calls VALID confirms a rate; such a pass has enough
+    requests for the percentile. Rates are searched for the `bounds` loosest latency bounds, or for
+    all bounds if that is `None`. `scenarios`, with their least queries, run on the best split, each
+    as long as a confirmation.
     """
 
     closed: float
@@ -48,11 +50,11 @@ class Setting(NamedTuple):
     scenarios: dict[str, int]
 
     def sought(self, bounds: list[float]) -> list[float]:
-        """Those of `bounds` that rates are looked for."""
+        """Those of `bounds` for which rates are searched."""
         return sorted(sorted(bounds, reverse=True)[: self.bounds])
 
 
-# durations and counts of MLPerf Inference, which asks one query over all photos of Offline
+# durations and counts of MLPerf Inference, where Offline is one query over all photos
 FULL = Setting(
     closed=20,
     energy=60,
@@ -90,7 +92,7 @@ class Plan:
 
         Returns:
             `unbatched`: why no larger batches were tried; `no_energy`: why energy was not measured.
-            `None` where they were.
+            Each is `None` where that was done.
         """
         self._passes.null(NULL_SECONDS)
         for split in self._spread:
@@ -114,7 +116,7 @@ class Plan:
         return None
 
     def _grow_batches(self, split: Split) -> str | None:
-        """Batches of 2, 4, 8 and so on, until throughput or memory has no more to give."""
+        """Tries batches of 2, 4, 8 and so on, until throughput stops rising or memory is short."""
         rates, batch = [self._most(split)], 1
         while still_gains(rates, BATCH_GAIN):
             memory = psutil.virtual_memory()
@@ -132,7 +134,7 @@ class Plan:
         return None
 
     def _find_capacity(self, goal: Goal) -> None:
-        """Finds the highest rate that keeps `goal` in short passes, and confirms it, or less."""
+        """Finds the highest rate that keeps `goal` in short passes; confirms it, or a lower one."""
         able = [one for one in self._spread if self._alone(one, goal.percentile) <= goal.bound_ms]
         if not able:
             return
@@ -159,18 +161,18 @@ class Plan:
         queries = self._setting.queries
         scenario = Scenario("Server", seconds, queries, rate, goal.bound_ms, share)
         done = self._passes.generate(self._place(split), purpose, scenario)
-        # of the rate that was asked for: what chance makes of it would not come closer to anything
+        # the requested rate: with the rate that chance makes of it, the search would not converge
         return Tried(rate, done.record["percentiles"], done.record["valid"])
 
     def _place(self, split: Split) -> Place:
         return Place(split, self._batches[split])
 
     def _most(self, split: Split) -> float:
-        """What `split` answers a second at most, in a closed loop one by one."""
+        """Most requests a second that `split` answered in a closed loop, without batches."""
         return max(one.rate for one in self._of(Place(split, 1), "closed"))
 
     def _alone(self, split: Split, percentile: str) -> float:
-        """Milliseconds where there are as many clients as instances, and so no queue."""
+        """Milliseconds with at most as many clients as instances, and so without a queue."""
         of_split = self._of(Place(split, 1), "closed")
         idle = [one for one in of_split if one.record["clients"] <= split.instances]
         return idle[-1].percentile(percentile)

@@ -1,4 +1,4 @@
-"""How the highest rate that keeps a bound is found: pure functions of what was tried so far."""
+"""The search for the highest rate that keeps a bound: pure functions of the passes so far."""
 
 import math
 from collections.abc import Iterable
@@ -27,18 +27,19 @@ class Tried(NamedTuple):
 
 
 def first_rate(most: float, alone_ms: float, goal: Goal) -> float:
-    """Where to begin: `most`, what is answered where there is always work, less what bursts need.
+    """The rate to begin with: `most` × (1 − `alone_ms` ÷ the bound), at 0.1 to 0.8 of `most`.
 
-    They wait, for what `goal` leaves beyond `alone_ms`, which a request takes without a queue.
+    `most` is the rate of answers where there is always work; `alone_ms` is the latency without a
+    queue. In bursts, requests wait for up to the bound less `alone_ms`.
     """
     return most * min(0.8, max(0.1, 1 - alone_ms / goal.bound_ms))
 
 
 def next_rate(tried: Iterable[Tried], goal: Goal, first: float, step: float) -> float | None:
-    """The rate to try next for `goal`: up from what keeps it and down from what does not.
+    """The rate to try next for `goal`: above a rate that keeps it, or below one that does not.
 
     Returns:
-        `None` once the highest that keeps it is a `step` below one that does not.
+        `None` once the highest rate that keeps it, times `step`, reaches a rate that does not.
     """
     tried = list(tried)
     kept = highest_kept(tried, goal)
@@ -50,7 +51,10 @@ def next_rate(tried: Iterable[Tried], goal: Goal, first: float, step: float) -> 
 
 
 def highest_kept(tried: Iterable[Tried], goal: Goal) -> float | None:
-    """The highest rate that keeps `goal` below the lowest that does not: above it is chance."""
+    """The highest rate that keeps `goal`, of the rates below the lowest that does not.
+
+    A higher rate kept `goal` by chance.
+    """
     tried = list(tried)
     broken = min((one.rate for one in tried if not one.keeps(goal)), default=math.inf)
     kept = [one.rate for one in tried if one.keeps(goal) and one.rate < broken]
@@ -58,5 +62,5 @@ def highest_kept(tried: Iterable[Tried], goal: Goal) -> float | None:
 
 
 def still_gains(rates: list[float], gain: float) -> bool:
-    """Whether the last of `rates`, of ever larger batches, is above the one before by `gain`."""
+    """Whether the last of `rates`, of growing batches, exceeds the one before by a share `gain`."""
     return len(rates) < 2 or rates[-1] > (1 + gain) * rates[-2]

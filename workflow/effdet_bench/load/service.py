@@ -19,11 +19,11 @@ from effdet_bench.timing.host import Interpreter, code_digest
 from effdet_bench.timing.spec import Environment
 
 HANGING = 300  # seconds that a batch may take
-LIMIT = 100_000  # requests in the queue: of more, something is wrong with the generator
+LIMIT = 100_000  # requests in the queue; more show a fault of the generator
 
 
 class Request(NamedTuple):
-    """What a generator asks for: `key` is its own, `photo` the place of one among the photos."""
+    """A request of a generator: `key` is the generator's own, `photo` the index of a photo."""
 
     key: int
     photo: int
@@ -33,9 +33,9 @@ class Request(NamedTuple):
 class Done(NamedTuple):
     """What became of a request, in nanoseconds of the monotonic clock.
 
-    It `arrived` in the queue, was `taken` off it and sent to an `instance`, which `began` and
-    `ended` it in a batch of `batch`; its answer was here at `answered`. `answer` is a digest of the
-    detection tables, empty if there is none as the instance died.
+    The request `arrived` in the queue. The service took it off the queue (`taken`) and sent it to
+    an `instance`, which `began` and `ended` it in a batch of `batch`. Its answer was back at
+    `answered`. `answer` is a digest of the detections, empty if the instance died.
     """
 
     request: Request
@@ -63,7 +63,7 @@ class Process(Interpreter):
         return 0
 
     def end(self) -> None:
-        """Waits until the process has ended, and kills one that was told to and does not."""
+        """Waits until the process has ended; kills it after `ENDING` seconds."""
         try:
             self.process.wait(ENDING)
         except subprocess.TimeoutExpired:
@@ -72,10 +72,11 @@ class Process(Interpreter):
 
 
 class Service:
-    """Instances made to `specs`, loaded side by side, that take requests off one queue.
+    """Instances of `specs`, loaded side by side, that take requests off one queue.
 
-    An idle instance takes as many requests as are waiting, the largest power of two of at most
-    `batch`: nothing waits for a batch to fill. `outcome` says whether every instance still lives.
+    An idle instance takes waiting requests at once: the largest power of two of them, at most
+    `batch`. No request waits for a batch to fill. `outcome` says whether every instance still
+    lives.
 
     Raises:
         BenchError, UnavailableError: an instance could not be loaded.
@@ -101,7 +102,7 @@ class Service:
         self._thread.start()
 
     def serve(self, told: Callable[[list[Done]], None], judged: bool = False) -> None:
-        """From now on, `told` is called with what is done; answers are captured if `judged`."""
+        """From now on, calls `told` with what is done; if `judged`, instances capture answers."""
         with self._lock:
             self._told, self.judged = told, judged
 
@@ -129,12 +130,12 @@ class Service:
         for process in self._processes:
             process.end()
         if self._thread:
-            self._thread.join()  # at the ends of the pipes, which must stay open until then
+            self._thread.join()  # ends at the ends of the pipes: these stay open until then
         for process in self._processes:
             process.pipe.close()
 
     def _dispatch(self) -> list[Request]:
-        """Gives idle instances work; returns the requests that none is left for."""
+        """Gives idle instances work; returns waiting requests if no instance is left."""
         for number in self._alive:
             if not self._waiting:
                 break
@@ -143,7 +144,7 @@ class Service:
             count = 1 << (min(len(self._waiting), self.batch).bit_length() - 1)
             batch = [self._waiting.popleft() for _ in range(count)]
             self._work[number] = batch, time.monotonic_ns()
-            with contextlib.suppress(ConnectionError):  # its end is seen where it is received
+            with contextlib.suppress(ConnectionError):  # `_take` sees that it died
                 self._processes[number].pipe.send(([one.photo for one in batch], self.judged))
         if self._alive:
             return []
@@ -160,7 +161,7 @@ class Service:
             self._kill_hanging()
 
     def _kill_hanging(self) -> None:
-        """Kills instances that have been at a batch for too long; that it died is seen then."""
+        """Kills instances that have been at a batch for too long; `_take` sees that they died."""
         now = time.monotonic_ns()
         with self._lock:
             begun = [(number, taken) for number, (_, taken) in self._work.items()]
@@ -175,7 +176,7 @@ class Service:
             batch, taken = self._work.pop(number, ([], now))
             if not outcome.completed:
                 self._alive.remove(number)
-                if batch:  # else it was told to end
+                if batch:  # without one, the service told it to end
                     reason = f"instance {number + 1}: {outcome.reason}"
                     self.outcome = Outcome(outcome.outcome, reason)
             told = self._told
@@ -194,7 +195,7 @@ class Service:
         self._give_up(lost)
 
     def _give_up(self, lost: list[Request]) -> None:
-        """Says of requests that nobody will serve that they are done, without an answer."""
+        """Reports requests that no instance will serve, as done without an answer."""
         now = time.monotonic_ns()
         if lost:
             self._told([Done(request, -1, 0, now, now, now, now, "") for request in lost])

@@ -1,4 +1,4 @@
-"""The step that computes what answers are judged against, and how far two outputs lie apart.
+"""The step that computes upstream's answers, and the code that compares other outputs with them.
 
-A step may import engines, detector, config and the ground, and steps before it: `checkpoints`.
+A step may import engines, detector, config, the ground, and earlier steps: `checkpoints`.
 """

@@ -1,7 +1,7 @@
-"""At which anchors outputs are compared: at others in each round, corners and borders among them.
+"""The anchors at which outputs are compared: corners, borders and inner cells of each level.
 
-An anchor is numbered within its feature level: cell by cell, row by row, and within a cell in the
-order of the network's channels.
+Each round compares other anchors. An anchor has a number within its feature level: row by row,
+cell by cell, and within a cell in the order of the network's channels.
 """
 
 import functools
@@ -12,8 +12,8 @@ import torch
 
 from effdet_bench.detector.nms import Outputs
 
-CHOICES = 8  # of so many rounds the anchors differ; later rounds begin again with the first choice
-# in each round, of every level: all anchors of the four corner cells, and so many of other cells
+CHOICES = 8  # so many rounds in sequence have different anchors; then the choices repeat
+# anchors of each level in a round, besides all anchors of the four corner cells
 BORDER, INSIDE = 28, 64
 Level = tuple[int, int, int]  # height and width in cells, and anchors of a cell
 
@@ -45,7 +45,7 @@ def _anchors(cells: np.ndarray, per_cell: int) -> np.ndarray:
 
 
 class Sampled(NamedTuple):
-    """The feature levels of a network, of which the reference keeps the pool of each level."""
+    """The feature levels of a network; the reference keeps the outputs at each level's pool."""
 
     levels: tuple[Level, ...]
 
@@ -58,7 +58,7 @@ class Sampled(NamedTuple):
         return [chosen(level, number) for level in self.levels]
 
     def places(self, number: int) -> np.ndarray:
-        """Where these lie in the pools, one after another."""
+        """Positions int [anchors] of the round's anchors in the concatenated pools of levels."""
         found, before = [], 0
         for kept, some in zip(self.pools, self.chosen(number), strict=True):
             found.append(before + np.searchsorted(kept, some))
@@ -67,7 +67,7 @@ class Sampled(NamedTuple):
 
 
 def counts_of(anchors: list[np.ndarray]) -> list[int]:
-    """How many anchors of each level."""
+    """The number of `anchors` of each level."""
     return [len(one) for one in anchors]
 
 

@@ -1,4 +1,4 @@
-"""COCO annotations of the photos: checked to know every one of them, and kept in the archive."""
+"""Checks that COCO annotations contain every photo, and keeps the part that AP needs."""
 
 import argparse
 import json
@@ -16,10 +16,13 @@ KEPT = {
 
 
 def select_annotations(path: str | Path, photos: list[str]) -> Record:
-    """What average precision needs of the COCO instances at `path`, for the photos of these names.
+    """The part of the COCO instances file `path` that AP needs, for `photos` by file name.
+
+    Returns:
+        `images`, `categories` and `annotations`, with the keys of `KEPT`.
 
     Raises:
-        BenchError: the file is missing, is no such file, or does not know a photo.
+        BenchError: the file is missing, is not a COCO instances file, or lacks a photo.
     """
     setting = f"config: annotations is {str(path)!r}"
     try:
@@ -39,14 +42,14 @@ def select_annotations(path: str | Path, photos: list[str]) -> Record:
     missing = [photo for photo in photos if photo not in images]
     if missing:
         raise BenchError(
-            f"{setting}, which does not know the photo {missing[0]} ({len(missing)} of "
-            f"{len(photos)} are missing): take the file that belongs to these photos."
+            f"{setting}, which lacks the photo {missing[0]} ({len(missing)} of {len(photos)} "
+            "are missing): give the file that belongs to these photos."
         )
     return kept
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--file", required=True, help="COCO instances")
+    parser.add_argument("--file", required=True, help="COCO instances file")
     parser.add_argument("--photos", required=True, help="record of `photos`")
     parser.add_argument("--output", required=True, help="the record to write")
 

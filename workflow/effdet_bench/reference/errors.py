@@ -1,4 +1,4 @@
-"""How far a network's outputs lie from the reference's: by feature level, class and coordinate."""
+"""Errors of network outputs against the reference's: by feature level, class and coordinate."""
 
 from typing import Any, NamedTuple
 
@@ -7,18 +7,19 @@ import torch
 
 
 class Errors(NamedTuple):
-    """Errors of one photo's outputs, out - ref, against the spread of the reference.
+    """Errors of one photo's outputs, out - ref, relative to the spread of the reference.
 
     `class_error` is ‖out - ref‖ / ‖ref - mean(ref)‖ of all class logits at the compared anchors,
-    and `box_error` of all box regressions. Against the spread of the reference and not its size:
-    class logits have a large common offset, beside which outputs of another photo would seem 25 %
-    off.
+    and `box_error` is the same of all box regressions. The divisor is the spread of the reference
+    and not its size, because class logits have a large common offset: relative to their size,
+    outputs of another photo would seem only 25 % off.
 
-    The others are by group, in this order: class logits of each feature level, box regressions of
-    each level, logits of each class, and the four coordinates of boxes. `sizes` are as above,
-    within the group. `slopes` are those of a regression of out - ref on ref, 0.01 where outputs are
-    1 % too large, and `offsets` the mean of out - ref over the standard deviation of ref, both once
-    the mean of every class and coordinate at its level is taken off ref.
+    `sizes`, `slopes` and `offsets` are by group, in this order: class logits of each feature level,
+    box regressions of each level, logits of each class, and the four coordinates of boxes. A size
+    is the same quotient as above, within the group. For slopes and offsets, the mean of every class
+    and coordinate at its level is subtracted from ref. A slope is that of a regression of
+    out - ref on ref, 0.01 if outputs are 1 % too large. An offset is the mean of out - ref, divided
+    by the standard deviation of ref.
     """
 
     class_error: float
@@ -31,9 +32,9 @@ class Errors(NamedTuple):
 def relative_errors(sampled: torch.Tensor, expected: np.ndarray, counts: list[int]) -> Errors:
     """The errors of `sampled` against `expected`, both [anchors, classes + 4] of `sample_outputs`.
 
-    `counts` are the anchors of each feature level among them.
+    `counts` are the numbers of compared anchors of each feature level.
     """
-    # torch and not numpy, whose BLAS has threads of its own that spin on into the next request
+    # torch and not NumPy, because threads of NumPy's BLAS would still spin during the next request
     reference = torch.from_numpy(np.array(expected)).double()
     apart = sampled.double() - reference
     centred = torch.cat([level - level.mean(0) for level in reference.split(counts)])
@@ -60,7 +61,7 @@ def _group(apart: torch.Tensor, reference: torch.Tensor, centred: torch.Tensor) 
 
 
 def row_of(errors: Errors) -> dict[str, Any]:
-    """`errors` as columns of a CSV file: groups in one column, with blanks between."""
+    """`errors` as columns of a CSV file; values of groups share a column, separated by blanks."""
     return {
         key: " ".join(f"{value:.4g}" for value in part) if isinstance(part, tuple) else part
         for key, part in errors._asdict().items()

@@ -1,7 +1,7 @@
-"""Whether a table of detections is what upstream's postprocessing makes of a network's outputs.
+"""Whether a table of detections is what upstream's postprocessing makes of network outputs.
 
-The arithmetic of the network is judged elsewhere: here its outputs are given, so that the limits of
-fp32 hold for every mode, whatever its network computed in.
+The network outputs are taken as given here; `validity.arithmetic` judges them. Postprocessing is
+in fp32 for every mode, so the same narrow limits hold for every precision of the network.
 """
 
 from typing import NamedTuple
@@ -14,16 +14,17 @@ from torchvision.ops import box_iou
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import IOU_THRESHOLD, Outputs, detect
 
-# what fp32 may round otherwise on another device: of a coordinate in pixels of the photo, of a
-# score, of an overlap beside the threshold of NMS
+# differences that rounding in fp32 can make on another device: of a coordinate in pixels of the
+# photo, of a score, and of an overlap near the threshold of NMS
 BOX, SCORE, OVERLAP = 0.01, 1e-5, 1e-4
 
 
 class Logic(NamedTuple):
-    """In how many detections a table is not upstream's of the same outputs.
+    """Numbers of detections in which a table differs from upstream's for the same outputs.
 
-    `wrong` are those that its rules do not allow, or demand. `ties` are right or wrong by a tie
-    alone: which of two equals came first, or an overlap within rounding of the threshold.
+    `wrong` counts detections that upstream's rules forbid, and missing ones that they demand.
+    `ties` counts differences that only a tie decides: the order of two equal scores, or an overlap
+    within rounding of the threshold.
     """
 
     wrong: int
@@ -31,7 +32,7 @@ class Logic(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """What NMS chooses from: boxes [n, 4] xyxy in pixels of the photo, scores, labels from 1."""
+    """The input of NMS: boxes [n, 4] xyxy in pixels of the photo, scores [n], labels [n] from 1."""
 
     boxes: torch.Tensor
     scores: torch.Tensor
@@ -41,12 +42,12 @@ class Candidates(NamedTuple):
 def check_table(
     model: Model, outputs: Outputs, table: np.ndarray, scale: torch.Tensor, size: torch.Tensor
 ) -> Logic:
-    """Holds `table` [detections, 6] against what upstream makes of `outputs` in fp32 on the CPU.
+    """Compares `table` [detections, 6] with what upstream makes of `outputs` in fp32 on the CPU.
 
-    `scale` [1] and `size` [1, 2] are what upstream's own transform says of the photo. Judged is by
-    what its NMS means, in a tenth of the time that it takes: each row is a candidate, none overlaps
-    with a better one of its class, and each candidate that is missing overlaps with a better one,
-    or comes after the last.
+    `scale` [1] and `size` [1, 2] of the photo come from upstream's own transform. The check does
+    not run upstream's NMS but tests its rules, which takes a tenth of the time: each row is a
+    candidate; no row overlaps with a better row of its class; and each candidate that is missing
+    overlaps with a better row of its class, or comes after the last row.
     """
     classes, boxes = ([level.float().cpu() for level in levels] for levels in outputs)
     given = classes, boxes
@@ -59,7 +60,7 @@ def check_table(
 
 
 def _against_table(rows: torch.Tensor, expected: torch.Tensor) -> Logic:
-    """Of soft NMS, which decays scores: row by row."""
+    """For soft NMS, which lowers scores: compares `rows` with upstream's table row by row."""
     expected = expected[expected[:, 4] > 0]
     shared = min(len(rows), len(expected))
     same = _alike(rows[:shared], expected[:shared], paired=True)
@@ -73,9 +74,9 @@ def _candidates(
     size: torch.Tensor,
     scores: torch.Tensor | None,
 ) -> Candidates:
-    """Upstream's candidates; only those that may be among a full table's `scores`, where given."""
+    """Upstream's candidates; with the `scores` of a full table, only those that could be in it."""
     most = model.config.max_detection_points
-    # no candidate that scores less than the last row can be missing from a full table
+    # upstream would not put a candidate into a full table that scores less than its last row
     least = -torch.inf if scores is None else float((scores.min() - SCORE).logit(eps=1e-12))
     logits, boxes, anchors, labels = _above(model, outputs, least)
     if scores is None or len(logits) > most:
@@ -112,11 +113,11 @@ def _alike(rows: torch.Tensor, others: torch.Tensor, paired: bool = False) -> to
 
 
 def _against_rules(rows: torch.Tensor, candidates: Candidates, full: bool) -> Logic:
-    """What of `rows` NMS would not have returned, and what of `candidates` it would have."""
+    """Counts `rows` that NMS would not return, and missing `candidates` that it would return."""
     boxes, scores, labels = candidates
     known = _alike(rows, torch.cat([boxes, scores[:, None], labels[:, None]], 1))
     last = rows[:, 4].min() if full else scores.min()
-    # where candidates are cut off, equals of the last one may have come in its place
+    # where the number of candidates is limited, an equal of the last candidate may replace it
     cut = (rows[:, 4] - scores.min()).abs() <= SCORE if not full else torch.tensor(False)
     invented = ~known.any(1) & ~cut
     unordered = rows[1:, 4] > rows[:-1, 4] + SCORE
@@ -128,7 +129,8 @@ def _against_rules(rows: torch.Tensor, candidates: Candidates, full: bool) -> Lo
     overlap = box_iou(boxes, rows[:, :4])
     missing = ~known.any(0) & (scores > last + SCORE)
     wrong = missing & ~(better & (overlap > IOU_THRESHOLD - OVERLAP)).any(1)
-    # right by a tie alone: an equal one came first, the overlap is at the threshold, or the last
+    # only a tie decides: an equal score came first, the overlap is at the threshold, or the score
+    # equals the last one
     plain = of_class & (scores[:, None] < rows[None, :, 4] - SCORE)
     plain = (plain & (overlap > IOU_THRESHOLD + OVERLAP)).any(1)
     tied = missing & ~wrong & ~plain

@@ -1,4 +1,4 @@
-"""The reference of a model as the step `reference` leaves it, read back: a sample of each photo."""
+"""Reads the reference of a model that the step `reference` wrote: a sample of each photo."""
 
 import functools
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from effdet_bench.detector.request import ModelInput
 from effdet_bench.errors import BenchError
 from effdet_bench.reference.anchors import Sampled
 
-PIXELS = 4096  # values of a network's input that are compared
-INPUT_LIMIT = 1e-4  # of normalised pixels, where one step of a byte is 0.017
+PIXELS = 4096  # how many values of a network's input are compared
+INPUT_LIMIT = 1e-4  # allowed difference of normalised pixels; one step of a byte is 0.017
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Reference:
     """The reference of one model.
 
     `record` follows the reference schema. `outputs` is float32 [photos, anchors, classes + 4] at
-    the anchors of `sampled`, and `inputs` float32 [photos, 3 + pixels], see `sample_input`; both
-    are read from disk as needed.
+    the anchors of `sampled`. `inputs` is float32 [photos, 3 + pixels], see `sample_input`. Both
+    arrays are read from disk only as needed.
     """
 
     record: records.Record
@@ -32,12 +32,12 @@ class Reference:
 
     @functools.cached_property
     def names(self) -> list[str]:
-        """File names of its photos."""
+        """File names of the photos, in the order of `outputs`."""
         return [known["file"] for known in self.record["photos"]]
 
     @functools.cached_property
     def sampled(self) -> Sampled:
-        """Its feature levels, of which each photo has the pools."""
+        """The feature levels of the model; `outputs` holds the anchors of their pools."""
         per_cell, (_, boxes) = self.record["anchors_per_cell"], self.record["shapes"]
         return Sampled(tuple((high, wide, per_cell) for _, high, wide in boxes))
 
@@ -70,10 +70,10 @@ def read_reference(path: str | Path) -> Reference:
 
 
 def check_reference(reference: Reference, sha256: str, photos: dict[str, str]) -> None:
-    """Refuses a reference of another checkpoint or of other photos (name to SHA-256).
+    """Checks that a reference is of the checkpoint `sha256` and of `photos` (name to SHA-256).
 
     Raises:
-        BenchError: it is not of these.
+        BenchError: it is of another checkpoint, or lacks one of the photos.
     """
     known = {photo["file"]: photo["sha256"] for photo in reference.record["photos"]}
     if reference.record["sha256"] != sha256 or not photos.items() <= known.items():
@@ -89,25 +89,25 @@ def level_shapes(outputs: Outputs) -> list[list[list[int]]]:
 
 
 def sample_input(given: ModelInput) -> torch.Tensor:
-    """Scale, width and height of a photo, then a fixed choice of the pixels that a network gets.
+    """Scale, width and height of a photo, then a fixed sample of the network's input pixels.
 
     Returns:
-        float32 [3 + pixels], on the host.
+        float32 [3 + `PIXELS`], on the host.
     """
     _, channels, height, width = given.pixels.shape
     places = np.unravel_index(_pixels(channels * height * width), (channels, height, width))
-    # by three indices, which need no copy in either memory format
+    # indexing with three arrays needs no copy, in either memory format
     picked = given.pixels[0][tuple(torch.from_numpy(one).to(given.pixels.device) for one in places)]
     return torch.cat([given.scale, given.size.flatten(), picked]).float().cpu()
 
 
 @functools.cache
 def _pixels(count: int) -> np.ndarray:
-    """Which of `count` values of a network's input are compared."""
+    """Positions of the compared values among all `count` values of a network's input."""
     return np.random.default_rng(0).integers(count, size=PIXELS)
 
 
 def same_input(sampled: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Whether two of `sample_input` are the same but for rounding in fp32."""
+    """Whether two results of `sample_input` differ by no more than rounding in fp32."""
     near = (sampled - expected).abs() <= INPUT_LIMIT
     return bool(near.all())

@@ -1,7 +1,7 @@
-"""What every mode's answers are judged against: upstream effdet, fp32, on the CPU.
+"""Computes the reference, by which every mode is judged: upstream effdet in fp32 on the CPU.
 
-Photos pass through effdet's own evaluation transform and `DetBenchPredict`, not through the code
-that is timed. Computed once per ensemble, checkpoints and photos, and again when any changes.
+Photos pass through effdet's own evaluation transform and `DetBenchPredict`, not through the timed
+code. The step runs again only when the ensemble, a checkpoint or the photos change.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from effdet_bench.reference.outputs import level_shapes, sample_input
 
 
 def upstream_input(model: Model, encoded: bytes) -> ModelInput:
-    """effdet's evaluation transform and the normalisation of its PrefetchLoader."""
+    """The input that effdet's evaluation transform and PrefetchLoader make of a JPEG file."""
     transform = transforms_coco_eval(
         model.image_size, use_prefetcher=True, mean=model.mean, std=model.std
     )
@@ -44,7 +44,7 @@ def upstream_input(model: Model, encoded: bytes) -> ModelInput:
 
 
 def upstream_answer(model: Model, given: ModelInput) -> tuple[np.ndarray, Outputs]:
-    """Detections [detections, 6] of `DetBenchPredict`, and what its network returned on the way."""
+    """Detections float32 [detections, 6] of `DetBenchPredict`, and the outputs of its network."""
     bench = DetBenchPredict(model.network).eval()
     kept: list[Outputs] = []
     hook = bench.model.register_forward_hook(lambda _, __, outputs: kept.append(outputs))
@@ -62,7 +62,10 @@ def write_reference(
 ) -> None:
     """Computes the reference of `model` for `photos` (file, sha256) in `folder`.
 
-    Writes the record `path`, a .csv of detections, and samples of inputs and outputs beside it.
+    Writes the record `path`, and beside it detections as .csv and samples of inputs and outputs.
+
+    Raises:
+        BenchError: a photo is too narrow for the model.
     """
     inputs, samples, frames = [], [], []
     pools = Sampled(model.levels).pools
@@ -71,8 +74,8 @@ def write_reference(
             given = upstream_input(model, (folder / photo["file"]).read_bytes())
         except ValueError as error:
             raise BenchError(
-                f"{photo['file']} cannot be an input of {model.name} ({error}): a photo so narrow "
-                "has no pixel left on one side; remove it from the folder."
+                f"{photo['file']} cannot be an input of {model.name} ({error}): it is so narrow "
+                "that scaling leaves no pixel on one side; remove it from the folder."
             ) from None
         inputs.append(sample_input(given).numpy())
         table, outputs = upstream_answer(model, given)
@@ -107,8 +110,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
     parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
     parser.add_argument("--photos", required=True, help="record of `photos`")
-    parser.add_argument("--folder", required=True, help="folder of these photos")
-    parser.add_argument("--first", type=int, required=True, help="how many of them requests carry")
+    parser.add_argument("--folder", required=True, help="folder of the photos")
+    parser.add_argument("--first", type=int, required=True, help="use only so many, the first")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--output", required=True, help="folder for a record of each model")
 

@@ -1,10 +1,11 @@
-"""What rounding to a precision does to upstream's own network: the measure of a mode's arithmetic.
+"""Measures what rounding to a precision does to upstream's own network, for the gate's limits.
 
-The 16-bit precisions and TF32 are emulated, so that every processor measures the same: PyTorch's
-autocast in bfloat16 takes minutes where a processor lacks the type. Every implementation rounds
-other numbers, because each folds other factors into the weights before it rounds them, as those of
-batch normalisation. So a precision is emulated several times: once with the weights as they are,
-and then with random factors for the output channels of convolutions, the same for all photos.
+The 16-bit precisions and TF32 are emulated, so that every processor gives the same result.
+PyTorch's autocast in bfloat16 would also take minutes on a processor that lacks the type. Each
+implementation folds other factors into the weights before it rounds them, such as those of batch
+normalisation, so implementations round differently. Each precision is therefore emulated several
+times: once with the weights as they are, and then with random factors for the output channels of
+convolutions, the same factors for all photos.
 """
 
 import argparse
@@ -26,9 +27,9 @@ from effdet_bench.reference.errors import relative_errors, row_of
 from effdet_bench.reference.outputs import Reference, read_reference
 from effdet_bench.reference.reference import upstream_input
 
-EMULATIONS = 4  # of a precision: with three, one in 40 honest modes seemed wrong
+EMULATIONS = 4  # of each precision: with three, one in 40 correct modes seemed wrong
 ATEN = torch.ops.aten
-# what one is called, which depends on whether gradients may be asked for
+# PyTorch calls another operation if gradients may be needed
 CONVOLUTIONS = {ATEN.convolution.default, ATEN.conv2d.default, ATEN.conv2d.padding}
 
 
@@ -41,7 +42,7 @@ def to_fp16(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def to_tf32(tensor: torch.Tensor) -> torch.Tensor:
-    """fp32 `tensor` with 10 of its 23 bits after the point, the nearest such number."""
+    """`tensor` (fp32), rounded to the nearest number with 10 instead of 23 bits of mantissa."""
     dropped = 13
     bits = tensor.contiguous().view(torch.int32)
     half = (1 << (dropped - 1)) - 1 + ((bits >> dropped) & 1)  # ties to even
@@ -56,11 +57,11 @@ EMULATED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 class Emulated(TorchDispatchMode):
-    """Rounds to `precision` what a processor would; with other factors in each `emulation`.
+    """Rounds to `precision` as a processor would, with other random factors in each `emulation`.
 
-    The emulation 0 has none. Operations compute in fp32, as the accumulators of processors do. In
-    16 bits, what operations give is rounded, and weights and biases of convolutions. TF32 rounds
-    what convolutions multiply.
+    Emulation 0 has no factors. Operations compute in fp32, as accumulators of processors do. In 16
+    bits, the results of operations are rounded, and the weights and biases of convolutions. In
+    TF32, the numbers that convolutions multiply are rounded.
     """
 
     def __init__(self, precision: str, emulation: int = 0) -> None:
@@ -70,7 +71,7 @@ class Emulated(TorchDispatchMode):
         self._factors = torch.Generator().manual_seed(emulation) if emulation else None
 
     def _weight(self, weight: torch.Tensor) -> torch.Tensor:
-        """`weight` rounded as it is, or with every output channel scaled by the next factor."""
+        """`weight`, rounded as it is, or after scaling every output channel by the next factors."""
         if self._factors is None:
             return self._nearest(weight)
         # below 1, so that nothing overflows
@@ -90,7 +91,7 @@ class Emulated(TorchDispatchMode):
         results = operation(*args, **(kwargs or {}))
         if not self._stored:
             return results
-        if isinstance(results, tuple):  # batch normalisation's, with statistics that nobody reads
+        if isinstance(results, tuple):  # of batch normalisation, whose statistics nobody reads
             return (self._nearest(results[0]), *results[1:])
         return self._nearest(results)
 
@@ -98,9 +99,10 @@ class Emulated(TorchDispatchMode):
 def emulate(
     network: torch.nn.Module, pixels: torch.Tensor, precision: str, emulation: int = 0
 ) -> Outputs:
-    """Outputs of `network` as `precision` rounds them; in fp32 as another order of sums does.
+    """Outputs of `network`, rounded to `precision`; in fp32, computed with another order of sums.
 
-    That order is that of kernels for channels last: the weights stay in that memory format.
+    Kernels for the memory format channels last have another order of sums. After a call in fp32
+    the weights stay in that memory format.
     """
     with torch.no_grad():
         if precision == "fp32":
@@ -116,10 +118,10 @@ def emulate(
 def rounding_errors(
     model: Model, reference: Reference, photos: dict[str, bytes], precision: str
 ) -> list[dict[str, Any]]:
-    """The errors of upstream's network in `precision`, of `photos` by name.
+    """The errors of upstream's network in `precision`, for `photos` (JPEG files by name).
 
     Returns:
-        A row for each photo and emulation, one in fp32, with the columns of `records.ROUNDING`.
+        A row for each photo and emulation (fp32 has one), with the columns `records.ROUNDING`.
     """
     pools = reference.sampled.pools
     rows = []
@@ -134,7 +136,7 @@ def rounding_errors(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--references", type=Path, nargs="+", required=True, help="their records")
+    parser.add_argument("--references", type=Path, nargs="+", required=True, help="of `reference`")
     parser.add_argument("--records", nargs="+", required=True, help="of `verify`, in that order")
     parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
     parser.add_argument("--folder", type=Path, required=True, help="folder of the photos")
@@ -150,7 +152,7 @@ def run(args: argparse.Namespace) -> None:
         data = check_file(checkpoint, verified["sha256"])
         model, reference = load_model(verified, data, checkpoint), read_reference(path)
         photos = {name: (args.folder / name).read_bytes() for name in reference.names}
-        # fp32 last: it leaves the weights in another memory format
+        # fp32 last, because it leaves the weights in another memory format
         order = sorted(args.precisions, key=lambda precision: precision == "fp32")
         rows = [row for one in order for row in rounding_errors(model, reference, photos, one)]
         table = pd.DataFrame(rows)[records.ROUNDING]

@@ -1,4 +1,4 @@
-"""The step that measures what a device reaches at best, and bounds the request by it.
+"""The step that measures ceilings of a device, and computes the bounds of a request from them.
 
-A step may import engines, detector, config and the ground, and steps before it.
+A step may import engines, detector, config, the ground, and earlier steps.
 """

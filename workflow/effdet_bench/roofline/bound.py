@@ -1,13 +1,13 @@
-"""The physical bound: what a request needs at least on a device with given ceilings.
+"""The physical and the attainable bound of a request on a device with given ceilings.
 
-The work of each convolution is counted. The bound of a request is the sum over convolutions of
-max(FLOPs / ceiling, bytes / bandwidth): by layer, the roofline model of Williams, Waterman and
-Patterson (2009, doi:10.1145/1498765.1498785).
+The physical bound of a request is the sum over its convolutions of max(FLOPs / ceiling, bytes /
+bandwidth). This is the roofline model of Williams, Waterman and Patterson (2009,
+doi:10.1145/1498765.1498785), applied to each layer.
 
-The attainable bound counts activations too, by what a SiLU kernel reaches whose data are in cache.
-A processor computes them on the vector units that convolutions need, so both add up. A GPU takes
-exponentials in units of their own, beside those of matrix products (NVIDIA, "CUDA C++ Programming
-Guide", throughput of native arithmetic instructions), so the larger of both counts.
+The attainable bound adds activations, at the rate of a SiLU kernel whose data are in cache. A
+processor computes activations on the vector units that convolutions need, so the two times add up.
+A GPU computes exponentials in separate units, beside those of matrix products (NVIDIA, "CUDA C++
+Programming Guide", throughput of native arithmetic instructions), so the larger time counts.
 """
 
 from typing import Any, NamedTuple
@@ -25,9 +25,9 @@ ACTIVATIONS = {torch.ops.aten.silu.default, torch.ops.aten.silu_.default}
 
 
 class Layer(NamedTuple):
-    """The work of one convolution: floating-point operations, and elements moved at least.
+    """The work of one convolution: floating-point operations, and the elements it must move.
 
-    `weights` is 0 where the same weights were used before, as in heads that all levels share.
+    `weights` is 0 if an earlier layer used the same weights, as in heads that all levels share.
     """
 
     flops: int
@@ -36,14 +36,14 @@ class Layer(NamedTuple):
 
 
 class Work(NamedTuple):
-    """The work of one forward pass, or of several: `silu` is how many elements are activated."""
+    """The work of one or more forward passes; `silu` is the number of activated elements."""
 
     layers: list[Layer]
     silu: int
 
 
 def count_work(architecture: str, classes: int = COCO_CLASSES) -> Work:
-    """What one forward pass computes, by shapes alone: nothing is computed."""
+    """The work of one forward pass, counted from shapes without computing anything."""
     built = build_model(architecture, classes)
     network = built.network.to("meta")
     with _Counter() as counter, torch.no_grad():
@@ -56,7 +56,7 @@ class _Counter(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
         self.silu = 0
-        self._seen: dict[int, torch.Tensor] = {}  # kept, so that no id is used again
+        self._seen: dict[int, torch.Tensor] = {}  # kept alive, so that ids stay unique
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -74,11 +74,12 @@ class _Counter(TorchDispatchMode):
 
 
 def bound(work: Work, ceilings: Ceilings, precision: str, device: str) -> dict[str, float]:
-    """Least milliseconds of `work` in `precision`, with what it would take by each limit alone.
+    """The bounds of `work` in `precision`, in milliseconds.
 
     Returns:
-        `compute_ms`, `memory_ms`, and `bound_ms`, the sum over layers of the larger of both;
-        `attainable_ms` with activations, where their rate was measured.
+        `compute_ms` and `memory_ms`: the time if only operations or only memory were the limit;
+        `bound_ms`: the sum over layers of the larger of the two; and `attainable_ms`: the same with
+        activations, if their rate was measured.
     """
     layers = work.layers
     size = DTYPES[precision].itemsize

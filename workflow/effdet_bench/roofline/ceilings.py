@@ -1,8 +1,9 @@
-"""What a device reaches at best: operations per second by precision, and bytes copied per second.
+"""Measures ceilings of a device: operations per second by precision, and bytes copied per second.
 
-The best run of the best kernel counts, unlike anywhere else: a ceiling is what was reached once.
-Several kernels, as one library's matrix product alone can be half of what a processor does: MKL's
-is on AMD's, where oneDNN's convolutions are not.
+The best run of the best kernel counts, unlike in any other measurement, because a ceiling is a rate
+that was reached at least once. Several kernels are run, because the matrix product of one library
+can be half as fast as the processor allows: MKL's is on AMD processors, but oneDNN's convolutions
+are not.
 """
 
 import time
@@ -24,23 +25,23 @@ DTYPES = {
 }
 MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
 CHANNELS, CELLS = (256, 512, 1024, 2048), 64  # of 1×1 convolutions, on maps of 64 × 64
-SILU_ELEMENTS = (2**14, 2**15, 2**16, 2**17)  # of each thread: what a core's own cache holds
-ACCELERATOR_THREADS = 64  # so that its kernels take long beside what their start takes
-SLOW_SECONDS = 0.3  # a size whose run would take longer is not tried: the rate has long settled
-RUNS, RUN_SECONDS = 3, 0.3  # at least, of each size
-COPIES = 8  # per clock on an accelerator
+SILU_ELEMENTS = (2**14, 2**15, 2**16, 2**17)  # per thread, which fit into a core's own cache
+ACCELERATOR_THREADS = 64  # so that a kernel takes much longer than its launch
+SLOW_SECONDS = 0.3  # larger sizes, which would take longer, are not run: the rate no longer grows
+RUNS, RUN_SECONDS = 3, 0.3  # of each size, at least
+COPIES = 8  # timed together on an accelerator
 COPY_ELEMENTS = 64 * 2**20  # of float32: larger than any processor's caches
 
-# a size's operations, and what does them once
+# the number of operations of a size, and a function that computes them once
 Work = tuple[int, Callable[[], object]]
 
 
 class Ceilings(NamedTuple):
-    """What a device reaches.
+    """The ceilings of a device.
 
-    `flops` are operations per second by precision, those of the best kernel; `kernels` has each
-    kernel's, by precision and name, where they are known. `bandwidth` is bytes copied per second,
-    and `silu` elements activated per second in fp32, of data in cache; 0 where it is not known.
+    `flops` are operations per second of the best kernel, by precision. `kernels` has the rates of
+    all kernels, by precision and name, if known. `bandwidth` is bytes copied per second. `silu` is
+    elements activated per second in fp32, for data in cache; 0 if unknown.
     """
 
     flops: dict[str, int]
@@ -50,9 +51,9 @@ class Ceilings(NamedTuple):
 
 
 def measure_ceilings(device: torch.device) -> Ceilings:
-    """Runs the kernels of every precision that `device` supports natively, and copies.
+    """Runs kernels in every precision that `device` supports natively, copies, and activations.
 
-    On the CPU with as many threads as torch has.
+    On the CPU they use as many threads as torch.
     """
     flops: dict[str, int] = {}
     kernels: dict[str, dict[str, int]] = {}
@@ -63,7 +64,7 @@ def measure_ceilings(device: torch.device) -> Ceilings:
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
         rates = _rates(precision, device)
         best = max(rates.values(), default=0)
-        # emulated, where it is slower than the precision that it emulates: no ceiling of anything
+        # a precision slower than fp32 is only emulated, so its rate is not a ceiling
         if best > flops.get("fp32", 0):
             flops[precision], kernels[precision] = best, rates
     silu = round(_best_rate(_activations(device), device))
@@ -71,10 +72,11 @@ def measure_ceilings(device: torch.device) -> Ceilings:
 
 
 def _bandwidth(device: torch.device) -> int:
-    """Bytes read and written per second of copies.
+    """Bytes read and written per second by copies.
 
-    On accelerators of several per clock, as launching one takes several percent of it. What fits
-    into a GPU's caches moves faster: there it is no strict bound.
+    On accelerators several copies are timed together, because the launch of a single copy takes
+    several percent of its time. Data that fit into a GPU's caches move faster, so on a GPU this
+    rate is not a strict bound.
     """
     source = torch.ones(COPY_ELEMENTS, device=device)
     target = torch.empty_like(source)
@@ -88,7 +90,7 @@ def _bandwidth(device: torch.device) -> int:
 
 
 def _rates(precision: str, device: torch.device) -> dict[str, int]:
-    """Operations per second of each kernel in `precision`; those that do not run are left out."""
+    """Operations per second by kernel in `precision`; kernels that cannot run are left out."""
     dtype = DTYPES[precision]
     works = {
         "matrix product": _matrix_products(dtype, device),
@@ -136,7 +138,7 @@ def _activations(device: torch.device) -> Iterator[Work]:
 
 @torch.inference_mode()
 def _best_rate(sizes: Iterator[Work], device: torch.device) -> float:
-    """Most operations per second over `sizes`, which grow."""
+    """The most operations per second over all `sizes`, which are in ascending order."""
     best = 0.0
     for operations, work in sizes:
         if operations > best * SLOW_SECONDS > 0:
@@ -146,7 +148,7 @@ def _best_rate(sizes: Iterator[Work], device: torch.device) -> float:
 
 
 def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
-    work()  # pages are touched and kernels chosen for the first time
+    work()  # warm-up: the first run touches pages and chooses kernels
     spans: list[float] = []
     while len(spans) < RUNS or sum(spans) < RUN_SECONDS:
         synchronize(device)

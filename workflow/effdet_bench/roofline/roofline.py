@@ -1,4 +1,4 @@
-"""Measures a device's ceilings, and bounds the request by them."""
+"""Measures the ceilings of a device, and computes the bounds of a request from them."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What a request spends in its stages, and what a process pays once before it serves any."""
+"""Times of the stages of a request, and what a process costs once before its first request."""
 
 import math
 from statistics import median
@@ -10,7 +10,7 @@ from effdet_bench.summary.rows import ModelStages, Row, Stages, Start, p50
 
 
 def start_costs(completed: list[Job]) -> Start:
-    """What a process pays once: medians over rounds, for memory the largest."""
+    """What a process costs once: medians over rounds, for memory the largest value."""
     if not completed:
         return {
             "import_seconds": None,
@@ -34,9 +34,9 @@ def start_costs(completed: list[Job]) -> Start:
 
 
 def held_together(jobs: list[Job]) -> dict[str, int] | None:
-    """By device, the most memory that it held with modes loaded side by side; `None` if not told.
+    """By device, the most bytes that it held with modes loaded side by side; `None` if unknown.
 
-    Archives of before this was asked do not tell it.
+    Older archives do not have this figure.
     """
     held: dict[str, int] = {}
     for record in (job.record for job in jobs if job.completed):
@@ -88,9 +88,10 @@ def _of_model(name: str, means: "pd.Series[float]", request: float) -> ModelStag
 
 
 def break_even(row: Row, baseline: Row) -> int | None:
-    """Requests after which a row of a summary has saved what its start took more than baseline's.
+    """Requests after which a faster mode has made up for a start that is longer than baseline's.
 
-    The start is export, loading and first request. `None` where no request is saved anything.
+    The start is export, loading and first request. `None` where requests are not faster, or not
+    compared.
     """
     if not row["ranked"] or row["comparison"] is None:
         return None

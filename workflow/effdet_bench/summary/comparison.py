@@ -1,4 +1,4 @@
-"""Modes compared round by round: how many times faster, and how sure that is."""
+"""Compares modes round by round: speed-ups and their confidence intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-# latencies of requests by turn, and those of a mode by round
+# latencies of requests by turn, and turns of a mode by round
 Turns = Mapping[int, Sequence[float]]
 Rounds = Mapping[int, Turns]
 
@@ -14,10 +14,11 @@ CONFIDENCE = 0.95
 
 
 class Comparison(NamedTuple):
-    """How many times faster one mode is than another, over the rounds that both completed.
+    """The speed-up of one mode over another, over the rounds that both modes completed.
 
-    `low` to `high` is the interval of `ratio` at `CONFIDENCE`, and `half_width` its size as a share
-    of the ratio (0.03 is 3 %); all `None` for a single round, which says nothing of the noise.
+    `low` to `high` is the interval of `ratio` at `CONFIDENCE`. `half_width` is the distance from
+    `ratio` to `high` as a share of `ratio` (0.03 is 3 %). All three are `None` for a single round,
+    which says nothing about noise.
     """
 
     ratio: float
@@ -28,15 +29,16 @@ class Comparison(NamedTuple):
 
 
 def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comparison | None:
-    """Compares latencies by round and turn: above 1 where `ours` is faster.
+    """Compares latencies by round and turn; a ratio above 1 means that `ours` is faster.
 
-    Both served in the same turns, for the same time. A turn's ratio is that of the medians of its
-    requests, as means of fast modes, which have more requests in a turn, would catch more of what
-    disturbs a few. A round's is the median over its turns, and what is returned the geometric mean
-    over rounds, with Student's t-interval of the mean of its logarithm. Requests of a round are not
-    independent, so rounds are what is counted (Kalibera and Jones, "Rigorous benchmarking in
-    reasonable time", 2013). In a round without a common turn, as of modes of different groups, each
-    is held against `through`, which both share turns with.
+    Both modes served in the same turns, for the same time. The ratio of a turn is the ratio of the
+    medians of its requests. Means would be unfair, because a fast mode has more requests in a turn,
+    so its mean would catch more disturbances that hit few requests. The ratio of a round is
+    the median over its turns. The result is the geometric mean over rounds, with Student's
+    t-interval of the mean of logarithms. The interval counts rounds, because requests of a round
+    are not independent (Kalibera and Jones, "Rigorous benchmarking in reasonable time", 2013).
+    Modes of different groups have no common turn in a round; there, each mode is compared with
+    `through`, which shares turns with both.
 
     Returns:
         `None` without a common round.
@@ -51,8 +53,8 @@ def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comp
 def first_of_turns(rounds: Rounds) -> Comparison | None:
     """How many times as long the first request of a turn takes as the others of that turn.
 
-    Far from 1, turns would favour modes that serve several requests in one. The median over turns
-    of a round, and then as in `compare`.
+    A ratio far from 1 would mean that turns favour modes with several requests in a turn. The ratio
+    of a round is the median over its turns; rounds are combined as in `compare`.
 
     Returns:
         `None` where no turn has several requests.
@@ -67,7 +69,9 @@ def first_of_turns(rounds: Rounds) -> Comparison | None:
 
 
 def _round_ratio(ours: Turns, theirs: Turns, through: Turns) -> float | None:
-    """The logarithm of a round's ratio; `None` if neither they nor `through` share turns."""
+    """The logarithm of a round's ratio; `None` if the modes share turns neither directly nor by
+    `through`.
+    """
     if ours.keys() & theirs.keys():
         return _turns_ratio(ours, theirs)
     if ours.keys() & through.keys() and theirs.keys() & through.keys():
@@ -76,7 +80,7 @@ def _round_ratio(ours: Turns, theirs: Turns, through: Turns) -> float | None:
 
 
 def _turns_ratio(ours: Turns, theirs: Turns) -> float:
-    """The same over the turns that both have, of which there is one."""
+    """The median over common turns of the logarithm of a turn's ratio; needs a common turn."""
     common = sorted(ours.keys() & theirs.keys())
     ratios = [np.log(np.median(theirs[turn]) / np.median(ours[turn])) for turn in common]
     return float(np.median(ratios))
@@ -94,7 +98,7 @@ def _over_rounds(logs: np.ndarray) -> Comparison | None:
 
 
 def unpaired(before: Rounds, after: Rounds, confidence: float = CONFIDENCE) -> Comparison:
-    """Compares two runs, whose rounds have nothing in common: above 1 where `after` is faster.
+    """Compares two runs with no common rounds; a ratio above 1 means that `after` is faster.
 
     The ratio of geometric means over the medians of rounds, with Welch's t-interval of the
     difference of their logarithms (Welch, "The generalization of Student's problem when several

@@ -1,4 +1,4 @@
-"""What a request cost the machine, and what the machine made of its latency."""
+"""Means of the machine's counters over requests, and how far they explain the latencies."""
 
 import numpy as np
 import pandas as pd
@@ -7,13 +7,13 @@ from effdet_bench.summary.comparison import first_of_turns
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import Effort
 
-# what the machine did during a request, that its latency may go with
+# counters of the machine during a request that may explain its latency
 CAUSES = ("minor_faults", "major_faults", "preempted", "other_ns", "steal_ns", "clock_khz")
-LEAST_REQUESTS = 20  # with fewer, as many causes explain any noise
+LEAST_REQUESTS = 20  # with fewer, so many causes would explain any noise
 
 
 def mean_effort(completed: list[Job]) -> Effort | None:
-    """Means over all timed requests; `None` for archives that do not have them."""
+    """Means over all timed requests; `None` for archives without these counters."""
     if not completed or "cpu_ns" not in completed[0].requests:
         return None
     rows = pd.concat([job.timed_rows.assign(round=job.record["round"]) for job in completed])
@@ -37,13 +37,13 @@ def mean_effort(completed: list[Job]) -> Effort | None:
 def spread_explained(rows: pd.DataFrame) -> tuple[float | None, float | None]:
     """Spread of the latencies in `rows`, and the share of its variance that the machine explains.
 
-    Latencies are ratios to the mean of their photo and to that of their round, so that neither
-    counts as spread. Their share is the adjusted coefficient of determination of a linear
-    regression on what the machine did during each request (`CAUSES`; Theil, "Economic forecasts and
-    policy", 1961), at least 0.
+    Latencies are divided by the mean of their photo and then by that of their round, so that
+    differences between photos or rounds do not count. The spread is their standard deviation. The
+    share is the adjusted coefficient of determination of a linear regression on `CAUSES` (Theil,
+    "Economic forecasts and policy", 1961), at least 0.
 
     Returns:
-        Both `None` for fewer than `LEAST_REQUESTS`.
+        Spread and share; both are `None` for fewer than `LEAST_REQUESTS` requests.
     """
     n = len(rows)
     if n < LEAST_REQUESTS:

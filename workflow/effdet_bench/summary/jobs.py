@@ -1,4 +1,4 @@
-"""Timing jobs as they lie in the archive: read, and checked against the data contract."""
+"""Reads timing jobs from the archive, and checks them against the data contract."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from effdet_bench import layout, records
 from effdet_bench.errors import BenchError
 from effdet_bench.summary.rows import Summary
 
-# of timed requests in nanoseconds: of a round by turn; by device and mode, and then by round
+# latencies in nanoseconds of a round by turn; turns by (device, mode), and then by round
 Turns = dict[int, list[int]]
 LatenciesByRound = dict[tuple[str, str], dict[int, Turns]]
 
@@ -41,7 +41,7 @@ class Job:
 
     @cached_property
     def turns(self) -> Turns:
-        """The same by turn, in which all modes of a group served for the same time."""
+        """These latencies by turn; in a turn, all modes of a group served for the same time."""
         turns: Turns = {}
         for turn, latency in zip(self.timed_rows["turn"].tolist(), self.timed, strict=True):
             turns.setdefault(turn, []).append(latency)
@@ -62,7 +62,7 @@ def read_jobs(folders: Iterable[str | Path]) -> list[Job]:
 
 
 def jobs_of(summary: Summary, archive: layout.Archive) -> list[Job]:
-    """The completed jobs of `archive` that `summary` is of."""
+    """The completed jobs of `archive` from which `summary` was computed."""
     return read_jobs(
         archive.job(row["device"], row["mode"], done["round"])
         for row in summary["rows"]

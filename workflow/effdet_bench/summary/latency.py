@@ -79,19 +79,19 @@ def percentile_intervals(
 ) -> list[tuple[float, float]] | None:
     """An interval for each percentile at `INTERVAL_CONFIDENCE`, in the unit of the latencies.
 
-    By resampling rounds first, then requests within each, since requests of one round share its
-    process and its moment: one round fewer than there are, as otherwise a handful of rounds shows
-    too little of the spread between them (Rao and Wu, "Resampling inference with complex survey
-    data", 1988). The draws are the same for the same data.
+    A bootstrap resamples rounds first, then requests within each round, because requests of one
+    round share a process and a moment. It draws one round fewer than there are, because otherwise a
+    few rounds would show too little of the spread between rounds (Rao and Wu, "Resampling inference
+    with complex survey data", 1988). The draws are the same for the same data.
 
     Returns:
-        `None` where there are fewer than two rounds, which say nothing of that spread.
+        `None` for fewer than two rounds, which say nothing about the spread between rounds.
     """
     if len(rounds) < 2:
         return None
     generator = np.random.default_rng(0)
     ordered = np.sort(np.concatenate([np.asarray(one, dtype=np.float64) for one in rounds]))
-    # ranks in place of values: counting them finds order statistics without sorting each time
+    # ranks instead of values, because counting ranks finds percentiles without sorting each time
     ranks = [np.searchsorted(ordered, np.asarray(one, dtype=np.float64)) for one in rounds]
     shares = np.asarray(percents) / 100
     drawn_values = []

@@ -36,7 +36,7 @@ class Latency(TypedDict):
 
 
 class RoundLatency(Latency):
-    """The same of one round."""
+    """Figures of the timed requests of one round."""
 
     round: int
     started: str
@@ -67,7 +67,7 @@ class Stages(TypedDict):
 
 
 class Start(TypedDict):
-    """What a process pays once; `None` where nothing completed."""
+    """What a process costs once; `None` where no round completed."""
 
     import_seconds: float | None
     load_seconds: float | None
@@ -90,9 +90,9 @@ class Versus(TypedDict):
 
 
 class Bound(TypedDict):
-    """The physical bound in a mode's precision, and how many times above it the mode is.
+    """The physical bound in a mode's precision, and the mode's times as multiples of it.
 
-    `attainable_ms` counts activations too, and is `None` where they were not measured.
+    `attainable_ms` is the attainable bound, `None` where activations were not measured.
     """
 
     compute_ms: float
@@ -114,12 +114,13 @@ class Warned(TypedDict):
 
 class Effort(TypedDict):
     """Means of one timed request: processor time, page faults, how often it was preempted, and what
-    other processes and the host took of all cores while it ran; `None` where not told.
+    other processes and the host took of all cores while it ran; `None` where unknown.
 
     `first_of_turn` is a `comparison.Comparison`; see `comparison.first_of_turns`.
 
-    `spread` is the standard deviation of latencies as a share of their mean, photos and rounds
-    aside, and `explained` the share of its variance that goes with what the machine did.
+    `spread` is the standard deviation of latencies as a share of their mean, without differences
+    between photos and rounds. `explained` is the share of its variance that the machine explains.
+    See `effort.spread_explained`.
     """
 
     cpu_ms: float
@@ -135,10 +136,10 @@ class Effort(TypedDict):
 
 
 class Row(Start):
-    """The figures of one mode on one device; those that nothing completed for are `None`.
+    """The figures of one mode on one device; figures are `None` where no round completed.
 
-    `behind` compares the fastest valid mode with this one: above 1 where this one is slower. It is
-    `None` for the fastest itself.
+    `behind` compares the fastest valid mode with this one; a ratio above 1 means that this one is
+    slower. It is `None` for the fastest itself.
     """
 
     device: str
@@ -178,7 +179,7 @@ class Place(TypedDict):
 
 
 class Gap(TypedDict):
-    """How many times the median of `slower` that of `faster` is."""
+    """The speed-up of `faster` over `slower`, in `ratio`."""
 
     slower: Place
     faster: Place
@@ -186,9 +187,9 @@ class Gap(TypedDict):
 
 
 class Step(TypedDict):
-    """A mode of the ablation, compared with the one before, which is `None` for the first.
+    """A mode of the ablation. `step` compares it with the mode before; `None` for the first mode.
 
-    `over_first` is how many times as fast as the first it is.
+    `over_first` is its speed-up over the first mode.
     """
 
     device: str
@@ -237,7 +238,7 @@ def p50(row: Row) -> float:
 
 
 def standing(row: Row) -> tuple[bool, bool, float]:
-    """What rows with a latency are sorted by: those ranked first, the floor last."""
+    """The key to sort rows with a latency by: ranked modes first, `no-network` last."""
     return not row["ranked"], row["floor"], p50(row)
 
 
@@ -247,17 +248,17 @@ def place(row: Row) -> Place:
 
 
 def named(row: Row | Place) -> str:
-    """The name of a mode. Archives of version 0.1 have another one of `no-network`."""
+    """The name of a mode; archives of version 0.1 have another name for `no-network`."""
     return RENAMED.get(row["mode"], row["mode"]) if row.get("floor") else row["mode"]
 
 
 def traits(row: Row) -> dict[str, Any]:
-    """Device, engine, precision and options of `row`, in present words: what it shows."""
+    """The entries of `row` and of its options, with options of version 0.1 in present words."""
     return {**row, **in_present_words(row["options"])}
 
 
 def unsplit(row: Row) -> str | None:
-    """In words, why stages of the separate pass are not those of a request; `None` if they are."""
+    """Why stages of the separate pass differ from those of a request; `None` if they do not."""
     if row["options"].get("parallel"):
         return (
             "in a request these models run side by side, but in this pass one after the other, "

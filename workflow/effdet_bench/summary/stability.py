@@ -1,6 +1,7 @@
-"""What makes a figure unsteady: spread, extremes, drift, dependence, and the machine's condition.
+"""Doubts about figures: spread, extremes, drift, dependence, and the machine's condition.
 
-Warnings are told beside the figures that they concern; nothing is removed or corrected for them.
+The report shows doubts beside the figures that they concern. Because of a doubt, no figure is
+removed or corrected.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +14,14 @@ from effdet_bench.records import Record
 
 SPREAD = 0.10  # standard deviation, as a share of the mean
 EXTREME = 0.50  # distance of a request from the mean, as a share of it
-DRIFT = 0.05  # of the probe, from before a job's requests to after them
+DRIFT = 0.05  # change of the probe's time from before a job's requests to after them
 TREND = 0.02  # change of the median within a round that is worth a warning
 TREND_REQUESTS = 8  # in a round; with fewer, the test's normal approximation finds trends in noise
-SURE = 0.99  # of a trend or dependence, before it is told
-# Seconds of processor time between two turns of a mode. Threads that wait for work spin for up to
-# 7 ms in honest modes, and the harness waits for 20 ms before the next turn.
+SURE = 0.99  # confidence of a trend or dependence that is reported
+# Seconds of processor time between two turns of a mode. In modes that do no work outside their
+# turns, waiting threads spin for up to 7 ms; the harness waits for 20 ms before the next turn.
 OUTSIDE = 0.02
-LOAD = 0.05  # share of the machine's processor time that was not ours
+LOAD = 0.05  # share of the machine's processor time that others took
 CLOCK = 0.90  # share of the GPU's highest clock
 POWER_SAVING = ("powersave", "conservative")
 
@@ -40,7 +41,7 @@ class Round(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """One reason for doubt: its `kind`, its size (a share, or a count), and the rounds it is of."""
+    """One doubt: its `kind`, its size `value` (a share, or a count), and its rounds."""
 
     kind: str
     value: float | None
@@ -48,7 +49,7 @@ class Doubt(NamedTuple):
 
 
 def tukey_outliers(latencies: Sequence[float]) -> int:
-    """How many lie more than 1.5 interquartile ranges outside the quartiles (Tukey, 1977)."""
+    """How many latencies lie over 1.5 interquartile ranges outside the quartiles (Tukey, 1977)."""
     low, high = np.percentile(latencies, [25, 75])
     reach = 1.5 * (high - low)
     return int(((latencies < low - reach) | (latencies > high + reach)).sum())
@@ -62,7 +63,7 @@ def find_doubts(rounds: Sequence[Round]) -> list[Doubt]:
     found += _where("steal", rounds, lambda c: c["load"]["steal"], lambda v: v >= LOAD)
     found += _where("governor", rounds, lambda c: float(_power_saving(c["power"])), bool)
     found += _where("battery", rounds, lambda c: float(bool(c["power"]["on_battery"])), bool)
-    # archives of before it was looked for have none
+    # older archives do not have this value
     found += _where("slept", rounds, lambda c: c.get("slept_seconds"), bool)
     found += _where("outside", rounds, _outside, lambda v: v > OUTSIDE)
     found += _where("throttled", rounds, _throttled, bool)
@@ -71,9 +72,9 @@ def find_doubts(rounds: Sequence[Round]) -> list[Doubt]:
 
 
 def autocorrelation(series: Sequence[Series]) -> tuple[float, float]:
-    """Lag-1 autocorrelation pooled over `series`, and the value that chance stays below.
+    """Lag-1 autocorrelation pooled over `series`, and the limit that chance stays below.
 
-    Each series is centred by itself. The bound is one-sided at `SURE`, from the normal
+    Each series is centred by itself. The limit is one-sided at `SURE`, from the normal
     approximation 1/√n of independent values (Box and Jenkins, "Time Series Analysis").
     """
     centred = [np.asarray(values) - np.mean(values) for values in series]
@@ -85,11 +86,11 @@ def autocorrelation(series: Sequence[Series]) -> tuple[float, float]:
 
 
 def trend(series: Sequence[Series]) -> tuple[float, bool]:
-    """Change from the first half of a series to the second, and whether it is a sure one.
+    """Change from the first half of a series to the second, and whether the change is sure.
 
-    The change is the ratio of medians less 1, at the median over `series`. Sure is what the
-    Mann-Kendall test, its statistic summed over series as by Hirsch, Slack and Smith (1982), finds
-    at `SURE`.
+    The change is the ratio of the medians of the halves less 1, and over `series` the median of
+    these. The change is sure if the Mann-Kendall test finds a trend at `SURE`, with a statistic
+    that is summed over series (Hirsch, Slack and Smith, 1982).
     """
     score = variance = 0.0
     for values in series:
@@ -123,7 +124,7 @@ def _of_latencies(rounds: Sequence[Round]) -> list[Doubt]:
 
 
 def _of_order(rounds: Sequence[Round]) -> list[Doubt]:
-    """Dependence of requests on those before, once what differs between photos is taken out."""
+    """Doubts from the order of requests, after differences between photos are taken out."""
     numbers = [one.number for one in rounds]
     series = _without_photos(rounds)
     found = []
@@ -137,7 +138,7 @@ def _of_order(rounds: Sequence[Round]) -> list[Doubt]:
 
 
 def _without_photos(rounds: Sequence[Round]) -> list[np.ndarray]:
-    """Latencies as ratios to the median of their photo; as they are, where photos are too few."""
+    """Latencies as ratios to the median of their photo; unchanged if a photo has fewer than 3."""
     by_photo: dict[str, list[float]] = {}
     for one in rounds:
         for photo, latency in zip(one.photos, one.latencies_ns, strict=True):
@@ -157,7 +158,7 @@ def _where(
     value_of: Callable[[Record], float | None],
     is_bad: Callable[[float], bool],
 ) -> list[Doubt]:
-    """A warning with the worst value, if any round's conditions are bad; unknown ones are not."""
+    """A doubt with the worst value, if any round's conditions are bad; unknown ones are not."""
     values = {one.number: value_of(one.conditions) for one in rounds}
     bad = {k: value for k, value in values.items() if value is not None and is_bad(value)}
     if not bad:
@@ -177,14 +178,14 @@ def _power_saving(power: Record) -> bool:
 
 def _throttled(conditions: Record) -> float:
     moments = (conditions["before"]["gpu"], conditions["after"]["gpu"])
-    # archives of before the counters were read have none
+    # older archives do not have these counters
     during = any((conditions.get("slowed_ns") or {}).values())
     return float(during or any(gpu["throttled"] for gpu in moments if gpu))
 
 
 def _outside(conditions: Record) -> float | None:
     """Seconds of processor time that a mode used between two of its turns."""
-    used = conditions.get("outside")  # archives of before it was counted have none
+    used = conditions.get("outside")  # older archives do not have it
     return used["seconds"] / used["turns"] if used and used["turns"] else None
 
 

@@ -1,6 +1,6 @@
-"""Every number of a report, computed from the archive of a machine.
+"""Computes every number of a report from the archive of a machine.
 
-`summarise` is a pure function; `run` is its files.
+`summarise` is a pure function; `run` reads and writes its files.
 """
 
 import argparse
@@ -46,9 +46,9 @@ def summarise(
     """The summary of one machine's `jobs`, which share an ensemble and settings.
 
     Rows come in the order of the jobs, one per device and mode. Figures are of all timed requests
-    of the completed rounds. Only rows whose answers are valid are ranked and compared, with
-    `baseline` on the first device that has it. `validity` and `rooflines` are the records of those
-    steps, `ablation` modes that each add something to the one before.
+    of the completed rounds. Only rows with valid answers are ranked. They are compared with
+    `baseline` on the first device that has it. `validity` and `rooflines` are records of the steps
+    `validity` and `roofline`. `ablation` names modes that each add a technique to the one before.
 
     Raises:
         BenchError: jobs disagree about machine, ensemble, or how long to serve.
@@ -129,8 +129,8 @@ def _check_alike(jobs: list[Job]) -> None:
 def _versions(jobs: list[Job]) -> dict[str, str]:
     """Versions of the environment that the run itself is in, all where rounds had different ones.
 
-    A run measures anew what a new version concerns: they differ where rounds were brought together
-    by hand.
+    A new version makes a run repeat the rounds that it concerns. So versions differ only where
+    someone brought rounds together by hand.
     """
     found: dict[str, dict[str, None]] = {}
     for job in jobs:
@@ -211,7 +211,7 @@ def _doubts(completed: list[Job]) -> list[Warned]:
 
 
 def _bound(row: Row, roof: Record | None) -> Bound | None:
-    """The bound of a request in the row's precision, and how far above it the row is."""
+    """The physical bound of a request in the row's precision, and how far above it the row is."""
     if row["latency"] is None or row["floor"] or roof is None or "request" not in roof:
         return None
     bound = roof["request"]["bounds"].get(row["precision"])
@@ -251,7 +251,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", nargs="+", required=True, help="folders of timing jobs")
     parser.add_argument("--validity", nargs="+", required=True, help="records of `validity`")
     parser.add_argument("--rooflines", nargs="+", required=True, help="records of `roofline`")
-    parser.add_argument("--ablation", nargs="*", default=[], help="modes, each a step further")
+    parser.add_argument("--ablation", nargs="*", default=[], help="modes of the ablation, in order")
     parser.add_argument("--results", required=True, help="results/<machine>")
 
 

@@ -1,4 +1,4 @@
-"""Verdicts on modes; rows of a summary held against each other: speed-ups, ablation, gaps."""
+"""Compares rows of a summary with each other: verdicts, speed-ups, ablation, gaps."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from effdet_bench.summary.comparison import Comparison, compare
 from effdet_bench.summary.jobs import LatenciesByRound
 from effdet_bench.summary.rows import Gap, Row, Step, Versus, latency_of, p50, place
 
-LEAST_EFFECT = 0.01  # smaller differences are of no interest, however sure
-WIDEST_SAME = 0.05  # no noise is so large that modes further apart may be called the same
+LEAST_EFFECT = 0.01  # smaller differences do not count, however sure they are
+WIDEST_SAME = 0.05  # however large the noise, modes that may be further apart are not SAME
 
 
 def margin(noise_floors: Sequence[float | None]) -> float | None:
-    """The least effect that counts, as a share: the largest noise floor, at least `LEAST_EFFECT`.
+    """The least effect that counts, as a share: the largest noise, at least `LEAST_EFFECT`.
 
-    A noise floor is the half-width of baseline against its twin; `None`, where it is not known,
-    makes the margin unknown.
+    The noise of a device is the half-width of `baseline-twin` compared with `baseline`. One noise
+    that is unknown (`None`) makes the margin unknown.
     """
     known = [floor for floor in noise_floors if floor is not None]
     if len(known) < len(noise_floors):
@@ -27,9 +27,9 @@ def margin(noise_floors: Sequence[float | None]) -> float | None:
 def verdict(compared: Comparison, least: float | None) -> str:
     """FASTER, SLOWER, SAME or AMBIGUOUS, where effects up to `least` do not count.
 
-    FASTER or SLOWER only where the interval excludes 1 and the effect exceeds `least`; SAME where
-    the whole interval lies within it, and within `WIDEST_SAME`; AMBIGUOUS otherwise, and where
-    interval or noise is unknown.
+    FASTER or SLOWER only where the interval excludes 1 and the effect exceeds `least`. SAME where
+    the whole interval lies within `least`, and within `WIDEST_SAME`. AMBIGUOUS otherwise, and where
+    the interval or the noise is unknown.
     """
     if compared.low is None or compared.high is None or least is None:
         return "AMBIGUOUS"
@@ -44,10 +44,11 @@ def verdict(compared: Comparison, least: float | None) -> str:
 
 
 def add_verdicts(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound) -> None:
-    """Adds to every valid row how it compares with `baseline`, and with that of its device
-    that has a better allocator; and to the A/A control how far it is from itself.
+    """Adds comparisons and their verdicts to `rows`.
 
-    A control is compared with the baseline of its own device: that is the device's noise floor.
+    Every valid row is compared with `baseline`, with `baseline-malloc` of its device, and with the
+    fastest valid row. `baseline-twin` is compared with `baseline` of its own device, which gives
+    the device's noise.
     """
     controls = {
         row["device"]: _against(rounds, row, row["device"], BASELINE) for row in rows if row["twin"]
@@ -103,7 +104,7 @@ def ablation_steps(
 
 
 def gaps_between(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound) -> list[Gap]:
-    """How far apart baseline, fastest valid mode and floor are, compared round by round."""
+    """Speed-ups between `baseline`, the fastest valid mode and `no-network`, by rounds."""
     ranked = [row for row in rows if row["ranked"]]
     if not ranked:
         return []
@@ -115,7 +116,7 @@ def gaps_between(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound
     return [
         {"slower": place(a), "faster": place(b), "ratio": compared.ratio}
         for a, b in itertools.combinations(steps, 2)
-        # a fast mode may undercut a floor that postprocesses as upstream does
+        # `no-network` may postprocess as upstream does, and be slower than a fast mode
         if (compared := _against(rounds, b, a["device"], a["mode"])) and compared.ratio >= 1
     ]
 

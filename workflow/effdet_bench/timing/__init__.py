@@ -1,5 +1,5 @@
-"""The step that is against the clock: rounds in which all modes take turns, request by request.
+"""The step that measures latencies: rounds in which all modes take turns.
 
-A step may import engines, detector, config and the ground, and steps before it. Nothing of what
-judges or summarises may be imported here: an edit of that would time everything anew.
+A step may import engines, detector, config and the ground, and steps before it. This step must not
+import code that judges or summarises, because an edit of such code would repeat all timing.
 """

@@ -1,4 +1,4 @@
-"""What the timed requests answered, compared with the reference and kept, between requests."""
+"""Compares the answers of timed requests with the reference, and writes them, between requests."""
 
 import csv
 import time
@@ -12,14 +12,14 @@ from effdet_bench.records import DETECTION, GROUPED
 from effdet_bench.reference.errors import Errors, row_of
 from effdet_bench.timing.checks import Checks, Compared
 
-SETTLE_SECONDS = 0.02  # until threads that helped with a check have stopped waiting for more work
+SETTLE_SECONDS = 0.02  # for threads that helped with a check to stop spinning
 
 
 class Capture:
-    """Writes a row per request and model to `outputs.csv`, and what is new to the files beside it.
+    """Writes a row per request and model to `outputs.csv`, with numbers into two other files.
 
-    Errors by group go to `errors.csv`, tables to `detections.csv`: those that came before
-    are written once. `checks` are of the models of the ensemble, by name.
+    These are `errors.csv` with the errors by group, and `detections.csv` with the detections; what
+    comes again is written once. `checks` has the `Checks` of each model of the ensemble, by name.
     """
 
     def __init__(self, folder: Path, checks: dict[str, Checks]) -> None:
@@ -44,7 +44,7 @@ class Capture:
             time.sleep(SETTLE_SECONDS)
 
     def _row(self, compared: Compared, model: str, table: np.ndarray | None) -> list[object]:
-        """From `fault` on, the row of one model's answer."""
+        """The row of one model's answer, from the column `fault` on."""
         if compared.errors is None or table is None:
             return [compared.fault, "", "", "", "", "", ""]
         pooled = map(repr, compared.errors[:2])
@@ -52,7 +52,7 @@ class Capture:
         return ["", *pooled, *(compared.logic or ("", "")), *written]
 
     def _number_errors(self, errors: Errors) -> int:
-        """The number of `errors`, which are written where they are new."""
+        """The number of `errors` in `errors.csv`, where new ones are appended."""
         if errors not in self._errors:
             self._errors[errors] = len(self._errors)
             row = row_of(errors)
@@ -60,7 +60,7 @@ class Capture:
         return self._errors[errors]
 
     def _number_table(self, model: str, table: np.ndarray) -> int:
-        """The number of `table`, which is written where it is new."""
+        """The number of `table` in `detections.csv`, where a new one is appended."""
         key = model, table.tobytes()
         if key not in self._tables:
             number = self._tables[key] = len(self._tables)

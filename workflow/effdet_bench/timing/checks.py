@@ -1,4 +1,4 @@
-"""What is wrong with the answers of one model: its input, its outputs and its table apart."""
+"""Checks the answers of one model: its inputs, its outputs and its detections separately."""
 
 import time
 from typing import NamedTuple
@@ -14,14 +14,14 @@ from effdet_bench.reference.errors import Errors, relative_errors
 from effdet_bench.reference.logic import Logic, check_table
 from effdet_bench.reference.outputs import Reference, level_shapes, same_input, sample_input
 
-SPARED = 0.01  # of a mode's processor time, for tables of photos that were checked before
+SPARED = 0.01  # of a mode's processor time, for a photo's checks after the first
 
 
 class Compared(NamedTuple):
-    """One answer of one model beside the reference.
+    """One answer of one model, compared with the reference.
 
-    Where there is a `fault`, see `validity.gate.FAULTS`, nothing else could be compared. `logic` is
-    `None` where this table was checked before.
+    If there is a `fault` (see `validity.gate.FAULTS`), nothing else was compared. `logic` is `None`
+    if the table of detections was not checked this time.
     """
 
     fault: str
@@ -32,10 +32,11 @@ class Compared(NamedTuple):
 class Checks:
     """Compares every answer of `model` in the round `number` with one of `references`.
 
-    Inputs and outputs are sampled each time, so that an answer that goes stale or wrong later on is
-    seen; the anchors are those of the round. The table takes longer: it is checked at the first
-    answer to each photo, where known outputs come with another table, and where outputs are new as
-    often as `SPARED` allows. `models` is how many of them share that time.
+    Inputs and outputs are sampled at every answer, at the anchors of the round. So wrong answers,
+    and outputs of another photo, are found even if they start late in the round. Checking a table
+    of detections takes longer. A table is checked at the first answer to each photo, where known
+    outputs come with another table, and, as often as `SPARED` allows, where outputs are new.
+    `models` is the number of models that share this time.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Checks:
     def compare(
         self, photo: str, given: ModelInput, outputs: Outputs, table: np.ndarray
     ) -> Compared:
-        """What is to say of an answer to `photo`, a file name, once the network was `given` it."""
+        """Compares an answer to `photo`, a file name; `given` is the input of the network."""
         record = self._record
         if level_shapes(outputs) != record["shapes"] or table.shape != (record["rows"], 6):
             return Compared("shape")
@@ -79,22 +80,22 @@ class Checks:
         return Compared("", errors, logic)
 
     def _expected(self, photo: str) -> np.ndarray:
-        """The reference's outputs at the anchors of this round, read as they are needed."""
+        """The reference's outputs at the anchors of this round, read when they are needed."""
         outputs: np.ndarray = self._references[photo].of(photo)[self._places]
         return outputs
 
     def _is_due(self, photo: str, answer: tuple[int, bytes], known: bool) -> bool:
-        """Whether the table of an `answer` is checked, whose outputs may be `known`."""
+        """Whether to check the table of an `answer`; `known` if the same outputs came before."""
         if answer in self._checked:
             return False
-        # else no table would be checked again of an engine whose outputs differ each time
+        # if an engine's outputs differ each time, `spared` alone lets later tables be checked
         spared = self._spent <= self._share * time.process_time()
         return known or photo not in self._checked or spared
 
     def _check(
         self, photo: str, answer: tuple[int, bytes], outputs: Outputs, table: np.ndarray
     ) -> Logic:
-        """Checks the `table` of a photo, and that neither it nor this `answer` need it again."""
+        """Checks the `table` of a photo, and notes that `photo` and `answer` have been checked."""
         again, begin = photo in self._checked, time.process_time()
         self._checked |= {photo, answer}
         scale, *size = self._references[photo].input_of(photo)[:3]
@@ -105,6 +106,6 @@ class Checks:
 
 
 def _are_finite(outputs: Outputs) -> bool:
-    """Whether all values are: by their sums, in a tenth of the time that looking at each takes."""
+    """Whether all values are finite, by their sums: a tenth of the time of a test of each value."""
     sums = [level.sum(dtype=torch.float32) for levels in outputs for level in levels]
     return bool(torch.isfinite(torch.stack(sums)).all())

@@ -1,7 +1,7 @@
-"""The machine around the timed requests: speed of a fixed workload, load, power and clocks.
+"""The machine around timed requests: speed of a fixed workload, other processes, power and clocks.
 
-Everything here is read before or after the timed requests, never between them: polling during a
-timing causes the spikes that it looks for.
+Everything here is read before or after the timed requests, never between them, because polling
+during a timing causes the spikes that it looks for.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from effdet_bench.records import Record
 from effdet_bench.timing.effort import busy_and_steal
 from effdet_bench.timing.gpu import Gpu, uuid_of
 
-PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # of the matrices, and float32 values that are copied
+PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # side of the matrices; float32 values that are copied
 PROBE_RUNS, PROBE_WARMUP = 50, 40
-PROBE_WARMUP_SECONDS = 0.5  # at least, of a GPU, whose clocks rise within that after it was idle
-LOAD_SECONDS = 1.0  # below, the system's counters are too coarse
+PROBE_WARMUP_SECONDS = 0.5  # on a GPU at least; an idle GPU needs less to raise its clocks
+LOAD_SECONDS = 1.0  # for shorter times, the system's counters are too coarse
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -59,16 +59,16 @@ class Surroundings:
         self._gpu = Gpu(self.uuid())
 
     def uuid(self) -> str | None:
-        """See `gpu.uuid_of`; asked of this process, as others are forked and must not know CUDA."""
+        """See `gpu.uuid_of`; called here, because processes that fork must not use CUDA."""
         return uuid_of(self._device)
 
     def now(self) -> Record:
-        """`probe_ms`, see `drift_probe`, and `gpu`, see `Gpu.state`: at work, as it slows idle."""
+        """`probe_ms` of `drift_probe`, then at once `gpu` of `Gpu.state`: idle clocks are lower."""
         return {"probe_ms": drift_probe(self._device), "gpu": self._gpu.state()}
 
 
 class Taken(NamedTuple):
-    """Seconds of `wall` time; of all cores, those of `other` processes and of the host, `steal`."""
+    """Seconds of `wall` time; on all cores, those of `other` processes, and `steal` by the host."""
 
     wall: float
     other: float
@@ -76,9 +76,9 @@ class Taken(NamedTuple):
 
 
 class Load:
-    """Processor time that others take, from when this is made.
+    """Processor time that other processes take, counted from when this object is made.
 
-    Others are all but this process and its children, of which those that run are named by `pids`.
+    Other processes are all but this process and its children; `pids` are the running children.
     """
 
     def __init__(self, pids: Iterable[int] = ()) -> None:
@@ -88,7 +88,7 @@ class Load:
         self._busy, self._steal = busy_and_steal()
 
     def taken(self) -> Taken:
-        """What was taken until now."""
+        """The time taken until now."""
         busy, steal = busy_and_steal()
         own = self._own_seconds() - self._own
         return Taken(
@@ -98,7 +98,7 @@ class Load:
         )
 
     def _own_seconds(self) -> float:
-        seconds = sum(os.times()[:4])  # children that have ended are in it
+        seconds = sum(os.times()[:4])  # includes children that have ended
         for pid in self._pids:
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = psutil.Process(pid).cpu_times()
@@ -107,9 +107,9 @@ class Load:
 
 
 def shares(spans: Sequence[Taken]) -> dict[str, float | None]:
-    """Shares of all logical cores that others took in all `spans` together.
+    """Shares of all logical cores that other processes and the host took in all `spans` together.
 
-    `None` where they were too short or the system does not tell.
+    `None` where the spans were too short or the system does not tell.
     """
     wall = sum(span.wall for span in spans)
     if wall < LOAD_SECONDS:
@@ -125,7 +125,7 @@ def shares(spans: Sequence[Taken]) -> dict[str, float | None]:
 def slept() -> float | None:
     """Seconds that this machine has slept since it started; `None` where the system does not tell.
 
-    Latencies are of a clock that stands still meanwhile: nothing else would show it.
+    Latencies do not show it, because their clock stands still while the machine sleeps.
     """
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return None
@@ -133,7 +133,7 @@ def slept() -> float | None:
 
 
 def power() -> dict[str, str | bool | None]:
-    """Processor `governor`, whether it runs `on_battery` and `low_power`; `None` where not told."""
+    """The processor's `governor`, if `on_battery`, and if in `low_power` mode; `None`: unknown."""
     governor = battery = None
     with contextlib.suppress(OSError):
         governor = GOVERNOR.read_text().strip()

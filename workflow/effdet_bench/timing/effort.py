@@ -1,6 +1,6 @@
 """What the machine did during one request: read right before its clock starts, and after it stops.
 
-All are counters that the system keeps anyway; reading them takes microseconds, outside the clock.
+The system keeps all these counters anyway. Reading them takes microseconds, outside the clock.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
 
 
 class Effort(NamedTuple):
-    """What one request cost, and what was taken from it.
+    """What one request cost, and what others took during it.
 
-    `cpu_ns` and `kernel_ns` are processor time of all threads of the process, and the part of it
-    inside the kernel; `minor_faults` pages that were mapped without reading them, `major_faults`
-    with; `preempted` how often another process took the processor away. On all cores together,
-    `other_ns` is what other processes ran and `steal_ns` what the host of a virtual machine took,
-    in steps of 10 ms on Linux. `clock_khz` is the first core's. Empty where the system does not
-    tell.
+    `cpu_ns` is processor time of all threads of the process, and `kernel_ns` the part of it inside
+    the kernel. `minor_faults` counts pages that were mapped without reading them, `major_faults`
+    pages that were read. `preempted` counts how often another process took the processor away. On
+    all cores together, other processes ran for `other_ns`, and the host of a virtual machine took
+    `steal_ns`, in steps of 10 ms on Linux. `clock_khz` is the clock of the first core. A value is
+    empty where the system does not tell.
     """
 
     cpu_ns: int
@@ -35,7 +35,7 @@ class Effort(NamedTuple):
 
 
 class Meter:
-    """Counts from when it is made until `read`."""
+    """Counts from when this object is made until `read`."""
 
     def __init__(self) -> None:
         self._busy, self._steal = busy_and_steal()
@@ -60,7 +60,7 @@ class Meter:
 
 
 def busy_and_steal() -> tuple[float, float | None]:
-    """Seconds of all cores since the system started: of processes, and taken by the host."""
+    """Seconds of all cores since the system started: those of processes, those the host took."""
     times = psutil.cpu_times()
     return times.user + times.system + getattr(times, "nice", 0.0), getattr(times, "steal", None)
 

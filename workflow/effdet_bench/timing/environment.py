@@ -1,4 +1,4 @@
-"""What a result depends on besides the code: the machine, and every version that matters."""
+"""Records what a result depends on besides the code: the machine, and versions that matter."""
 
 import argparse
 import platform
@@ -19,7 +19,7 @@ def describe(name: str) -> Record:
 
     accelerators, cudnn = machine.gpu_names(), None
     if torch.cuda.is_available():
-        # as torch sees it, which knows a slice of a GPU from a whole one; then all others
+        # first torch's name, which tells a slice of a GPU from a whole one; then all others
         accelerators = list(dict.fromkeys([torch.cuda.get_device_name(), *accelerators]))
         cudnn = str(torch.backends.cudnn.version())
     if torch.backends.mps.is_available():

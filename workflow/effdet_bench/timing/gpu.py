@@ -1,4 +1,4 @@
-"""What NVIDIA's management library tells of the GPU that torch computes on."""
+"""State of the GPU that torch computes on, from NVIDIA's management library (NVML)."""
 
 import os
 from collections.abc import Callable
@@ -10,12 +10,12 @@ import torch
 from effdet_bench.records import Record
 
 T = TypeVar("T")
-# of its reasons to lower clocks, those that are no wish of a program's
+# NVML's reasons for lower clocks that no program asked for
 REASONS = {
     "thermal": ("SwThermalSlowdown", "HwThermalSlowdown"),
     "power": ("SwPowerCap", "HwPowerBrakeSlowdown"),
 }
-# and of its counters of nanoseconds in which clocks were lowered, those of the same reasons
+# NVML's counters of nanoseconds in which clocks were lowered, for the same reasons
 COUNTERS = {
     "thermal": ("SW_THERM_SLOWDOWN", "HW_THERM_SLOWDOWN"),
     "power": ("SW_POWER_CAP", "HW_POWER_BRAKE_SLOWDOWN"),
@@ -23,7 +23,7 @@ COUNTERS = {
 
 
 def uuid_of(device: torch.device) -> str | None:
-    """What names the GPU `device`, whatever order and choice of GPUs this process sees.
+    """The UUID of the GPU `device`, which is the same whichever GPUs this process sees.
 
     `None` for other devices. Initialises CUDA, after which a process must not be forked.
     """
@@ -33,7 +33,7 @@ def uuid_of(device: torch.device) -> str | None:
 
 
 class Gpu:
-    """The GPU, or the slice of one, that `uuid_of` names; whatever is not told is `None`."""
+    """The GPU, or the slice of a GPU, that `uuid_of` names; what NVML does not tell is `None`."""
 
     def __init__(self, uuid: str | None) -> None:
         self._handle: Any = None
@@ -56,7 +56,7 @@ class Gpu:
             return None
 
     def state(self) -> Record | None:
-        """Clocks in MHz, temperature in °C, why clocks are lowered now; bytes of all processes."""
+        """Clocks in MHz, temperature in °C, reasons for lower clocks, bytes of all processes."""
         if self._handle is None:
             return None
         nvml, handle = self._nvml, self._handle

@@ -1,8 +1,8 @@
-"""Parents of workers: one for each interpreter and set of environment variables that modes name.
+"""Hosts, the parents of workers: one for each interpreter and set of variables that modes name.
 
-A host imports once, reads networks once, and forks the workers of its modes. The host of modes that
-set nothing is the process that gives the turns; all others are processes of their own, started with
-what their modes set: `python -m effdet_bench.timing.host FD`.
+A host imports once, reads networks once, and forks the workers of its modes. For modes that name
+neither interpreter nor variables, the host is the process that gives the turns. Every other host is
+a process of its own: `python -m effdet_bench.timing.host FD`, where FD is its end of a pipe.
 """
 
 import contextlib
@@ -36,7 +36,8 @@ MAPS = Path("/proc/self/maps")
 class Host:
     """The parent of the workers of `specs`, in this process.
 
-    `import_seconds` is what importing torch and effdet took it; `networks` are those of its modes.
+    `import_seconds` is how long it took to import torch and effdet. `networks` are those of its
+    modes; `None` if workers read their own.
     """
 
     def __init__(self, specs: Sequence[JobSpec]) -> None:
@@ -48,23 +49,23 @@ class Host:
         self._make = Measurement
         self._context = process_context()
         self._specs = {spec.mode: spec for spec in specs}
-        # where children are not forked they would get networks through a pipe: they read their own
+        # children that are not forked would get networks through a pipe, so they read their own
         forked = self._context.get_start_method() == "fork"
         self.networks = load_networks(specs) if forked else None
         self._workers: dict[str, Worker] = {}
 
     def load(self, mode: str) -> tuple[Outcome, int]:
-        """Starts the worker of `mode`; what became of it, and its process."""
+        """Starts the worker of `mode`; returns its outcome and the number of its process."""
         self._workers[mode] = Worker(self._context, self._make, self._specs[mode], self.networks)
         return self._workers[mode].outcome, self._workers[mode].pid
 
     def call(self, mode: str, method: str, *arguments: object) -> tuple[Outcome, Any]:
-        """What `method` of the worker of `mode` returns, and what became of the worker."""
+        """Calls `method` of the worker of `mode`; returns the worker's outcome and the result."""
         result = self._workers[mode].call(method, *arguments)
         return self._workers[mode].outcome, result
 
     def end(self, mode: str) -> None:
-        """Ends the worker of `mode`, whose memory is free then."""
+        """Ends the worker of `mode`, which frees its memory."""
         self._workers.pop(mode).end()
 
     def close(self) -> None:
@@ -73,9 +74,9 @@ class Host:
 
 
 class Interpreter:
-    """A process that runs `module` of this package in `environment`, and the end of a pipe to it.
+    """A process that runs `module` of this package in `environment`, and one end of a pipe to it.
 
-    The module finds the number of its end of the pipe in its arguments.
+    The process gets the number of the other end as its argument.
 
     Raises:
         BenchError: the process cannot be started.
@@ -88,7 +89,7 @@ class Interpreter:
         try:
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno())],
-                close_fds=False,  # the lock of timing jobs is to be held there too
+                close_fds=False,  # so that the process holds the lock of timing jobs too
                 env={**os.environ, **dict(environment.env)},
             )
         except OSError as error:
@@ -100,7 +101,7 @@ class Interpreter:
         self.pipe = Connection(ours.detach())
 
     def receive(self) -> tuple[Outcome, Any]:
-        """What it says; why it died, if it has, or had to be ended."""
+        """The process's next message; if it has died, or hangs and is killed, why."""
         try:
             if not self.pipe.poll(processes.PATIENCE + processes.ENDING):
                 self.process.kill()
@@ -112,13 +113,13 @@ class Interpreter:
             return Outcome("failed", cause_of_death(self.process.wait())), None
 
     def tell_to_end(self) -> None:
-        # told, as closing is not enough: processes that were forked since hold this end open too
+        # a message, because closing is not enough: processes forked later hold this end open too
         with contextlib.suppress(ConnectionError):
             self.pipe.send(None)
 
 
 class RemoteHost:
-    """A `Host` of `specs` in a process that is started with `environment`; it must be `ready`.
+    """A `Host` of `specs` in a process that is started with `environment`; call `ready` first.
 
     Raises:
         BenchError: the process cannot be started.
@@ -129,7 +130,7 @@ class RemoteHost:
         self._send("start", code_digest(), dict(environment.env), specs)
 
     def ready(self) -> "RemoteHost | BenchError":
-        """This host, once it has imported and read what its modes need; or why it never will."""
+        """Waits until this host has imported and read all for its modes; the host, or its error."""
         try:
             self.import_seconds: float = self._receive()
         except BenchError as error:
@@ -157,7 +158,7 @@ class RemoteHost:
         return self._receive()
 
     def _send(self, method: str, *arguments: object) -> None:
-        # of a process that has died, `_receive` says what became of it
+        # if the process has died, `_receive` says why
         with contextlib.suppress(ConnectionError):
             self._interpreter.pipe.send((method, arguments))
 
@@ -171,7 +172,7 @@ class RemoteHost:
 
 
 def code_digest() -> str:
-    """A digest of the package's code: two processes must run the same to be compared."""
+    """A digest of the package's code: processes that are compared must run the same code."""
     digest = sha256()
     for path in sorted(layout.PACKAGE.rglob("*.py")):
         digest.update(path.read_bytes())
@@ -179,10 +180,10 @@ def code_digest() -> str:
 
 
 def refuse_other_code(digest: str) -> None:
-    """Makes sure that this interpreter's effdet-bench is the one of which `digest` was sent.
+    """Compares the code of this interpreter's effdet-bench with the sender's `digest`.
 
     Raises:
-        BenchError: it is not.
+        BenchError: their code differs.
     """
     if digest != code_digest():
         raise BenchError(
@@ -192,7 +193,7 @@ def refuse_other_code(digest: str) -> None:
 
 
 def without_effect(env: dict[str, str]) -> str | None:
-    """Why variables that a mode sets change nothing in this process; `None` if they may."""
+    """Why variables that a mode sets have no effect in this process; `None` if they may."""
     if "GLIBC_TUNABLES" in env and platform.libc_ver()[0] != "glibc":
         return "GLIBC_TUNABLES is read by glibc alone, which is not this system's C library."
     for library in env.get("LD_PRELOAD", "").replace(":", " ").split():

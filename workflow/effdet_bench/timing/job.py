@@ -1,7 +1,8 @@
-"""One round of timing jobs on one device: measures every mode, and leaves a record of each.
+"""Times one round on one device: measures every mode, and writes a record of each.
 
-Two rounds of one user never overlap on a machine: a lock sees to it, which the measuring processes
-inherit where they are forked, so that not even an orphan of a killed run overlaps.
+A lock keeps two rounds of one user from overlapping on a machine. Where measuring processes are
+forked, they inherit the lock, so even processes that survive a killed run keep the next round
+waiting.
 """
 
 import argparse
@@ -27,19 +28,19 @@ from effdet_bench.timing.spec import Environment, JobSpec, ModelFiles
 
 
 def lock_timing() -> IO[str]:
-    """Waits for this user's other timing jobs on this machine; the open file is the lock."""
+    """Waits for this user's other timing jobs on this machine; returns the lock, an open file."""
     path = Path(tempfile.gettempdir()) / f"effdet-bench-{os.getuid()}.lock"
     held = path.open("a+")
-    os.set_inheritable(held.fileno(), True)  # hosts of their own environment hold it too
+    os.set_inheritable(held.fileno(), True)  # hosts in processes of their own hold it too
     hold(held, "another timing job of this user")
     return held
 
 
 def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, records.Record]:
-    """Measures the modes of `specs` side by side, see `rounds.run_round`, into their folders.
+    """Measures the modes of `specs` in turns (`rounds.run_round`); raw data go to their folders.
 
     Returns:
-        By mode, what was recorded, with `outcome`, `reason`, and start and length of the round.
+        For each mode its record, with `outcome`, `reason`, and start and length of the round.
         Requests that were measured before a failure stay in `requests.csv`.
     """
     for spec in specs:
@@ -47,7 +48,7 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
     with lock_timing():
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         begin = time.monotonic()
-        from effdet_bench.timing.rounds import run_round  # and torch
+        from effdet_bench.timing.rounds import run_round  # here, because it imports torch
 
         with tempfile.TemporaryDirectory(prefix="effdet-bench-unseen-") as folder:
             specs = [replace(spec, unseen=Path(folder)) for spec in specs]
@@ -61,15 +62,17 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
 
 
 def add_mode_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every step needs that serves requests, see `job_spec`."""
+    """Adds the arguments of every step that serves requests; `job_spec` reads them."""
     parser.add_argument("--machine", required=True)
     parser.add_argument("--device", required=True, choices=DEVICES)
-    parser.add_argument("--warmup", type=int, required=True, help="requests before timed ones")
+    parser.add_argument("--warmup", type=int, required=True, help="requests before the timed ones")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--photos", required=True, help="folder of JPEG files")
-    parser.add_argument("--first", type=int, required=True, help="how many of them are carried")
+    parser.add_argument("--first", type=int, required=True, help="how many of the photos to use")
     parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
-    parser.add_argument("--checkpoints", nargs="+", required=True, help="files, in that order")
+    parser.add_argument(
+        "--checkpoints", nargs="+", required=True, help="files of these records, in order"
+    )
     parser.add_argument("--references", nargs="+", required=True, help="records of `reference`")
     parser.add_argument("--exports", nargs="*", default=[], help="records of `export`")
     parser.add_argument("--results", required=True, help="results/<machine>")
@@ -81,19 +84,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--modes",
         type=json.loads,
         required=True,
-        help="a list of {name, engine, options, env, python}",
+        help="JSON list of {name, engine, options, env, python}",
     )
     parser.add_argument("--round", type=int, required=True)
-    parser.add_argument("--rounds", type=int, help="how many there are, for the terminal")
-    parser.add_argument("--seconds", type=float, default=0, help="of timed requests of each mode")
-    parser.add_argument("--requests", type=int, default=1, help="timed requests at least")
-    parser.add_argument("--stages", type=int, default=0, help="requests of the separate pass")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of turns")
+    parser.add_argument("--rounds", type=int, help="number of all rounds, shown on the terminal")
+    parser.add_argument(
+        "--seconds", type=float, default=0, help="how long each mode serves timed requests"
+    )
+    parser.add_argument(
+        "--requests", type=int, default=1, help="least number of timed requests of each mode"
+    )
+    parser.add_argument(
+        "--stages", type=int, default=0, help="requests of the separate pass that times stages"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random order of turns")
     parser.add_argument(
         "--unnoted",
         type=int,
         default=0,
-        help="1 keeps the last round if it was asked for like this",
+        help="1 keeps a finished round if it had the same arguments",
     )
 
 
@@ -115,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
     asked = {key: one for key, one in vars(args).items() if key not in ("rounds", "unnoted")}
     jobs = _measured(kept, asked) if args.unnoted else None
     if jobs:
-        tell(f"{label}: kept, because it was finished before its run was ended")
+        tell(f"{label} is kept: the last run finished it, but Snakemake did not note that")
     else:
         results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
         jobs = {spec.mode: _job(args, spec, ensemble) | results[spec.mode] for spec in specs}
@@ -130,7 +139,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _standings(archive: layout.Archive, specs: Sequence[JobSpec]) -> str:
-    """The medians of the fastest modes over all rounds so far; nobody has judged their answers."""
+    """A sentence with the medians of the fastest modes so far, whose answers are not judged yet."""
     medians = []
     for spec in specs:
         rounds = range(1, spec.round + 1)
@@ -147,7 +156,7 @@ def _standings(archive: layout.Archive, specs: Sequence[JobSpec]) -> str:
 
 
 def _measured(path: Path, asked: records.Record) -> dict[str, records.Record] | None:
-    """Records by mode of the round that `path` keeps; `None` if it was not `asked` for so."""
+    """Records by mode of the round that `path` keeps; `None` if its arguments were not `asked`."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -157,7 +166,7 @@ def _measured(path: Path, asked: records.Record) -> dict[str, records.Record] | 
 
 
 def _job(args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]) -> records.Record:
-    """What the record of a job says before it is measured."""
+    """The part of a job's record that is known before the measurement."""
     return {
         "machine": args.machine,
         "device": spec.device,
@@ -183,17 +192,17 @@ def _job(args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]
 def job_spec(
     args: argparse.Namespace, mode: Mode, ensemble: list[records.Record], folder: Path
 ) -> JobSpec:
-    """What `add_mode_arguments` says of `mode`, whose raw data go to `folder`.
+    """The job of `mode` by the arguments of `add_mode_arguments`; raw data go to `folder`.
 
     Raises:
-        BenchError: exports are missing.
+        BenchError: `--exports` does not name one record for each model.
     """
     export = export_of(mode, args.device)
     exports = [path for path in args.exports if export and Path(path).parent.name == export["name"]]
     if export and len(exports) != len(ensemble):
         raise BenchError(
             f"--exports names {len(exports)} records of {export['name']} for {len(ensemble)} "
-            "models: give one for each."
+            "models: give one record for each model."
         )
     models = [
         ModelFiles(record, file, reference, made)

@@ -1,4 +1,4 @@
-"""A mode that is loaded in this process, with its photos and what its answers are judged by."""
+"""A mode that is loaded in this process, with its photos and the references of its answers."""
 
 import hashlib
 import time
@@ -20,13 +20,13 @@ from effdet_bench.timing.spec import JobSpec, ModelFiles
 class LoadedMode:
     """The engine of `spec`, ready to serve.
 
-    `photos` and `unseen` are names and contents of files; `checks` are of the models, by name;
-    `load_seconds` is what a process pays before its first request, imports aside.
+    `photos` and `unseen` are names and contents of files. `checks` has the `Checks` of each model,
+    by name. `load_seconds` is the time before the first request, without imports.
 
     Raises:
         UnavailableError: this machine lacks the device or what the engine needs.
-        BenchError: a checkpoint is not the verified one, the reference is of another, or threads
-            could not be set.
+        BenchError: a checkpoint is not the verified one, a reference is of another checkpoint or
+            photo, or torch does not use `spec.threads` threads.
     """
 
     def __init__(self, spec: JobSpec, networks: Networks | None = None) -> None:
@@ -65,7 +65,7 @@ def _digests(photos: list[tuple[str, bytes]]) -> dict[str, str]:
 def _references(
     spec: JobSpec, files: ModelFiles, photos: dict[str, str], unseen: dict[str, str]
 ) -> list[Reference]:
-    """What answers of a model are compared with, once known to be of its checkpoint and photos."""
+    """The references of a model's answers, checked to be of its checkpoint and of these photos."""
     sources = [(Path(files.reference), photos)]
     if spec.unseen:
         sources.append((layout.unseen_reference(spec.unseen, files.record["model"]), unseen))

@@ -1,4 +1,4 @@
-"""Whether one more mode fits into memory, by what those before it took."""
+"""Whether one more mode fits into memory, judged by what the modes before it took."""
 
 import contextlib
 from pathlib import Path
@@ -13,7 +13,10 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 class _Version(NamedTuple):
-    """Where a version of cgroups keeps what; its `controller` as /proc/self/cgroup names it."""
+    """The files of one version of cgroups, and its `controller` in /proc/self/cgroup.
+
+    `given_back` are keys of memory.stat: pages of files, which the kernel can take back.
+    """
 
     controller: str
     limit: str
@@ -30,19 +33,19 @@ VERSIONS = (
     ),
     _Version("", "memory.max", "memory.current", ("active_file", "inactive_file")),
 )
-MARGIN = 1.25  # the next mode may take so many times what the largest one took
+MARGIN = 1.25  # the next mode may take so many times the memory of the largest one
 RESERVE = 512 * 2**20  # bytes that stay free, of the machine and of a GPU
 
 
 def available(gpu: str | None) -> list[int]:
-    """Bytes that are free: of the machine or of this process's group, and of the GPU `gpu`."""
+    """Free bytes: of the machine, or of this process's cgroup if less; and of the GPU `gpu`."""
     of_gpu = Gpu(gpu).free_bytes()
     free = [min([psutil.virtual_memory().available, *_of_cgroups()])]
     return free if of_gpu is None else [*free, of_gpu]
 
 
 class Room:
-    """What is left for modes that are loaded one after the other; `gpu` as of `gpu.uuid_of`."""
+    """The memory left for modes that are loaded one after the other; `gpu` is of `gpu.uuid_of`."""
 
     def __init__(self, gpu: str | None) -> None:
         self._gpu = gpu
@@ -51,9 +54,9 @@ class Room:
         self._before = available(self._gpu)
 
     def fits(self) -> bool:
-        """Whether a mode as large as the largest so far may be loaded, with a margin.
+        """Whether a mode `MARGIN` times as large as the largest so far fits.
 
-        Beside what modes keep, the one that serves takes more for the moment: `took` is told of it.
+        A mode takes more memory while it serves: the largest `peak` of `took` must fit too.
         """
         self._before = available(self._gpu)
         spare = [RESERVE + self._peak, RESERVE]
@@ -63,7 +66,7 @@ class Room:
         )
 
     def took(self, peak: int) -> None:
-        """Has a mode been loaded since `fits`, whose requests take `peak` more bytes at times."""
+        """Notes that a mode was loaded after `fits`, whose requests take `peak` more bytes."""
         self._peak = max(self._peak, peak)
         after = available(self._gpu)
         self._largest = [
@@ -73,7 +76,7 @@ class Room:
 
 
 def _of_cgroups() -> list[int]:
-    """What is left of the limits of the groups that this process is in (Linux)."""
+    """Bytes until the limit of each cgroup that this process is in (Linux)."""
     try:
         lines = OWN_CGROUP.read_text().splitlines()
     except OSError:
@@ -96,6 +99,6 @@ def _left(group: Path, version: _Version) -> int | None:
         limit = int((group / version.limit).read_text())
         used = int((group / version.used).read_text())
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        # pages of files are given back before anything is killed
+        # the kernel takes back pages of files before it kills a process
         return limit - used + sum(int(stat.get(key, 0)) for key in version.given_back)
     return None

@@ -1,4 +1,4 @@
-"""The models of a round: networks read once for all modes, or what their engines exported."""
+"""The models of a round: networks that are read once for all modes, or exports of engines."""
 
 import time
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from effdet_bench.timing.spec import JobSpec, ModelFiles
 
 @dataclass(frozen=True)
 class Networks:
-    """Networks by the path of their checkpoint, or why one cannot be had; and how long it took.
+    """Networks by the path of their checkpoint, or the error of one; and seconds of loading.
 
-    Processes that are forked after this was made share the memory of the weights.
+    Processes that are forked later share the memory of the weights.
     """
 
     loaded: dict[str, Model | BenchError]
@@ -27,8 +27,8 @@ class Networks:
         """The model of `files`: with its network, or with its export where it has one.
 
         Raises:
-            UnavailableError: its engine could not export it.
-            BenchError: the checkpoint is not the verified one, or the export is not right.
+            UnavailableError: the mode's engine could not export the model.
+            BenchError: the checkpoint is not the verified one, or the export or its check failed.
         """
         if files.export is not None:
             return _exported(files, files.export)
@@ -43,7 +43,7 @@ def load_networks(specs: Iterable[JobSpec]) -> Networks:
     wanted = {files.file: files for spec in specs for files in spec.models if not files.export}
     loaded: dict[str, Model | BenchError] = {}
     seconds: dict[str, float] = {}
-    # one thread: a process that has had several must not be forked, as its children would hang
+    # one thread, because children of a process that has had several torch threads would hang
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for file, files in wanted.items():
@@ -59,7 +59,7 @@ def load_networks(specs: Iterable[JobSpec]) -> Networks:
 
 
 def _exported(files: ModelFiles, export: str) -> Model:
-    """The model of `files` without a network, once its `export` is known to be as it should be."""
+    """The model of `files` with its `export` instead of a network, after a look at its records."""
     for path, schema in ((export, "export"), (layout.export_check(export), "export_check")):
         record = records.read_json(path, schema)
         if record["outcome"] == "unavailable":

@@ -1,6 +1,6 @@
 """Processor time that a mode uses while other modes have their turn: work outside the clock.
 
-Such work disturbs the other modes, and a request could be answered from what it prepared.
+Such work disturbs the other modes, and could prepare answers that no clock has timed.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Outside:
         self._record["own_seconds"] += self._passed()
 
     def record(self) -> Record:
-        """`seconds` between turns, `own_seconds` in turns, and `turns` that others came before."""
+        """`seconds` between turns, `own_seconds` in turns; `turns`, how often it waited between."""
         return {key: round(value, 6) for key, value in self._record.items()}
 
     def _passed(self) -> float:
@@ -41,7 +41,7 @@ class Outside:
         own = time.process_time()
         children = _children_seconds()
         passed = own + children - self._counted
-        # read again, as it takes 2 ms to look for children
+        # read again, because looking for children takes 2 ms
         self._counted = time.process_time() + children
         return max(0.0, passed)
 

@@ -1,6 +1,6 @@
-"""Timed requests: a worker of a round loads one mode, and serves against the clock when told to.
+"""Timed requests: a worker loads one mode of a round, and serves timed requests in its turns.
 
-It runs in a process of its own, and sleeps between its turns; `timing.rounds` tells it.
+The worker runs in a process of its own. `timing.rounds` gives it turns; in between it sleeps.
 """
 
 import csv
@@ -28,7 +28,7 @@ from effdet_bench.timing.turns import photo_at
 
 
 class WarmUp(NamedTuple):
-    """The last warm-up request: `seconds`, and bytes that a request takes beyond what is kept."""
+    """The last warm-up request: `seconds`, and `peak`, bytes beyond those that the mode keeps."""
 
     seconds: float
     peak: int
@@ -56,7 +56,7 @@ class Measurement:
 
     @torch.inference_mode()
     def warm_up(self) -> WarmUp:
-        """Serves the warm-up requests, of the photos that come before those of this round."""
+        """Serves the warm-up requests, with the photos that come before those of this round."""
         seconds = 0.0
         for before in range(-self._spec.warmup, 0):
             seconds = self._serve("warmup", 0, *self._photo(before))
@@ -66,11 +66,11 @@ class Measurement:
     def serve(self, turn: int, seconds: float, unseen: bool = False) -> float:
         """Serves as many timed requests as fit into `seconds`, at least one.
 
-        With `unseen`, the first carries the photo that no mode has been sent before; all others go
-        on with the known photos. What a request answered is captured after its clock has stopped.
+        With `unseen`, the first request sends the photo that no mode was sent before; all others go
+        on with the known photos. An answer is captured after the clock of its request has stopped.
 
         Returns:
-            Seconds that they took.
+            Seconds that these requests took.
         """
         self._outside.begin_turn()
         spent, count = 0.0, 0
@@ -94,7 +94,7 @@ class Measurement:
         return photos[photo_at(count, spec.round, spec.requests, len(photos))]
 
     def _count_slowed(self, before: dict[str, int] | None) -> None:
-        """Adds what the GPU's counters went on by since `before`."""
+        """Adds by how much the GPU's counters have risen since `before`."""
         now = self._gpu.slowed_ns()
         if now is not None and before is not None:
             self._slowed = {k: self._slowed.get(k, 0) + now[k] - before[k] for k in now}
@@ -127,11 +127,11 @@ class Measurement:
 
     @torch.inference_mode()
     def finish(self) -> records.Record:
-        """The separate pass, and what is known once all is done.
+        """Serves the separate pass that times stages, and returns the figures of the job.
 
-        Times in seconds, memory in bytes, and threads.
+        Times are in seconds, memory in bytes.
         """
-        # taken first: what follows is not part of what the figures are about
+        # read first, because these figures must not include the separate pass
         self._outside.begin_turn()
         outside = self._outside.record()
         memory, on_device = _peak_rss(), self._gpu.own_bytes() or peak_memory(self._device)
@@ -151,7 +151,7 @@ class Measurement:
         }
 
     def _time_stages(self) -> None:
-        """Requests with a synchronisation after each stage."""
+        """Serves requests with a synchronisation after each stage, and writes times of stages."""
         with layout.hidden(self._spec.folder / layout.STAGES).open("a", newline="") as out:
             rows = csv.writer(out, lineterminator="\n")
             for request in range(self._spec.stages):
@@ -171,7 +171,7 @@ class Measurement:
 
 
 def _export_seconds(models: tuple[ModelFiles, ...]) -> float | None:
-    """What all exports took, done once by a step of its own; `None` where there are none."""
+    """Seconds that the step `export` took for all models; `None` for modes without exports."""
     taken = [records.read_json(m.export, "export")["seconds"] for m in models if m.export]
     return round(sum(taken), 3) if taken else None
 

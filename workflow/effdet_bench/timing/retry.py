@@ -1,4 +1,4 @@
-"""Forgets records of exports, timing and load that did not complete; the next run makes them."""
+"""Deletes records of exports, timing and load that did not complete; the next run repeats them."""
 
 import argparse
 from pathlib import Path
@@ -9,11 +9,11 @@ from effdet_bench import layout, records
 def forget(results: str | Path, exports: str | Path) -> list[Path]:
     """Deletes each record of `results/<machine>` and below `exports` that did not complete.
 
-    A record counts as done for Snakemake whatever its outcome. Raw data stay until they are
-    measured again.
+    Snakemake counts a record that exists as done, whatever its outcome. Raw data stay until they
+    are measured again.
 
     Returns:
-        The paths of what is forgotten.
+        The paths of the deleted records.
     """
     archive = layout.Archive(Path(results))
     schemas = {path: "job" for path in archive.job_records()}
@@ -38,6 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     forgotten = forget(args.results, args.exports)
     for path in forgotten:
-        print(f"to be made again: {path}")
+        print(f"the next run makes this again: {path}")
     if not forgotten:
         print("every export and timing job has completed: nothing to retry")

@@ -1,10 +1,10 @@
-"""One round on one device: every mode loaded in a process of its own, and served in turns.
+"""One round on one device: every mode is loaded in a process of its own, and serves in turns.
 
-Modes alternate, so that a machine that changes its speed from second to second, as shared ones do,
-changes it for all modes alike. Only the process whose turn it is works: the others, and the one
-that gives the turns, sleep. In a turn every mode serves for the same time, that of one request of
-the slowest. Modes that do not fit into memory together take turns in groups, each with `baseline`
-and its control in it.
+The speed of a shared machine changes from second to second. Modes alternate, so that such a change
+affects all modes alike. Only the process whose turn it is works; all others sleep, and so does the
+process that gives the turns. In a turn every mode serves for the same time, that of one request of
+the slowest mode. If modes do not fit into memory together, they take turns in groups; every group
+includes `baseline` and `baseline-twin`.
 """
 
 import random
@@ -23,13 +23,13 @@ from effdet_bench.timing.memory import Room
 from effdet_bench.timing.spec import Environment, JobSpec
 from effdet_bench.timing.turns import plan_turns
 
-SETTLE_SECONDS = 0.02  # after it, until threads that wait for more work have stopped spinning
+SETTLE_SECONDS = 0.02  # after a turn, for threads that wait for work to stop spinning
 PROGRESS_SECONDS = 5.0
 UNKNOWN = {"probe_ms": None, "gpu": None}
 
 
 class Hosts:
-    """The hosts of all modes of a round, by what their processes are started with."""
+    """The hosts of all modes of a round, by the environment of their processes."""
 
     def __init__(self, specs: Sequence[JobSpec]) -> None:
         self._made: dict[Environment, Host | RemoteHost | BenchError] = {}
@@ -62,7 +62,7 @@ class Hosts:
 
     def make_unseen(self, spec: JobSpec, seed: str) -> Outcome:
         """Makes the photo that is unseen in this round, in a process that shares the networks."""
-        from effdet_bench.timing.unseen import make_unseen  # and torch: hosts are begun before
+        from effdet_bench.timing.unseen import make_unseen  # imports torch: hosts start before
 
         here = self._made.get(Environment())
         networks = here.networks if isinstance(here, Host) else None
@@ -77,7 +77,7 @@ class Hosts:
 
 
 class Timed:
-    """One mode of the round, and what became of it so far."""
+    """One mode of the round, and its outcome so far."""
 
     def __init__(self, spec: JobSpec, hosts: Hosts) -> None:
         self.spec = spec
@@ -94,11 +94,11 @@ class Timed:
 
     @property
     def stays(self) -> bool:
-        """Whether it is in every group, as the one that the others are compared with."""
+        """Whether it is in every group, because other modes are compared with it."""
         return self.spec.mode in (BASELINE, CONTROL)
 
     def load(self) -> int:
-        """Starts its worker and warms it up; bytes that a request takes beyond what is kept."""
+        """Starts its worker and warms it up; returns bytes of a request beyond what it keeps."""
         try:
             self.outcome, self.pid = self._hosts.of(self.spec).load(self.spec.mode)
         except BenchError as error:
@@ -108,7 +108,7 @@ class Timed:
         return warm.peak if warm else 0
 
     def turn(self, method: str, *arguments: object) -> Any:
-        """What `method` of its worker returns; `None` where it failed or fails."""
+        """What `method` of its worker returns; `None` if the mode has failed or fails now."""
         if not self.alive:
             return None
         try:
@@ -120,7 +120,7 @@ class Timed:
         return result
 
     def end(self) -> None:
-        """Has it finish, and its process end."""
+        """Lets its worker finish, and ends its process."""
         measured = self.turn("finish")
         if measured:
             imported = round(self._hosts.of(self.spec).import_seconds, 3)
@@ -136,11 +136,11 @@ class Timed:
 def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Record]:
     """Measures the modes of `specs`, which share a device and a round, side by side.
 
-    They take turns in an order that `seed` shuffles anew each time. A mode that fails leaves its
-    outcome, and the requests that it served, and the turns go on without it.
+    `seed` decides the order of the modes, which is shuffled for every turn. If a mode fails, its
+    outcome and the requests that it served are kept, and the turns go on without it.
 
     Returns:
-        By mode, what its worker recorded, with `outcome` and `reason`.
+        For each mode, what its worker recorded, with `outcome` and `reason`.
     """
     order = random.Random(seed)
     shared = specs[0]
@@ -191,7 +191,7 @@ def _result(mode: Timed, groups: int, conditions: Record) -> Record:
 
 
 def _load_group(waiting: list[Timed], room: Room, number: int, label: str) -> list[Timed]:
-    """Loads modes of `waiting` as long as they fit, at least one that is new; takes them off it."""
+    """Loads modes of `waiting` while they fit, at least one besides baselines; takes them off."""
     group: list[Timed] = []
     count = len(waiting)
     while waiting:
@@ -206,7 +206,7 @@ def _load_group(waiting: list[Timed], room: Room, number: int, label: str) -> li
 
 
 def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: str) -> int:
-    """Has every mode serve in turns, which are numbered from `before` on; returns how many."""
+    """Lets every mode serve in turns, numbered from `before` + 1 on; returns how many turns."""
     spec = loaded[0].spec
     latencies = [mode.seconds for mode in loaded if mode.alive]
     plan = plan_turns(latencies, spec.seconds, spec.requests, order)

@@ -1,4 +1,4 @@
-"""What one mode is to do in one round: made once, by the step `timing`, and read by its worker."""
+"""What one mode does in one round: a step makes it once, and the mode's worker reads it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +11,8 @@ from effdet_bench.records import Record
 class ModelFiles:
     """The files of one model of the ensemble.
 
-    `record` is what `verify` found of the checkpoint `file`; `reference` is the record of its
-    reference, and `export` that of its export, for modes that run on one.
+    `record` is the record of `verify` for the checkpoint `file`. `reference` is the path of its
+    reference's record. `export` is the path of its export's record, for modes that run on one.
     """
 
     record: Record
@@ -25,8 +25,8 @@ class ModelFiles:
 class Environment:
     """What the process of a mode is started with.
 
-    `python` is its interpreter, `None` for the one that runs the step, and `env` are variables that
-    are set beside those that are there.
+    `python` is its interpreter; `None` is the one that runs the step. `env` are variables to set in
+    addition to the step's own.
     """
 
     python: str | None = None
@@ -35,12 +35,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One mode on one device, in one round of timing or under load, which leaves out the rounds.
+    """One mode on one device, in one round of timing, or under load, where there are no rounds.
 
-    It serves for at least `seconds`, and at least `requests`, after `warmup` requests; they carry
-    the files `photos` in turn. Of `stages` requests, stages are timed in a separate pass. `threads`
-    is what an engine may use of the CPU. Raw data go to `folder`. `unseen` is a folder for the
-    photo of the round that no mode is sent before, see `timing.unseen`.
+    After `warmup` requests, the mode serves for at least `seconds`, and at least `requests`
+    requests, which send the files `photos` in turn. A separate pass of `stages` requests times the
+    stages. `threads` is the number of CPU threads that an engine may use. Raw data go to `folder`.
+    `unseen` is a folder for the photo of the round that no mode was sent before: see
+    `timing.unseen`.
     """
 
     device: str

@@ -1,7 +1,8 @@
-"""A photo that no mode has been sent before: a variant of a known one, made as a round starts.
+"""The unseen photo, which no mode was sent before: a variant of a known one, made for each round.
 
-An engine must not know its photos. All modes of a round serve the same variant, in the same turn;
-whoever keeps answers takes longer for it than for the others (after MLPerf's compliance tests).
+An engine must not know its photos. All modes of a round serve the same variant, in the same turn. A
+mode that keeps answers takes longer for the variant than for known photos (after MLPerf's
+compliance tests).
 """
 
 import hashlib
@@ -20,17 +21,18 @@ from effdet_bench.reference.reference import write_reference
 from effdet_bench.timing.networks import Networks, load_networks
 from effdet_bench.timing.spec import JobSpec
 
-MOST_CROPPED = 0.04  # of a side: so much that no pixel is where it was, and the photo is as large
+MOST_CROPPED = 0.04  # of a side: every pixel moves, and the size hardly changes
 QUALITIES = range(85, 96)
 
 
 def vary(name: str, encoded: bytes, order: random.Random) -> tuple[str, bytes]:
-    """Another JPEG file of the photo `encoded`: mirrored, cropped, and compressed anew.
+    """A variant of the JPEG file `encoded`: mirrored, cropped, and compressed again.
 
-    As many values of colour are kept as there were, so that it takes no longer to decode.
+    The variant keeps the subsampling of colours, so that it takes no longer to decode.
 
     Returns:
-        Its name, with that of the photo, the corners of the crop and the quality, and its content.
+        The variant's name and its content. The name has the photo's name, the corners of the crop
+        and the quality.
     """
     given = Image.open(io.BytesIO(encoded))
     sampling, image = get_sampling(given), given.convert("RGB")
@@ -45,7 +47,7 @@ def vary(name: str, encoded: bytes, order: random.Random) -> tuple[str, bytes]:
 
 
 def make_unseen(spec: JobSpec, seed: str, networks: Networks | None) -> None:
-    """Writes a variant of a photo to the folder `spec.unseen`, and a reference of it by model."""
+    """Writes a variant of a photo to the folder `spec.unseen`, and its reference for each model."""
     folder = spec.unseen
     assert folder is not None, "the step `timing` makes one"
     torch.set_num_threads(spec.threads)

@@ -1,4 +1,4 @@
-"""The step that judges what timed requests answered: valid or INVALID.
+"""The gate: the step that judges the answers of timed requests.
 
-A step may import engines, detector, config and the ground, and steps before it.
+A step may import engines, detector, config, the ground, and earlier steps.
 """

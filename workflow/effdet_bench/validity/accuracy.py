@@ -1,4 +1,4 @@
-"""COCO mean average precision of a mode's detections, where the photos have annotations."""
+"""COCO mean average precision of a mode's detections, if the photos have annotations."""
 
 import numpy as np
 
@@ -19,14 +19,14 @@ def mean_average_precision(
 ) -> list[Record]:
     """COCO AP in percent of each model with trained weights, over the photos that have annotations.
 
-    Of `rounds`, the first answer to each photo counts. `ensemble` is as in job.json, `annotations`
-    what the step of that name keeps, and `references` are as in `gate.judge`.
+    The first answer to each photo in `rounds` counts. `ensemble` is as in job.json, `annotations`
+    is the record of the step of that name, and `references` are as in `gate.judge`.
 
     Returns:
-        `model`, `photos`, `ap`, and `published`: effdet's own figure, where these are its release
-        weights and the photos are the whole of val2017; else `None`. Beside them what is kept of
-        the reference's AP on these photos, see `usefulness.Kept`. With synthetic weights AP means
-        nothing, and the model is left out.
+        For each model `model`, `photos` (their number), `ap`, and `published`: effdet's own figure
+        if weights are those of the release and photos are all of val2017, else `None`. Beside these
+        the share of the reference's AP that the mode keeps, see `usefulness.Kept`. Models with
+        synthetic weights are left out, because their AP means nothing.
     """
     ids = {image["file_name"]: image["id"] for image in annotations["images"]}
     found = []

@@ -1,4 +1,4 @@
-"""How far two sets of detections agree: matched one to one, and as COCO average precision.
+"""How far two sets of detections agree: by one-to-one matches, and by COCO average precision.
 
 Detections are float32 [n, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score, class id.
 """
@@ -12,18 +12,19 @@ import numpy as np
 from effdet_bench.records import Record
 
 MATCH_IOU = 0.9
-DUPLICATE_IOU = 0.6  # effdet's NMS leaves nothing above 0.5; the rest is room for rounding
-SLIVER = 1.0  # square pixels; of less the overlap is a matter of rounding, and it is left out
+DUPLICATE_IOU = 0.6  # effdet's NMS leaves no overlap above 0.5; 0.1 is room for rounding
+SLIVER = 1.0  # square pixels; smaller boxes are left out: rounding decides their overlap
 MOST = 100  # detections that effdet returns
-CUT = 1e-4  # of scores: who comes last of `MOST`, or is cut off, is a matter of fp32's rounding
+CUT = 1e-4  # of scores: between closer scores, rounding in fp32 decides which one is cut off
 
 
 class Matches(NamedTuple):
     """How far two sets of detections agree.
 
-    `size` is that of the smaller set as a share of the larger, `share` that of detections
-    which found a partner, of the larger set. `box_drift_px` is of any coordinate, in pixels of the
-    photo; both drifts are the largest over matched pairs, 0 where there is none.
+    `size` is the number of detections in the smaller set, as a share of the larger set. `share` is
+    the number of matched pairs, as a share of the larger set. `box_drift_px` is the largest
+    difference of a coordinate over all matched pairs, in pixels of the photo, and `score_drift` the
+    largest difference of a score; both are 0 without pairs.
     """
 
     size: float
@@ -33,7 +34,7 @@ class Matches(NamedTuple):
 
 
 def duplicates(table: np.ndarray) -> float:
-    """Share of solid detections that overlap a better one of their class: what NMS is there for."""
+    """Share of solid detections that overlap a better one of their class, which NMS must remove."""
     rows = solid(table)
     rows = rows[np.argsort(-rows[:, 4], kind="stable")]
     if len(rows) == 0:
@@ -43,7 +44,7 @@ def duplicates(table: np.ndarray) -> float:
 
 
 def solid(table: np.ndarray) -> np.ndarray:
-    """The rows of `table` that hold a detection whose box is no sliver."""
+    """The solid detections of `table`: rows that are not padding and whose box is no sliver."""
     area = (table[:, 2:4] - table[:, :2]).prod(axis=1)
     rows: np.ndarray = table[(table[:, 4] > 0) & (area >= SLIVER)]
     return rows
@@ -52,8 +53,8 @@ def solid(table: np.ndarray) -> np.ndarray:
 def match(reference: np.ndarray, found: np.ndarray) -> Matches:
     """Matches solid detections one to one: equal class, IoU ≥ `MATCH_IOU`, best overlap first.
 
-    Two empty sets agree in full. Where both are full, what comes last in one and is missing in the
-    other is left out, if its score is within `CUT` of the other's last.
+    Two empty sets agree in full. If both sets are full (`MOST`), a detection without a partner does
+    not count if its score is within `CUT` of the last score of the other set.
     """
     full = len(reference) == len(found) == MOST
     last = reference[:, 4].min(initial=1), found[:, 4].min(initial=1)
@@ -77,11 +78,12 @@ def match(reference: np.ndarray, found: np.ndarray) -> Matches:
 
 
 def pairs(reference: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
-    """Places (in `reference`, in `found`) of solid detections that match, see `match`."""
+    """Indices (in `reference`, in `found`) of matched pairs of solid detections, see `match`."""
     overlap = iou(reference, found)
     overlap[reference[:, 5, None] != found[None, :, 5]] = 0
     paired: list[tuple[int, int]] = []
-    # equal overlaps go to the closest scores, so that identical sets match themselves
+    # of equal overlaps, the closest scores match, so that each detection of an identical set
+    # matches itself
     closeness = np.abs(reference[:, 4, None] - found[None, :, 4])
     for place in np.lexsort((closeness.ravel(), -overlap.ravel())):
         row, column = divmod(int(place), max(len(found), 1))
@@ -93,7 +95,7 @@ def pairs(reference: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _at_cut(unmatched: np.ndarray, last: float) -> int:
-    """How many of `unmatched` score so nearly the other set's `last` that rounding decides."""
+    """How many of `unmatched` have a score within `CUT` of `last`, the other set's last score."""
     return int((np.abs(unmatched[:, 4] - last) <= CUT).sum())
 
 
@@ -110,11 +112,11 @@ def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """COCO AP of found detections with the reference's as ground truth: 1 where all agree.
+    """COCO AP of found detections with the reference's as ground truth: 1 if all agree.
 
-    `pairs` are (reference, found), one per image. The mean over classes of the reference and IoU
-    0.50 to 0.95, as pycocotools has it. Where the reference has no detection at all, AP has no
-    meaning: 1 if nothing was found either, else 0.
+    `pairs` are (reference, found), one per image. AP is the mean over classes of the reference and
+    over IoU 0.50 to 0.95, as pycocotools computes it. If the reference has no detection at all, AP
+    has no meaning; the result is then 1 if nothing was found either, else 0.
     """
     pairs = [(solid(reference), solid(found)) for reference, found in pairs]
     expected = [(image, row) for image, (reference, _) in enumerate(pairs) for row in reference]
@@ -176,7 +178,7 @@ class EvaluatedPhotos:
             self._evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
             given = self._evaluation.params
             given.imgIds = sorted(tables)
-            # AP is of all sizes of boxes and of up to 100 detections: the first and the last
+            # AP counts boxes of all sizes and up to 100 detections: evaluate only these settings
             given.areaRng, given.areaRngLbl, given.maxDets = given.areaRng[:1], ["all"], [MOST]
             self._evaluation.evaluate()
         matched = np.empty(len(self._evaluation.evalImgs), object)
@@ -184,7 +186,7 @@ class EvaluatedPhotos:
         self._matched = matched.reshape(-1, len(tables))
 
     def average_precision(self, photos: np.ndarray) -> float:
-        """AP over `photos`, places in the order of image ids, of which one may come repeatedly."""
+        """AP over `photos`: int indices into the sorted image ids, which may repeat."""
         if self._matched is None:
             return 0.0
         evaluation = self._evaluation

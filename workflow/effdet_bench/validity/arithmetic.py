@@ -1,8 +1,9 @@
-"""How far a mode's arithmetic is off, in multiples of what rounding does to upstream's own network.
+"""The errors of a mode's arithmetic, in multiples of what rounding does to upstream's own network.
 
-Rounding has no preferred direction. So errors are looked at by size, over all photos and of each,
-and by direction: slope and offset of outputs against the reference. Emulations of rounding, each
-held against the others, show how large such a figure gets by chance on the same photos: its reach.
+Rounding has no preferred direction. Errors are therefore judged by size, over all photos and of
+each photo, and by direction: slope and offset of outputs against the reference. Each emulation of
+rounding is compared with the others. The largest figure of these comparisons is the reach: how
+large the figure becomes by chance on the same photos.
 """
 
 from typing import NamedTuple
@@ -15,13 +16,13 @@ from effdet_bench.errors import BenchError
 from effdet_bench.records import GROUPED, Record
 
 COORDINATES = ("y of boxes", "x of boxes", "heights of boxes", "widths of boxes")
-VARIANT = 4  # what rounding does to a variant of a photo may be that many times as large
+VARIANT = 4  # rounding may do so many times as much to an unseen photo as to the known photo
 SIZES = ("errors", "photo_errors")
 FIGURES = (*SIZES, "level_bias", "slopes", "offsets", "photo_bias")
 
 
 class Measured(NamedTuple):
-    """Errors of answers: each float [answers, groups], groups as in `reference.errors.Errors`."""
+    """Errors of answers: arrays float [answers, groups], groups as in `reference.errors.Errors`."""
 
     sizes: np.ndarray
     slopes: np.ndarray
@@ -31,8 +32,8 @@ class Measured(NamedTuple):
 class Rounding(NamedTuple):
     """What rounding does to upstream's own network: one `Measured` for each emulation.
 
-    Answers are photos there, in the order of `photos`; `levels` is how many feature levels there
-    are.
+    Each `Measured` has one answer for each photo, in the order of `photos`. `levels` is the number
+    of feature levels.
     """
 
     photos: list[str]
@@ -41,7 +42,7 @@ class Rounding(NamedTuple):
 
 
 class Largest(NamedTuple):
-    """A figure where it is largest, and what it is of."""
+    """The largest value of a figure, and the group in which it is found."""
 
     value: float
     where: str
@@ -55,15 +56,15 @@ def measured_of(rows: pd.DataFrame) -> Measured:
 def arithmetic(served: list[str], measured: Measured, rounding: Rounding) -> Record:
     """The `FIGURES` of `measured` answers to the photos `served`, in multiples of their reach.
 
-    Where there is one emulation, as in fp32, there is no reach: `SIZES` are multiples of its own,
-    and the others `None`. The new photo of a round is a variant of a known one, and only the size
-    of its errors is held against what rounding does to that one.
+    With a single emulation, as in fp32, there is no reach: `SIZES` are then multiples of the sizes
+    of that emulation, and all other figures are `None`. The unseen photo of a round is a variant of
+    a known photo. Only the size of its errors is judged, by what rounding does to the known photo.
 
     Returns:
-        The figures by name, and `where` each is largest.
+        The figures by name, and `where`: the group in which each figure is largest, by name.
 
     Raises:
-        BenchError: `rounding` knows nothing of a photo.
+        BenchError: `rounding` does not contain a photo.
     """
     places = np.array([_place_of(photo, rounding.photos) for photo in served])
     new = np.array([photo not in rounding.photos for photo in served])
@@ -85,10 +86,10 @@ def arithmetic(served: list[str], measured: Measured, rounding: Rounding) -> Rec
 
 
 def _place_of(photo: str, known: list[str]) -> int:
-    """Where `photo` is among those that are `known`, or the photo that it is a variant of.
+    """The index in `known` of `photo`, or of the known photo that the unseen `photo` was made from.
 
     Raises:
-        BenchError: neither is among them.
+        BenchError: neither is in `known`.
     """
     if photo in known:
         return known.index(photo)
@@ -97,15 +98,15 @@ def _place_of(photo: str, known: list[str]) -> int:
         if name.rsplit(".", 1)[0] == stem:
             return place
     raise BenchError(
-        f"nothing says what rounding does to {photo}: delete the files reference/*.rounding.json "
-        "of this archive and run snakemake again."
+        f"reference/*.rounding.json of this archive do not contain the photo {photo}: delete these "
+        "files and run snakemake again."
     )
 
 
 def _reach(rounding: Rounding, photos: np.ndarray) -> dict[str, float]:
-    """By figure, the largest that an emulation has on `photos` when held against the others.
+    """For each figure, the largest of any emulation on `photos` when compared with the others.
 
-    Of n photos it is raised by 1/n, because few photos show little of the range.
+    For n photos the reach is raised by 1/n, because few photos show little of the range.
     """
     if len(rounding.emulations) == 1:
         return dict.fromkeys(SIZES, 1.0)
@@ -120,17 +121,17 @@ def _reach(rounding: Rounding, photos: np.ndarray) -> dict[str, float]:
 
 
 def _together(emulations: list[Measured]) -> np.ndarray:
-    """The size of errors [photos, groups] that several emulations have together."""
+    """Sizes of errors [photos, groups]: the root mean square over several emulations."""
     return _root(np.array([one.sizes for one in emulations]), axis=0)
 
 
 def _figures(
     measured: Measured, photos: np.ndarray, usual: np.ndarray, levels: int
 ) -> dict[str, Largest]:
-    """The `FIGURES` of `measured` over `usual` [answers, groups], the sizes that rounding gives.
+    """The `FIGURES` of `measured`, divided by `usual` [answers, groups], the sizes from rounding.
 
-    `photos` numbers the photo of each answer. Figures over all photos are medians, because errors
-    of a few photos differ several times between implementations that round alike.
+    `photos` is the number of each answer's photo. Figures over all photos are medians, because for
+    a few photos errors differ by several times between implementations that all round correctly.
     """
     sizes = _over(measured.sizes, usual)
     names = _names(levels, sizes.shape[1])
@@ -157,7 +158,7 @@ def _figures(
 
 
 def _median(values: np.ndarray, photos: np.ndarray) -> np.ndarray:
-    """The median over photos of what is the mean of each photo's answers [answers, groups]."""
+    """The median over photos of each photo's mean over its answers: [groups]."""
     answers = [values[photos == photo].mean(0) for photo in np.unique(photos)]
     median: np.ndarray = np.median(answers, axis=0)
     return median
@@ -170,7 +171,7 @@ def _signed(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
 
 
 def _names(levels: int, groups: int) -> list[str]:
-    """What each group is."""
+    """The name of each group, in words."""
     by_level = [
         f"{part} at feature level {number} of {levels}"
         for part in ("class logits", "box regressions")
@@ -186,10 +187,10 @@ def _largest(values: np.ndarray, names: list[str]) -> Largest:
 
 
 def _over(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """`values` over what is `usual`.
+    """`values` divided by `usual`.
 
-    Where rounding changes nothing, 0 if the mode changes nothing and else infinity. Where the
-    reference has no spread that errors could be measured by, 0.
+    Where rounding changes nothing, the result is 0 if the mode changes nothing, else infinity.
+    Where the reference has no spread to divide errors by, the result is 0.
     """
     beyond = np.where(values == 0, 0.0, np.inf)
     ratio = np.divide(values, usual, out=beyond, where=usual != 0)

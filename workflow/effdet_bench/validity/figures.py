@@ -1,4 +1,4 @@
-"""The figures that an answer is judged by: of each model, and of each photo."""
+"""The figures by which answers are judged: of each model, and of each photo."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from effdet_bench.validity.agreement import agreement, duplicates, match
 from effdet_bench.validity.arithmetic import Rounding, arithmetic, measured_of
 
 EMPTY = np.zeros((0, len(records.DETECTION)), np.float32)
-# figures of a single photo, and whether the largest or the smallest of all photos is the worst
+# figures of a single photo, and the function that finds the worst over photos
 OF_PHOTOS = {
     "class_error": max,
     "box_error": max,
@@ -22,16 +22,17 @@ OF_PHOTOS = {
     "box_drift_px": max,
     "score_drift": max,
 }
-OLD_PARTS = ("class_levels", "box_levels", "classes")  # of schema version 5
+OLD_PARTS = ("class_levels", "box_levels", "classes")  # for archives of schema version 5
 
 
 class Answers(NamedTuple):
-    """What one round answered, by what its timing job left.
+    """The answers of a mode in one round, read from the raw data of its timing job.
 
-    `rows` of `outputs.csv`, one per request and model; `tables` and `errors` by their number there;
-    `requests` of `requests.csv`, and `outside` the processor time that the mode used while others
-    had their turn, as a share of its own, both `None` under load. Archives of schema versions 2 to
-    4 have no `errors`, and those of version 5 have others.
+    `rows` are those of `outputs.csv`, one for each request and model. They give the numbers of the
+    answer's entry in `tables` and in `errors`. `requests` are the rows of `requests.csv`. `outside`
+    is the processor time that the mode used while other modes had their turn, as a share of the
+    time in its own turns. `requests` and `outside` are `None` under load. Archives of schema
+    versions 2 to 4 have no `errors`, and archives of version 5 have other columns there.
     """
 
     rows: pd.DataFrame
@@ -42,7 +43,7 @@ class Answers(NamedTuple):
 
     @property
     def version(self) -> int:
-        """The last schema version by whose rules these answers are judged."""
+        """The schema version whose limits judge these answers: 4 also stands for 2 and 3."""
         if self.errors is None:
             return 4
         return records.SCHEMA_VERSION if "sizes" in self.errors else 5
@@ -54,10 +55,11 @@ def model_figures(
     reference: dict[str, np.ndarray],
     rounding: Rounding | Record | None,
 ) -> Record:
-    """The worst figures of the model `name` in `rounds`, and those of each photo.
+    """The worst figures of the model `name` in `rounds`, and the figures of each photo.
 
-    `reference` has upstream's tables [n, 6] by photo, for all but unseen ones; `rounding` is what
-    rounding to this precision does, if it is one that rounds; a record in archives of version 5.
+    `reference` has upstream's tables [n, 6] by photo, except for unseen photos. `rounding` is what
+    rounding to the mode's precision does: a record for archives of schema version 5, and `None` if
+    the limits of the precision do not use it.
     """
     rows = [answers.rows[answers.rows["model"] == name] for answers in rounds]
     requests = pd.concat(rows)
@@ -66,7 +68,7 @@ def model_figures(
     if faults or requests.empty:
         nothing = dict.fromkeys((*OF_PHOTOS, "agreement", "wrong", "ties"))
         return result | nothing | {"photos": []}
-    # by photo and content, so that an answer which comes back for another photo is judged there
+    # by photo and content, so that an answer that is repeated for another photo is judged there too
     distinct = {}
     for answers, part in zip(rounds, rows, strict=True):
         for photo, number in dict.fromkeys(zip(part["photo"], part["table"], strict=True)):
@@ -87,7 +89,7 @@ def model_figures(
 def first_tables(
     rounds: Iterable[tuple[pd.DataFrame, dict[int, np.ndarray]]], model: str
 ) -> dict[str, np.ndarray]:
-    """The first table of `model` for each photo, of `rounds` of (`outputs.csv`, its tables)."""
+    """The first table of `model` for each photo; `rounds` are (`outputs.csv`, its tables)."""
     first: dict[str, np.ndarray] = {}
     for rows, tables in rounds:
         own = rows[(rows["model"] == model) & (rows["fault"] == "")]
@@ -97,13 +99,13 @@ def first_tables(
 
 
 def _photo(name: str, rows: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Record:
-    """The worst figures of one photo, over its requests and the distinct answers to it."""
+    """The worst figures of one photo over its requests; `pairs` are (reference, answer)."""
     result = {
         "photo": name,
         "class_error": float(pd.to_numeric(rows["class_error"]).max()),
         "box_error": float(pd.to_numeric(rows["box_error"]).max()),
     }
-    if not pairs:  # one that was unseen: its detections were judged when it was served
+    if not pairs:  # an unseen photo: its detections were judged when it was served
         return dict.fromkeys(("photo", *OF_PHOTOS)) | result
     matches = [match(expected, found) for expected, found in pairs]
     return result | {
@@ -118,7 +120,7 @@ def _photo(name: str, rows: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarr
 def _multiples(
     rounds: list[Answers], rows: list[pd.DataFrame], rounding: Rounding | Record | None
 ) -> Record:
-    """Errors in multiples of what rounding does, see `arithmetic`."""
+    """Errors in multiples of what rounding does, see `arithmetic`; empty without `rounding`."""
     if rounding is None:
         return {}
     found = pd.concat(
@@ -136,7 +138,7 @@ def _multiples(
 
 
 def _logic(requests: pd.DataFrame) -> dict[str, int | None]:
-    """Detections of all checked tables that upstream does not make of the same outputs."""
+    """Sums of `wrong` and `ties` (see `reference.logic.Logic`) over all checked tables."""
     if "wrong" not in requests:
         return {"wrong": None, "ties": None}
     checked = requests[requests["wrong"] != ""]

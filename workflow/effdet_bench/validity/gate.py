@@ -1,6 +1,6 @@
-"""The validity gate: judges one mode on one device by what its timed requests answered.
+"""The gate: judges one mode on one device by the answers of its timed requests.
 
-`judge` is a pure function; `run` is its files.
+`judge` is a pure function; `run` reads and writes the files.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from effdet_bench.validity.usefulness import judge_usefulness
 
 
 class Gate(NamedTuple):
-    """A figure of the gate, whether more of it is worse, and how it is put in words.
+    """A figure of the gate, whether its limit is an upper limit, and its words in a reason.
 
-    `{}` in `text` is what the figure is of where it is largest.
+    `{}` in `text` stands for the group in which the figure is largest.
     """
 
     name: str
@@ -34,10 +34,10 @@ class Gate(NamedTuple):
     text: str
 
 
-WAKING = 0.002  # seconds of processor time that falling asleep and waking up may take
+WAKING = 0.002  # seconds of processor time, per turn, for falling asleep and waking up
 OLD_YARDSTICK = "over what rounding does to upstream's own network,"
-# in this order: the first one that fails is the one that is reported; a precision's row of
-# tolerances.yaml says which of them count
+# The first gate that fails is reported, so the order matters. A precision's row of tolerances.yaml
+# says which gates count.
 GATES = (
     Gate("errors", True, "error of {} over all photos is"),
     Gate("photo_errors", True, "error of {} on one photo is"),
@@ -45,7 +45,7 @@ GATES = (
     Gate("slopes", True, "slope of {} against the others is"),
     Gate("offsets", True, "offset of {} against the others is"),
     Gate("photo_bias", True, "slope or offset of {} on one photo is"),
-    # of archives of schema version 5
+    # the next three are for archives of schema version 5
     Gate("class_levels", True, f"error of class logits at a feature level, {OLD_YARDSTICK}"),
     Gate("box_levels", True, f"error of box regressions at a feature level, {OLD_YARDSTICK}"),
     Gate("classes", True, f"error of the logits of one class, {OLD_YARDSTICK}"),
@@ -69,7 +69,7 @@ FAULTS = {
 
 
 def tolerance_of(precision: str, version: int = records.SCHEMA_VERSION) -> dict[str, float]:
-    """The limits for answers computed in `precision`, in archives of the schema `version`."""
+    """The limits for answers in `precision`, by figure, in archives of the schema `version`."""
     path = {4: layout.TOLERANCES_4, 5: layout.TOLERANCES_5}.get(version, layout.TOLERANCES)
     table = yaml.safe_load(path.read_text())
     row = "16-bit" if precision in ("bf16", "fp16") else precision
@@ -85,12 +85,12 @@ def judge(
 ) -> Record:
     """Judges all `rounds` of a mode by `tolerance`, the limits of its precision.
 
-    `references` maps a model's name to its reference tables [n, 6] by photo, `roundings` to what
+    By a model's name, `references` gives its reference tables [n, 6] by photo, and `roundings` what
     rounding does to it.
 
     Returns:
         `verdict` (`valid` or `invalid`), `failed` (the first gate that failed, or `None`), `reason`
-        in words, for each model its worst figures and those of each photo, `unseen` and `outside`.
+        in words, `models` (worst figures, and those of each photo), `unseen` and `outside`.
     """
     models = [
         model_figures(name, rounds, tables, roundings.get(name))
@@ -113,7 +113,7 @@ def judge(
 def _failures(
     models: list[Record], unseen: Unseen | None, outside: float | None, tolerance: Record
 ) -> Iterator[tuple[str, str]]:
-    """Name and words of every gate that fails, in the order of the gates."""
+    """(name, reason) of every gate that fails, in the order of the gates."""
     for model in models:
         if model["requests"] == 0:
             yield "answers", f"{model['model']}: no answer of a timed request was kept"
@@ -147,7 +147,7 @@ def _failures(
 
 
 def read_captured(folder: Path) -> Answers:
-    """The answers that were captured in `folder`, without the requests that they are of.
+    """The captured answers in `folder`, without `requests` and `outside`.
 
     Raises:
         BenchError: a file is missing or broken.
@@ -182,7 +182,7 @@ def read_answers(folder: Path, record: Record) -> Answers:
 
 def _outside(conditions: Record) -> float | None:
     """Processor time that a mode used between its turns, as a share of that in its turns."""
-    used = conditions.get("outside")  # archives of before it was counted have none
+    used = conditions.get("outside")  # older archives did not count it
     if used is None:
         return None
     seconds: float = used["seconds"] - WAKING * used["turns"]
@@ -190,7 +190,7 @@ def _outside(conditions: Record) -> float | None:
 
 
 class Standards(NamedTuple):
-    """What answers are judged by, see `judge`."""
+    """The arguments of `judge` besides answers: limits, roundings, and reference tables."""
 
     tolerance: Record
     roundings: dict[str, Rounding | Record]
@@ -200,13 +200,13 @@ class Standards(NamedTuple):
 def standards(
     job: Record, references: list[Path], roundings: list[Path], version: int
 ) -> Standards:
-    """The standards for what the timing job of the record `job` answers.
+    """The standards for the answers of the timing job with the record `job`.
 
-    `references` and `roundings` are the records of these steps, one for each model; `version` is as
-    in `tolerance_of`.
+    `references` and `roundings` are records of the steps `reference` and `rounding`, one for each
+    model; `version` is as in `tolerance_of`.
 
     Raises:
-        BenchError: a file is missing or broken, or knows nothing of the job's precision.
+        BenchError: a file is missing or broken, or does not contain the job's precision.
     """
     tolerance = tolerance_of(job["precision"], version)
     known = {}
@@ -227,9 +227,9 @@ def judge_jobs(
     roundings: list[Path],
     annotations: Path | None,
 ) -> Record:
-    """The record of one mode's timing jobs in `folders`, judged by what other steps recorded.
+    """The record of the gate for one mode, whose timing jobs are in `folders`.
 
-    `references` and `roundings` are the records of these steps, one for each model.
+    `references` and `roundings` are records of the steps of these names, one for each model.
 
     Raises:
         BenchError: a file is missing or broken.
@@ -247,14 +247,14 @@ def judge_jobs(
         record, references, roundings, rounds[0].version
     )
     result |= {"precision": record["precision"], "tolerance": tolerance}
-    # of archives of schema version 5
+    # the roundings of archives of schema version 5
     shown = [
         {"model": name} | one for name, one in known_roundings.items() if isinstance(one, dict)
     ]
     result |= {"yardsticks": shown} if shown else {}
     result |= judge(rounds, expected, tolerance, known_roundings)
     known = annotations and records.read_json(annotations, "annotations")
-    if "accuracy" not in tolerance:  # of before: AP of the first round, and nothing beside it
+    if "accuracy" not in tolerance:  # older archives: only the AP of the first round
         rounds, expected = rounds[:1], {}
     accuracy = known and mean_average_precision(rounds, record["ensemble"], known, expected)
     if result["verdict"] == "valid" and "accuracy" in tolerance:
@@ -264,16 +264,16 @@ def judge_jobs(
 
 
 def _rounding(path: Path, job: Record) -> tuple[str, Rounding | Record]:
-    """The model of the record `path`, and what rounding to a job's precision does to it."""
+    """The model of the record `path`, and what rounding to the job's precision does to it."""
     record = records.read_json(path, "rounding")
     precision = job["precision"]
     if precision not in (record.get("precisions") or record["emulated"]):
         raise BenchError(
-            f"{path} does not say what rounding to {precision} does, in which engines/"
-            f"{job['engine']}.py says it computes: its OPTIONS must name that precision, as the "
-            "first one or as an option."
+            f"{path} does not contain the precision {precision}, in which modes of engines/"
+            f"{job['engine']}.py compute: OPTIONS of that file must list this precision, first if "
+            "it is the default."
         )
-    if "precisions" in record:  # of archives of schema version 5
+    if "precisions" in record:  # archives of schema version 5
         return record["model"], record["precisions"][precision]
     table = records.read_table(layout.rounding_table(path), records.ROUNDING)
     own = table[table["precision"] == precision]
@@ -282,7 +282,7 @@ def _rounding(path: Path, job: Record) -> tuple[str, Rounding | Record]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--jobs", type=Path, nargs="+", required=True, help="of one mode's jobs")
+    parser.add_argument("--jobs", type=Path, nargs="+", required=True, help="folders of one mode")
     parser.add_argument(
         "--references", type=Path, nargs="+", required=True, help="records of `reference`"
     )

@@ -1,4 +1,4 @@
-"""Whether photos that were never sent before take longer: what a mode that keeps answers shows."""
+"""Whether unseen photos take longer than known photos, which exposes modes that cache answers."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ CERTAINTY = 0.999  # one-sided
 
 
 class Unseen(NamedTuple):
-    """Latency of unseen photos as a multiple of those that were sent before.
+    """Latency of unseen photos, as a multiple of the latency of known photos (sent before).
 
-    `requests` is how many carried an unseen photo; `times` a geometric mean over rounds, and
-    `at_least` its lower limit. Both are `None` where no photo was sent twice, or none was unseen.
-    A limit above 1 says that they take longer, and holds for ranks alone, too: one request that
-    happens to be slow moves a mean as far as it likes.
+    `requests` is the number of requests with an unseen photo. `times` is the multiple, a geometric
+    mean over rounds, and `at_least` its lower limit at `CERTAINTY`. Both are `None` if no photo was
+    sent twice or no photo was unseen; `at_least` also if there are too few requests. A single slow
+    request can raise a mean, so a lower limit above 1 must hold for the ranks of requests too.
     """
 
     requests: int
@@ -26,10 +26,11 @@ class Unseen(NamedTuple):
 
 
 def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
-    """Compares timed requests of unseen photos with those of photos that came before in the round.
+    """Compares timed requests of unseen photos with those of photos sent before in the round.
 
-    `rounds` have rows of `requests.csv`. A two-sample t-test of logarithms, blocked by rounds, with
-    the spread of requests within rounds (Montgomery, "Design and Analysis of Experiments", ch. 4).
+    `rounds` are tables with the rows of `requests.csv`. The method is a two-sample t-test of
+    logarithms, blocked by rounds, with the spread of requests within rounds (Montgomery, "Design
+    and Analysis of Experiments", ch. 4).
     """
     count, pairs = 0, []
     for rows in rounds:
@@ -58,17 +59,18 @@ def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
 
 
 def _at_least_by_ranks(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """The lower limit that ranks within rounds support; 0 where so few requests support none.
+    """The lower limit that ranks within rounds support; 0 if there are too few requests.
 
-    `pairs` have logarithms of latencies of a round: one unseen photo's, and known ones'. Of n known
-    ones, chance makes any number from 0 to n faster, each as likely, but for what the first request
-    of a turn takes longer than others. The limit is the multiple up to which their sum over rounds
-    is too large for chance (Lehmann, "Nonparametrics", ch. 2 and 3).
+    `pairs` have logarithms of latencies of a round: of its one unseen photo, and of known photos.
+    If unseen photos took no longer, each number from 0 to n of the n known photos would be equally
+    likely to be faster, apart from the extra time that the first request of a turn takes. The
+    limit is the largest multiple at which the sum of these numbers over rounds is still too large
+    for chance (Lehmann, "Nonparametrics", ch. 2 and 3).
     """
     differences = np.sort(np.concatenate([new[0] - known for new, known in pairs]))
     sums = np.ones(1)
     for _, known in pairs:
         sums = np.convolve(sums, np.full(len(known) + 1, 1 / (len(known) + 1)))
-    beyond = np.cumsum(sums[::-1])[::-1]  # chances of a sum of so many and more
+    beyond = np.cumsum(sums[::-1])[::-1]  # chances of a sum of at least 0, 1, 2, …
     needed = int(np.searchsorted(-beyond, CERTAINTY - 1))
     return float(np.exp(differences[-needed])) if needed < len(sums) else 0.0

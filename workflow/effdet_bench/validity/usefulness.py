@@ -1,4 +1,4 @@
-"""Whether a mode keeps the reference's accuracy: MLPerf's rule, and what few photos leave open."""
+"""Whether a mode keeps the reference's accuracy by MLPerf's rule, as far as the photos can show."""
 
 from typing import NamedTuple
 
@@ -21,10 +21,11 @@ class Kept(NamedTuple):
 def kept_accuracy(
     annotations: Record, reference: dict[int, np.ndarray], found: dict[int, np.ndarray]
 ) -> Kept | None:
-    """What tables `found` by image id keep of the AP of `reference`, on the same photos.
+    """The share of the AP of `reference` that `found` keeps; both are tables by image id.
 
-    The interval is by bootstrap: photos are drawn with replacement, the same for both (Efron and
-    Tibshirani, "An Introduction to the Bootstrap", 1993). `None` where the reference finds nothing.
+    The interval is by bootstrap: photos are drawn with replacement, the same photos for both tables
+    (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). `None` if the reference's AP
+    is 0.
     """
     theirs = EvaluatedPhotos(annotations, reference)
     ours = EvaluatedPhotos(annotations, found)
@@ -46,11 +47,12 @@ def kept_accuracy(
 def judge_usefulness(
     models: list[Record], accuracy: list[Record], tolerance: Record
 ) -> tuple[str, str, str] | None:
-    """Verdict, figure and reason where the accuracy of a mode is too low, or not known to suffice.
+    """(verdict, figure, reason) if a mode loses accuracy or does not show it enough; else `None`.
 
-    `models` are figures of the gate, and `accuracy` those of models that have annotations. What
-    follows from the reference's arithmetic and rules is as accurate as the reference. No such rule
-    judges a precision that has a limit `decided`: its modes have to show their accuracy.
+    `models` are figures of the gate, and `accuracy` is as of `mean_average_precision`. A mode that
+    passed the limits of arithmetic and of detections is as accurate as the reference. A precision
+    with a limit `decided` (int8) has only coarse limits of arithmetic, so its modes must show that
+    they keep the accuracy.
     """
     known = {entry["model"]: entry for entry in accuracy if entry.get("share") is not None}
     least = tolerance["accuracy"]
