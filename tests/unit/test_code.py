@@ -11,7 +11,7 @@ from effdet_bench.config.declarations import engine_names
 
 # Nothing earlier imports anything later. What stands on one line may import each other.
 ORDER = [
-    ("errors", "records", "layout", "processes", "runs"),
+    ("errors", "records", "layout", "processes", "locks", "runs", "progress", "terminal"),
     ("config",),
     ("detector",),
     ("engines",),
