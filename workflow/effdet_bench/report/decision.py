@@ -17,7 +17,7 @@ def accuracy_cost(worst: dict[str, Any] | None) -> str:
     if worst is None:
         return "its detections were not compared"
     moved = worst["box_drift_px"]
-    found = f"it finds {percent(worst['matched'])} of the reference's detections"
+    found = f"it finds at least {percent(worst['matched'])} of the reference's detections"
     return f"{found}, and moves their boxes by up to {moved:.1f} px" if moved >= 0.05 else found
 
 
