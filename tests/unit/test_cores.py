@@ -13,7 +13,8 @@ TWO, ONE = "0::/user/job\n", "5:cpuset:/\n4:cpu,cpuacct:/job\n1:name=systemd:/jo
 @pytest.fixture
 def limited(tmp_path, monkeypatch):
     """A machine of eight cores, and what lies in its control groups."""
-    monkeypatch.setattr(cores.os, "process_cpu_count", lambda: 8, raising=False)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(cores, "TOPOLOGY", tmp_path / "cpu")
     monkeypatch.setattr(psutil, "cpu_count", lambda logical: 8)
     monkeypatch.setattr(cores, "GROUPS", tmp_path / "groups")
     monkeypatch.setattr(cores, "OWN_GROUPS", tmp_path / "cgroup")
@@ -46,5 +47,41 @@ def test_a_quota_is_as_good_as_fewer_cores(limited, own, files, expected):
 
 
 def test_cores_that_this_process_may_not_run_on_do_not_count(limited, monkeypatch):
-    monkeypatch.setattr(cores.os, "process_cpu_count", lambda: 3)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {1, 2, 5})
     assert limited(TWO, {}) == 3
+
+
+def machine(siblings: int, count: int) -> list[str]:
+    """The sibling lists of `count` CPUs as Linux numbers them: first one thread of every core."""
+    cores = count // siblings
+    return [",".join(str(cpu % cores + cores * k) for k in range(siblings)) for cpu in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("siblings", "cpus", "allowed", "expected"),
+    [
+        (1, 1, range(1), 1),
+        (1, 2, range(2), 2),
+        (2, 16, range(16), 8),
+        (1, 64, range(64), 64),
+        (2, 256, range(256), 128),  # two sockets of 64 cores
+        (2, 256, [*range(64), *range(128, 192)], 64),  # one of the sockets
+        (2, 128, [*range(8), *range(64, 72)], 8),  # eight cores of 64, with their siblings
+        (2, 128, range(8), 8),  # eight cores, without their siblings
+        (2, 128, [0, 64, 1], 2),  # a cpuset that cuts through a core
+    ],
+)
+def test_threads_of_one_core_count_once(
+    tmp_path, monkeypatch, limited, siblings, cpus, allowed, expected
+):
+    for cpu, known in enumerate(machine(siblings, cpus)):
+        folder = tmp_path / "cpu" / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(known)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: cpus // siblings)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(allowed))
+    assert limited(TWO, {}) == expected
+    found = cores.physical_cores()
+    assert len(found) == expected
+    assert sorted(cpu for core in found for cpu in core) == sorted(allowed)
+    assert all(len({cpu % (cpus // siblings) for cpu in core}) == 1 for core in found)

@@ -9,6 +9,23 @@ import psutil
 
 OWN_GROUPS = Path("/proc/self/cgroup")
 GROUPS = Path("/sys/fs/cgroup")
+TOPOLOGY = Path("/sys/devices/system/cpu")
+
+
+def physical_cores() -> list[tuple[int, ...]]:
+    """Logical CPUs of each physical core that this process may run on, in ascending order.
+
+    Where a process cannot choose CPUs, as on macOS, every core is an empty tuple.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return [()] * (psutil.cpu_count(logical=False) or os.cpu_count() or 1)
+    allowed = os.sched_getaffinity(0)
+    cores: dict[str, list[int]] = {}
+    for cpu in sorted(allowed):
+        siblings = TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        key = siblings.read_text() if siblings.exists() else str(cpu)
+        cores.setdefault(key, []).append(cpu)
+    return [tuple(core) for core in cores.values()]
 
 
 def usable_cores() -> int:
@@ -16,12 +33,8 @@ def usable_cores() -> int:
 
     With more threads than the quota, the kernel would stop all threads in the middle of a request.
     """
-    logical = os.process_cpu_count() if hasattr(os, "process_cpu_count") else None
-    if logical is None:
-        has_affinity = hasattr(os, "sched_getaffinity")
-        logical = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    cores = min(logical, psutil.cpu_count(logical=False) or logical)
-    return max(1, math.floor(min([cores, *_quotas()])))
+    cores = len(physical_cores())
+    return max(1, math.floor(min([cores, psutil.cpu_count(logical=False) or cores, *_quotas()])))
 
 
 def _quotas() -> Iterator[float]:

@@ -96,14 +96,13 @@ def _energy(passes: list[Record]) -> Record | None:
         if one["kind"] == "energy" and one["reason"] is None:
             watts = {
                 f"{state}_watts": {
-                    name: joules / one[f"{state}_seconds"]
-                    for name, joules in one[f"{state}_joules"].items()
+                    name: counted / one[f"{state}_seconds"]
+                    for name, counted in one[f"{state}_joules"].items()
                 }
                 for state in ("busy", "idle")
             }
-            return watts | {
-                "joules_per_request": sum(one["busy_joules"].values()) / one["requests"]
-            }
+            joules = sum(one["busy_joules"].values()) / one["requests"]
+            return {"pass": one["pass"], **watts, "joules_per_request": joules}
     return None
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from effdet_bench import layout, records
+from effdet_bench.config.cores import physical_cores
 from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.load.loadgen import generator
 from effdet_bench.load.passes import Passes
-from effdet_bench.load.placement import physical_cores, splits
+from effdet_bench.load.placement import splits
 from effdet_bench.load.plan import SETTINGS, Plan
 from effdet_bench.progress import tell
 from effdet_bench.records import Record

@@ -1,12 +1,6 @@
 """How the cores of a machine are split between instances of a service; each has its own cores."""
 
-import os
-from pathlib import Path
 from typing import NamedTuple
-
-from effdet_bench.config.cores import usable_cores
-
-TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 class Split(NamedTuple):
@@ -18,22 +12,6 @@ class Split(NamedTuple):
     @property
     def instances(self) -> int:
         return len(self.cpus)
-
-
-def physical_cores() -> list[tuple[int, ...]]:
-    """Logical CPUs of each physical core that this process may run on, in ascending order.
-
-    Where a process cannot choose CPUs, as on macOS, every core is an empty tuple.
-    """
-    if not hasattr(os, "sched_getaffinity"):
-        return [()] * usable_cores()
-    allowed = os.sched_getaffinity(0)
-    cores: dict[str, list[int]] = {}
-    for cpu in sorted(allowed):
-        siblings = TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list"
-        key = siblings.read_text() if siblings.exists() else str(cpu)
-        cores.setdefault(key, []).append(cpu)
-    return [tuple(core) for core in cores.values()]
 
 
 def splits(cores: list[tuple[int, ...]], threads: int) -> list[Split]:
