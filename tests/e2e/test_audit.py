@@ -12,7 +12,7 @@ from effdet_bench.archive.audit import audit, differences
 from effdet_bench.archive.manifest import write_manifest
 from effdet_bench.layout import Archive
 from effdet_bench.report.page import to_html
-from helpers import EXAMPLES, Workspace
+from helpers import EXAMPLES, UNSEEN, Workspace
 
 DERIVED = ("report.md", "details.md", "report.html", "summary.json", "summary.csv")
 RAW = ("timing/cpu/baseline/round-1/requests.csv", "timing/cpu/no-network/round-1/stages.csv")
@@ -88,6 +88,17 @@ def test_packed_brought_in_and_audited_by_the_workflow(finished, tmp_path):
     done = finished.snakemake("audit")
     assert done.returncode != 0
     assert "report.md is not what the manifest says" in done.stdout
+
+
+def test_what_an_earlier_run_left_is_no_difference(finished):
+    """The run before had one round more, and annotations."""
+    shutil.copy(UNSEEN / "instances.json", finished.path / "instances.json")
+    assert finished.snakemake("--config", "annotations=instances.json").returncode == 0
+    done = finished.snakemake("--config", "rounds=1")
+    assert done.returncode == 0, done.stdout
+    assert (finished.results / "annotations.json").exists()
+    assert (finished.results / "timing" / "cpu" / "baseline" / "round-2").exists()
+    assert list(audit(Archive(finished.results))) == []
 
 
 def test_a_run_compared_with_itself_has_no_regression(finished):

@@ -86,12 +86,15 @@ def test_an_archive_of_another_machine_is_not_replaced(workspace):
     assert sentence in done.stdout
     assert "Traceback" not in done.stdout
     assert "of another machine" not in workspace.snakemake("audit").stdout
+    # beside a target that measures, the word changes nothing
+    assert sentence in workspace.snakemake("--dry-run", "all", "audit").stdout
+    assert sentence in workspace.snakemake("--dry-run", "--config", "archive=audit").stdout
 
     name = default_name()
     another.rename(another.with_name(name))
     done = workspace.snakemake("--dry-run", "--config", "machine=auto")
     assert done.returncode == 0, done.stdout
-    assert f"this run writes results/{name}-2" in done.stdout
+    assert f"this run writes to results/{name}-2" in done.stdout
     planned = workspace.planned("--config", "machine=auto")
     assert f"report results/{name}-2/report.md" in planned
 

@@ -45,6 +45,13 @@ def begin(forgets: bool) -> IO[str]:
     return held
 
 
+def targets(arguments: Sequence[str]) -> set[str]:
+    """The targets among the arguments of Snakemake's command line."""
+    from snakemake.cli import get_argument_parser
+
+    return set(get_argument_parser().parse_known_args(list(arguments))[0].targets)
+
+
 def refuse_unwritable(folders: Iterable[str | Path]) -> None:
     """Checks that a run can write to each existing folder of `folders`, and that its disk has room.
 

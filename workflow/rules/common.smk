@@ -30,9 +30,10 @@ except ImportError as error:
 
 # Targets that measure nothing, so they accept an archive of any machine.
 READING = {"archive", "import_archive", "audit", "compare", "recommend"}
-READS_ONLY = not READING.isdisjoint(sys.argv)
+TARGETS = runs.targets(sys.argv[1:])
+READS_ONLY = bool(TARGETS) and TARGETS <= READING
 # Whether this process runs the target `cluster` on a login node, or a job of that target on a node.
-ASKS_CLUSTER = "cluster" in sys.argv
+ASKS_CLUSTER = "cluster" in TARGETS
 ON_NODE = any(word.startswith("time_type_") for word in sys.argv)
 
 try:
@@ -87,7 +88,7 @@ DEVICES = CONFIG["devices"]
 MODES = {device: [mode["name"] for mode in modes_of(device)] for device in DEVICES}
 MODE = {mode["name"]: mode for mode in CONFIG["modes"]}
 # A user who names the target `load` wants load tests, even if the setting `load` is off.
-LOAD = CONFIG["load"] or ("quick" if "load" in sys.argv else None)
+LOAD = CONFIG["load"] or ("quick" if "load" in TARGETS else None)
 # records of all modes under load, except `no-network` and the control `baseline-twin`
 LOADS = [
     ARCHIVE.load(device, mode) / layout.LOAD_RECORD

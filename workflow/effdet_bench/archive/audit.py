@@ -15,6 +15,7 @@ import matplotlib
 from effdet_bench import layout, records
 from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import settings_of, summary_of
+from effdet_bench.config.settings import annotations_of
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
@@ -98,10 +99,12 @@ def _installed() -> str:
 def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
     references = [archive.reference(entry["model"]) for entry in ensemble]
     roundings = [layout.reference_rounding(path) for path in references]
-    annotations = archive.annotations if archive.annotations.exists() else None
+    annotations, asked = annotations_of(archive), settings_of(archive)["rounds"]
     for device, mode in archive.judged_modes():
         where = f"validity/{device}/{mode}.json"
-        folders = [archive.job(device, mode, k) for k in archive.rounds(device, mode)]
+        # a run with more rounds may have left others
+        rounds = [number for number in archive.rounds(device, mode) if number <= asked]
+        folders = [archive.job(device, mode, number) for number in rounds]
         if not folders:
             yield f"{where} judges a mode that was not timed"
             continue

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
+from effdet_bench.config.settings import annotations_of
 from effdet_bench.layout import Archive
 from effdet_bench.report.capacity import read_capacities
 from effdet_bench.report.figures.accuracy import accuracy
@@ -34,7 +35,7 @@ def draw_archive(
     """Writes to `folder` what `draw` does, detections, and accuracy and load if they are known."""
     draw(summary, jobs, folder, kind)
     draw_detections(archive, summary, folder)
-    if archive.annotations.exists():
+    if annotations_of(archive):
         with plt.rc_context(STYLE):
             save(accuracy(summary, jobs), folder / f"accuracy.{kind}")
     capacities = read_capacities(archive)
