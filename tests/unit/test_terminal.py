@@ -84,6 +84,12 @@ def test_other_phases_count_their_steps(screen):
     assert screen.end(2) == "[1/2] Checkpoints, references, exports: 2 of 2 done\n"
 
 
+def test_a_run_whose_plan_is_not_told_is_shown_as_it_comes(screen):
+    said = screen.begin(1, "time_cpu", round=1)
+    assert said == "[1/1] Timing: time_cpu 1, about 1 min left\n"
+    assert screen.end(1) == "[1/1] Timing: 1 of 1 done\n"
+
+
 def test_messages_of_a_step_stay_and_its_other_lines_are_for_its_log(screen, tmp_path, capsys):
     screen.plan(time_cpu=1)
     progress(0.1, "loading mode 1 of 3")

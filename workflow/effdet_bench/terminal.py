@@ -234,9 +234,11 @@ class LogHandler(LogHandlerBase):
     def _show(self, job: Job) -> None:
         if job.phase is None:
             return
-        phases = [phase for phase in PHASES if self._total[phase]]
-        done, total = self._done[job.phase], self._total[job.phase]
+        phases = [phase for phase in PHASES if self._total[phase] or phase == job.phase]
         running = [one for one in self._jobs.values() if one.phase == job.phase]
+        done = self._done[job.phase]
+        # with `--quiet progress` Snakemake does not say how many there are
+        total = max(self._total[job.phase], done + len(running))
         share = (done + sum(one.share for one in running)) / total
         if share == 1:
             text = f"{total} of {total} done"
