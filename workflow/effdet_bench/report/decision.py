@@ -1,10 +1,66 @@
-"""Which modes lead, how sure that is, and what accuracy they cost."""
+"""The key finding: which mode leads, how sure that is, and what accuracy it costs."""
 
 from typing import Any
 
-from effdet_bench.report.numbers import percent
-from effdet_bench.report.words import around, name
-from effdet_bench.summary.rows import Row
+from effdet_bench.report.numbers import brief, percent, significant, times
+from effdet_bench.report.words import around, interval, name
+from effdet_bench.summary.rows import Row, latency_of, p50
+
+
+def key_finding(valid: list[Row], baseline: Row | None) -> str:
+    """The report in one sentence, from its `valid` rows, the fastest first.
+
+    It states a ratio only for a mode whose verdict is FASTER and whose median, like that of
+    `baseline`, enough requests support. Otherwise it says what is needed to decide.
+    """
+    if not valid:
+        return "No mode gave valid answers on this machine"
+    leader = valid[0]
+    if baseline is None:
+        return f"With {_named(leader)}, {_cost(leader)}"
+    for row in valid:
+        versus = row["comparison"]
+        if versus and versus["verdict"] == "FASTER" and _median(row) and _median(baseline):
+            ratio = f"{times(versus['ratio'])} as fast as {_named(baseline)} ({interval(versus)})"
+            return f"{_named(row)} is {ratio}: {_cost(row)}"
+    if leader is not baseline and (missing := _missing(leader, baseline)):
+        medians = " and ".join(
+            f"{_named(row)} takes {brief(p50(row))}" for row in (leader, baseline)
+        )
+        return f"{medians} at the median, but this run cannot decide which is faster: {missing}"
+    only = "" if len(valid) == 1 else ", and no other mode was shown to be faster"
+    return f"With {_named(baseline)}, {_cost(baseline)}{only}"
+
+
+def _named(row: Row) -> str:
+    return f"`{row['mode']}` on {row['device'].upper()}"
+
+
+def _median(row: Row) -> bool:
+    """Whether enough requests support the median."""
+    return latency_of(row)["percentiles"]["p50"]["supported"]
+
+
+def _cost(row: Row) -> str:
+    latency, needs = latency_of(row), latency_of(row)["percentiles"]["p50"]["needs"]
+    doubt = f"which {latency['n']} requests do not support ({needs} are needed), "
+    return (
+        f"one request takes {brief(p50(row))} at the median, {'' if _median(row) else doubt}"
+        f"{significant(latency['throughput_rps'])} requests/s from one process"
+    )
+
+
+def _missing(row: Row, baseline: Row) -> str:
+    """What a decision between `row` and `baseline` lacks; empty if it lacks nothing."""
+    reasons = [
+        f"`{one['mode']}` has {latency_of(one)['n']} requests, and a median needs "
+        f"{latency_of(one)['percentiles']['p50']['needs']}"
+        for one in (row, baseline)
+        if not _median(one)
+    ]
+    if row["comparison"] is None or row["comparison"]["low"] is None:
+        reasons.append("one round gives no interval (`rounds` in config.yaml)")
+    return "; ".join(reasons)
 
 
 def tied(valid: list[Row]) -> list[Row]:

@@ -8,10 +8,10 @@ from typing import Any, TypedDict
 
 from effdet_bench.config.names import BASELINE, TUNED
 from effdet_bench.records import Record
-from effdet_bench.report.decision import accuracy_cost, standing_of
+from effdet_bench.report.decision import accuracy_cost, key_finding, standing_of
 from effdet_bench.report.doubts import CommonDoubt, common_doubts, marked, shared_doubts
 from effdet_bench.report.ladder import AblationLine, GapLine, ablation_lines, gap_lines
-from effdet_bench.report.numbers import brief, milliseconds, significant, times
+from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.recommendation import Advice, advice, constraints
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
@@ -22,7 +22,6 @@ from effdet_bench.summary.rows import (
     Summary,
     Warned,
     latency_of,
-    p50,
     place,
     stages_of,
     standing,
@@ -174,33 +173,6 @@ def context(
     }
 
 
-def key_finding(valid: list[Row], baseline: Row | None) -> str:
-    """The report in one sentence, from its `valid` rows, the fastest first."""
-    if not valid:
-        return "No mode gave valid answers on this machine"
-    fastest = next((row for row in valid if _stands_out(row)), baseline or valid[0])
-    named = f"`{fastest['mode']}` on {fastest['device'].upper()}"
-    latency = latency_of(fastest)
-    median = latency["percentiles"]["p50"]
-    cost = (
-        f"one request takes {brief(p50(fastest))} at the median, "
-        + (
-            ""
-            if median["supported"]
-            else f"which {latency['n']} requests do not support ({median['needs']} are needed), "
-        )
-        + f"{significant(latency['throughput_rps'])} requests/s from one process"
-    )
-    versus = fastest["comparison"]
-    if baseline is not None and fastest is not baseline and versus is not None:
-        return (
-            f"{named} is {times(versus['ratio'])} as fast as `baseline` on "
-            f"{baseline['device'].upper()} ({interval(versus)}): {cost}"
-        )
-    alone = baseline is None or len(valid) == 1
-    return f"With {named}, {cost}" + ("" if alone else ", and no other mode was shown to be faster")
-
-
 def page_faults(valid: list[Row]) -> str:
     """What page faults cost `baseline`, by what it takes without them; empty where not known."""
     rows = {row["mode"]: row for row in valid}
@@ -248,14 +220,6 @@ def worst(row: Row) -> dict[str, float | None] | None:
         known = [value for value in values if value is not None]
         figures[name] = (min if name in LEAST else max)(known) if known else None
     return figures
-
-
-def _stands_out(row: Row) -> bool:
-    """Whether `row` was found faster than baseline, or measured too seldom to say but is."""
-    versus = row["comparison"]
-    return versus is not None and (
-        versus["verdict"] == "FASTER" or (versus["low"] is None and versus["ratio"] > 1)
-    )
 
 
 def _unsupported(measured: list[Row]) -> dict[str, int]:
