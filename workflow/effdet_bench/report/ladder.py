@@ -18,7 +18,7 @@ class GapLine(TypedDict):
 
 
 class AblationLine(TypedDict):
-    """A step of the ablation, and the verdict on it by the noise floor of its device.
+    """A step of the ablation, and the verdict on it by the noise of its device.
 
     `over_first` is how many times as fast as the first one it is.
     """
@@ -54,10 +54,10 @@ def gap_lines(summary: Summary) -> list[GapLine]:
 
 
 def _margin(summary: Summary, device: str) -> float | None:
-    """The least effect that counts on `device`."""
+    """The least effect that counts on `device`; `None` if its noise is unknown."""
     controls = [row for row in summary["rows"] if row["twin"] and row["device"] == device]
     noise = [row["comparison"] for row in controls]
-    return margin([versus["half_width"] for versus in noise if versus])
+    return margin([versus and versus["half_width"] for versus in noise])
 
 
 def ablation_lines(summary: Summary) -> list[AblationLine]:
