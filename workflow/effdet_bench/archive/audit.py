@@ -15,11 +15,11 @@ import matplotlib
 from effdet_bench import layout, records
 from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import settings_of, summary_of
-from effdet_bench.config.settings import annotations_of
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
 from effdet_bench.records import Record
+from effdet_bench.reference.annotations import annotations_of
 from effdet_bench.report.capacity import read_capacities
 from effdet_bench.report.figures.draw import draw_archive
 from effdet_bench.report.page import to_html

@@ -98,18 +98,6 @@ def archived(config: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def annotations_of(archive: layout.Archive) -> Path | None:
-    """The annotations that the run of `archive` used. A file of an earlier run may still be there.
-
-    Archives of version 0.1 have no settings, and no file that they did not use.
-    """
-    if archive.settings.exists():
-        config = records.read_json(archive.settings, "settings")["config"]
-        if not config.get("annotations"):
-            return None
-    return archive.annotations if archive.annotations.exists() else None
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=json.loads, required=True, help="settings, as JSON")
     parser.add_argument("--output", required=True, help="the record to write")

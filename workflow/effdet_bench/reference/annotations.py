@@ -6,6 +6,7 @@ from pathlib import Path
 
 from effdet_bench import records
 from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 
 KEPT = {
@@ -46,6 +47,18 @@ def select_annotations(path: str | Path, photos: list[str]) -> Record:
             "are missing): give the file that belongs to these photos."
         )
     return kept
+
+
+def annotations_of(archive: Archive) -> Path | None:
+    """The annotations that the run of `archive` used. A file of an earlier run may still be there.
+
+    Archives of version 0.1 have no settings, and no file that they did not use.
+    """
+    if archive.settings.exists():
+        config = records.read_json(archive.settings, "settings")["config"]
+        if not config.get("annotations"):
+            return None
+    return archive.annotations if archive.annotations.exists() else None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

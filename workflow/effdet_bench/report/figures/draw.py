@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from effdet_bench.config.settings import annotations_of
 from effdet_bench.layout import Archive
+from effdet_bench.reference.annotations import annotations_of
 from effdet_bench.report.capacity import read_capacities
 from effdet_bench.report.figures.accuracy import accuracy
 from effdet_bench.report.figures.breakdown import ablation, speedup, stages
