@@ -211,7 +211,7 @@ def test_the_key_finding_claims_no_more_than_was_found(tmp_path):
 
 def test_doubts_that_most_modes_have_are_told_once(archive):
     report = render_archive(archive)
-    drift = "- 4 of 4 modes: the machine became up to 12.0 % slower during a round"
+    drift = "- 4 of 4 modes: a fixed computation ran up to 12.0 % slower after the round"
     assert report.split("### Performance")[0].count(drift) == 1
     assert not re.search(r"\*\*CPU .* ms ⚠", report)
 

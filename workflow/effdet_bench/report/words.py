@@ -162,7 +162,7 @@ def doubt(warning: Warned) -> str:
     share = percent(abs(value))
     return {
         "spread": f"the standard deviation is {share} of the mean",
-        "extreme": f"one request lies {share} from the mean",
+        "extreme": f"a request lies far from the mean, by {share} of the mean",
         "autocorrelation": (
             "a slow request often follows a slow request (lag-1 autocorrelation "
             f"{round(value, 2)}), so the requests are not independent"
@@ -172,8 +172,8 @@ def doubt(warning: Warned) -> str:
             "first half to the second"
         ),
         "drift": (
-            f"the machine became up to {share} {'slower' if value > 0 else 'faster'} during a "
-            f"round, by the time of a fixed computation before and after the round ({rounds})"
+            f"a fixed computation ran up to {share} {'slower' if value > 0 else 'faster'} after "
+            f"the round than before the round ({rounds})"
         ),
         "load": f"other processes took up to {share} of the processor time ({rounds})",
         "steal": (
