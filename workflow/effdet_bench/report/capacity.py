@@ -68,11 +68,6 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
         "energy": [mode for mode in loaded if mode.get("energy")],
         "no_energy": _grouped((m["no_energy"], m) for m in loaded if m.get("no_energy")),
         "found": any(one["rate"] for mode in loaded for one in mode["capacities"]),
-        "sustained": [
-            (bound, percentile, *found)
-            for bound, percentile in goals
-            if (found := best_capacity(loaded, bound, percentile))
-        ],
         "capacity": capacity,
         "pass_of": lambda mode, number: mode["passes"][number],
         "supports": lambda one, which: one["requests"] >= needed_requests(float(which[1:])),
@@ -109,12 +104,12 @@ def capacity(mode: Record, bound: float, percentile: str) -> Record | None:
     return found[0] if found and mode["answers"]["verdict"] == "valid" else None
 
 
-def best_capacity(
+def best_capacities(
     modes: list[Record], bound: float, percentile: str
-) -> tuple[Record, Record] | None:
-    """The mode of `modes` with the highest capacity for a bound, and that capacity."""
+) -> list[tuple[Record, Record]]:
+    """The modes of `modes` that have a capacity for a bound, and it; the highest first."""
     known = [(mode, one) for mode in modes if (one := capacity(mode, bound, percentile))]
-    return max(known, key=lambda pair: pair[1]["rate"], default=None)
+    return sorted(known, key=lambda pair: -pair[1]["rate"])
 
 
 def load_table(loads: dict[str, Record | None]) -> Record:
@@ -151,10 +146,10 @@ def plan(
         "per_million": None,
         "per_month": None,
     }
-    best = best_capacity(modes, bound, percentile)
-    if best is None:
+    best = best_capacities(modes, bound, percentile)
+    if not best:
         return result
-    mode, each = best[0], best[1]["rate"]
+    mode, each = best[0][0], best[0][1]["rate"]
     machines = math.ceil(rate / each)
     result |= {"mode": mode, "machines": machines, "busy": rate / (machines * each)}
     if price is not None:

@@ -87,8 +87,8 @@ def standing_of(valid: list[Row]) -> str:
         )
     found = tied(valid)
     if not found:
-        times = _times_behind(valid[1])
-        return f"Sure on this machine: it is {times} as fast as the next mode, {name(valid[1])}."
+        ahead = _times_behind(valid[1])
+        return f"Sure on this machine: it is {ahead} as fast as the next mode, {name(valid[1])}."
     ties = " and ".join(f"{name(row)} ({_times_behind(row)} as fast)" for row in found)
     why = "The difference is uncertain, or within this machine's noise."
     return f"Not sure: it ties with {ties}. {why}"

@@ -35,17 +35,11 @@ def common_doubts(measured: list[Row], device: str) -> list[CommonDoubt]:
     ]
 
 
-def marked(measured: list[Row]) -> list[Row]:
-    """Rows that have a doubt of a kind that is not common on their device."""
-    common = {
-        (row["device"], one["worst"]["kind"])
-        for row in measured
-        for one in common_doubts(measured, row["device"])
-    }
+def marked(measured: list[Row], common: dict[str, list[CommonDoubt]]) -> list[Row]:
+    """Rows that have a doubt of a kind that is not among the `common` ones of their device."""
+    kinds = {device: {one["worst"]["kind"] for one in found} for device, found in common.items()}
     return [
-        row
-        for row in measured
-        if any((row["device"], doubt["kind"]) not in common for doubt in row["doubts"])
+        row for row in measured if {doubt["kind"] for doubt in row["doubts"]} - kinds[row["device"]]
     ]
 
 

@@ -14,7 +14,7 @@ from effdet_bench import records
 from effdet_bench.config.names import NEEDS
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
-from effdet_bench.report.capacity import capacity, load_view, read_capacities
+from effdet_bench.report.capacity import best_capacities, load_view, read_capacities
 from effdet_bench.report.numbers import brief, mebibytes, seconds
 from effdet_bench.report.words import name
 from effdet_bench.summary.rows import Row, latency_of, p50, place, standing
@@ -130,16 +130,12 @@ def _under_load(load: dict[str, Any] | None, places: list[Any]) -> list[Advice]:
     allowed = [mode for mode in load["modes"] if place(mode) in places]
     lines: list[Advice] = []
     for bound, percentile in load["goals"]:
-        rates = [
-            (found["rate"], mode)
-            for mode in allowed
-            if (found := capacity(mode, bound, percentile))
-        ]
-        rates.sort(key=lambda one: -one[0])
-        named = [f"{name(mode)}: {rate:.2f}/s (`{mode['setting']}`)" for rate, mode in rates[:1]]
+        best = best_capacities(allowed, bound, percentile)
+        rates: list[tuple[Any, float]] = [(mode, found["rate"]) for mode, found in best]
+        named = [f"{name(mode)}: {rate:.2f}/s (`{mode['setting']}`)" for mode, rate in rates[:1]]
         behind = [
-            f"{name(mode)}: {rates[0][0] - rate:.2f}/s fewer (`{mode['setting']}`)"
-            for rate, mode in rates[1:2]
+            f"{name(mode)}: {rates[0][1] - rate:.2f}/s fewer (`{mode['setting']}`)"
+            for mode, rate in rates[1:2]
         ]
         lines.append(
             {

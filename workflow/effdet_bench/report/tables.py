@@ -119,6 +119,7 @@ def context(
     judged = [row for row in rows if row["validity"]["models"]]
     bounded = [row for row in measured if row["bound"]]
     roofs = [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"]
+    common = {device: common_doubts(measured, device) for device in devices}
     several = any("kernels" in roof for roof in roofs)
     accelerated = bool(environment["accelerators"] or set(devices) - {"cpu"})
     return {
@@ -144,8 +145,8 @@ def context(
         "bounded": bounded,
         "undercut": [row for row in bounded if row["ranked"] and over_bound(row) < 1],
         "shared_doubts": {device: shared_doubts(measured, device) for device in devices},
-        "common_doubts": {device: common_doubts(measured, device) for device in devices},
-        "marked": marked(measured),
+        "common_doubts": common,
+        "marked": marked(measured, common),
         "efforts": [row for row in measured if row["effort"]],
         "own_settings": [row for row in rows if row["env"] or row["python"]],
         "tuned": any(row["over_tuned"] for row in rows),
