@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effdet_bench.summary.comparison import Comparison, compare, first_of_turns
-from effdet_bench.summary.verdicts import margin, verdict
+from effdet_bench.summary.verdicts import margin, noise_of, verdict
 
 latency = st.integers(min_value=1, max_value=10**12)
 turn = st.lists(latency, min_size=1, max_size=3)
@@ -151,7 +151,7 @@ def test_a_slowdown_of_a_tenth_is_found_and_none_is_invented(noise):
     generator = np.random.default_rng(2)
     counts = {1.1: [], 1.01: [], 1.0: []}
     for _ in range(250):
-        least = margin([simulated(generator, 1, noise).half_width])
+        least = margin([noise_of(*simulated(generator, 1, noise)[1:3])])
         for slower, verdicts in counts.items():
             verdicts.append(verdict(simulated(generator, slower, noise), least))
     assert counts[1.1].count("SLOWER") >= 225

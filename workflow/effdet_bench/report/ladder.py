@@ -1,11 +1,9 @@
 """Rows of a report that hold modes against each other: gaps, and the steps of the ablation."""
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from effdet_bench.report.words import name
-from effdet_bench.summary.comparison import Comparison
-from effdet_bench.summary.rows import Summary, latency_of
-from effdet_bench.summary.verdicts import margin, verdict
+from effdet_bench.summary.rows import Summary, Versus, latency_of
 
 
 class GapLine(TypedDict):
@@ -18,7 +16,7 @@ class GapLine(TypedDict):
 
 
 class AblationLine(TypedDict):
-    """A step of the ablation, and the verdict on it by the noise of its device.
+    """A step of the ablation, and the verdict on it.
 
     `over_first` is how many times as fast as the first one it is.
     """
@@ -26,7 +24,7 @@ class AblationLine(TypedDict):
     name: str
     p50_ms: float
     supported: bool
-    step: dict[str, Any] | None
+    step: Versus | None
     verdict: str
     over_first: float | None
 
@@ -53,13 +51,6 @@ def gap_lines(summary: Summary) -> list[GapLine]:
     return lines
 
 
-def _margin(summary: Summary, device: str) -> float | None:
-    """The least effect that counts on `device`; `None` if its noise is unknown."""
-    controls = [row for row in summary["rows"] if row["twin"] and row["device"] == device]
-    noise = [row["comparison"] for row in controls]
-    return margin([versus and versus["half_width"] for versus in noise])
-
-
 def ablation_lines(summary: Summary) -> list[AblationLine]:
     rows = {(row["device"], row["mode"]): row for row in summary["rows"]}
     lines: list[AblationLine] = []
@@ -71,9 +62,7 @@ def ablation_lines(summary: Summary) -> list[AblationLine]:
                 "p50_ms": step["p50_ms"],
                 "supported": latency_of(row)["percentiles"]["p50"]["supported"],
                 "step": step["step"],
-                "verdict": verdict(Comparison(**step["step"]), _margin(summary, step["device"]))
-                if step["step"]
-                else "–",
+                "verdict": step["step"]["verdict"] if step["step"] else "–",
                 "over_first": step["over_first"],
             }
         )

@@ -58,7 +58,7 @@ def brief(value: float) -> str:
 
 
 def uncertain(figure: Percentile) -> str:
-    """`1.67 s ± 0.11`: a percentile and half the width of its interval, of two significant digits.
+    """`1.67 s (1.58 – 1.81)`: a percentile and its interval, whose width decides on the digits.
 
     Without an interval, as for one round: `brief`.
     """
@@ -67,4 +67,7 @@ def uncertain(figure: Percentile) -> str:
     unit, scale = ("s", 1e3) if figure["ms"] >= 999.5 else ("ms", 1)
     half = (figure["high_ms"] - figure["low_ms"]) / 2 / scale
     decimals = max(0, 1 - math.floor(math.log10(half)))
-    return f"{figure['ms'] / scale:,.{decimals}f} {unit} ± {half:,.{decimals}f}"
+    value, low, high = (
+        f"{ms / scale:,.{decimals}f}" for ms in (figure["ms"], figure["low_ms"], figure["high_ms"])
+    )
+    return f"{value} {unit} ({low} – {high})"

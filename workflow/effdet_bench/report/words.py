@@ -22,6 +22,7 @@ from effdet_bench.report.numbers import (
 )
 from effdet_bench.summary.comparison import Comparison
 from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of, named
+from effdet_bench.summary.verdicts import noise_of
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 # Figures of the gate by column of the report.
@@ -186,6 +187,14 @@ def doubt(warning: Warned) -> str:
             f"this mode used {1000 * value:.0f} ms of processor time on average after a turn, "
             f"while other modes had theirs ({rounds})"
         ),
+        "control": (
+            f"`baseline-twin` and `baseline`, which are the same mode, differ by {share}, so "
+            "differences of this size between modes prove nothing"
+        ),
+        "slow_start": (
+            f"the first request of a turn takes {share} longer than the others, so differences of "
+            "this size between modes prove nothing"
+        ),
         "throttled": f"the GPU was throttled for heat or power ({rounds})",
         "clock": f"the GPU's clock was at {share} of its highest after the requests ({rounds})",
     }[warning["kind"]]
@@ -242,6 +251,7 @@ FILTERS = {
     "percentile_with_interval": percentile_with_interval,
     "doubt": doubt,
     "around": around,
+    "noise": lambda row: noise_of(row["comparison"]["low"], row["comparison"]["high"]),
     "ceilings": ceilings,
     "yaml": as_yaml,
     "count": lambda number: f"{number:,}",

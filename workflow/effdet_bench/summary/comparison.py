@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
+from effdet_bench.summary.latency import percentile
+
 # latencies of requests by turn, and turns of a mode by round
 Turns = Mapping[int, Sequence[float]]
 Rounds = Mapping[int, Turns]
@@ -98,14 +100,14 @@ def _over_rounds(logs: np.ndarray) -> Comparison | None:
 
 
 def unpaired(before: Rounds, after: Rounds, confidence: float = CONFIDENCE) -> Comparison:
-    """Compares two runs with no common rounds; a ratio above 1 means that `after` is faster.
+    """Compares two modes or runs with no common turns; above 1 means that `after` is faster.
 
     The ratio of geometric means over the medians of rounds, with Welch's t-interval of the
     difference of their logarithms (Welch, "The generalization of Student's problem when several
     different population variances are involved", 1947).
     """
     logs = [
-        np.log([np.median(np.concatenate(list(turns.values()))) for turns in run.values()])
+        np.log([percentile(list(turns.values()), 50) for turns in run.values()])
         for run in (before, after)
     ]
     ratio = float(np.exp(logs[0].mean() - logs[1].mean()))

@@ -4,13 +4,15 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import stdtrit
 
 from effdet_bench.summary.rows import Latency
+
+Turns = Sequence[Sequence[float]]  # latencies of a mode, by turn
 
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.99
 INTERVAL_CONFIDENCE = 0.95
-RESAMPLES = 1000
 
 
 @functools.cache
@@ -33,16 +35,25 @@ def needed_requests(percent: float) -> int:
     return n
 
 
-def percentile(latencies: Sequence[float] | np.ndarray, percent: float) -> float:
-    """The empirical percentile, in the unit of `latencies`, interpolated linearly between ranks.
+def percentile(turns: Turns, percent: float) -> float:
+    """The percentile of latencies by turn, in their unit, where all turns weigh alike.
 
-    Method 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996).
+    A turn gives each mode the same time, so a fast mode has fewer requests in a turn in which the
+    machine is slow. If requests weighed alike, such turns would count less for fast modes than for
+    slow ones. Latencies are interpolated linearly between the middles of their weights. For turns
+    of one length this is method 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages"
+    (1996).
     """
-    return float(np.percentile(latencies, percent))
+    latencies = np.concatenate([np.asarray(turn, dtype=np.float64) for turn in turns])
+    weights = np.concatenate([np.full(len(turn), 1 / len(turn)) for turn in turns])
+    order = np.lexsort((weights, latencies))
+    middles = weights[order].cumsum() - weights[order] / 2
+    wanted = middles[0] + (middles[-1] - middles[0]) * percent / 100
+    return float(np.interp(wanted, middles, latencies[order]))
 
 
-def describe(latencies_ns: Sequence[int]) -> Latency:
-    """Figures of one set of latencies in integer nanoseconds; nothing is dropped or clipped.
+def describe(turns: Turns) -> Latency:
+    """Figures of latencies by turn, in integer nanoseconds; nothing is dropped or clipped.
 
     Returns:
         `n`; `mean_ms`, `sd_ms` (sample standard deviation, `None` for n = 1), `min_ms`, `max_ms`;
@@ -52,7 +63,8 @@ def describe(latencies_ns: Sequence[int]) -> Latency:
     Raises:
         ValueError: there is no latency.
     """
-    if len(latencies_ns) == 0:
+    latencies_ns = [latency for turn in turns for latency in turn]
+    if not latencies_ns:
         raise ValueError("no latency to describe")
     milliseconds = np.asarray(latencies_ns, dtype=np.float64) / 1e6
     n = len(milliseconds)
@@ -64,7 +76,7 @@ def describe(latencies_ns: Sequence[int]) -> Latency:
         "max_ms": float(milliseconds.max()),
         "percentiles": {
             f"p{percent}": {
-                "ms": percentile(milliseconds, percent),
+                "ms": percentile(turns, percent) / 1e6,
                 "needs": needed_requests(percent),
                 "supported": n >= needed_requests(percent),
             }
@@ -74,37 +86,31 @@ def describe(latencies_ns: Sequence[int]) -> Latency:
     }
 
 
-def percentile_intervals(
-    rounds: Sequence[Sequence[float]], percents: Sequence[float]
-) -> list[tuple[float, float]] | None:
-    """An interval for each percentile at `INTERVAL_CONFIDENCE`, in the unit of the latencies.
+def percentile_interval(rounds: Sequence[Turns], percent: float) -> tuple[float, float] | None:
+    """The interval of a percentile at `INTERVAL_CONFIDENCE`, in the unit of the latencies.
 
-    A bootstrap resamples rounds first, then requests within each round, because requests of one
-    round share a process and a moment. It draws one round fewer than there are, because otherwise a
-    few rounds would show too little of the spread between rounds (Rao and Wu, "Resampling inference
-    with complex survey data", 1988). The draws are the same for the same data.
+    Each of `rounds` has its latencies by turn. The share of requests that do not exceed the
+    percentile differs from round to round. Student's t gives an interval of this share, and the
+    ends of the interval are percentiles, too (Woodruff, "Confidence intervals for medians and other
+    position measures", 1952). The interval counts rounds, because requests of one round share a
+    process and a moment. Rounds of few requests may have the same share by chance, so the interval
+    reaches at least one standard error of independent requests to each side.
 
     Returns:
         `None` for fewer than two rounds, which say nothing about the spread between rounds.
     """
-    if len(rounds) < 2:
+    n = len(rounds)
+    if n < 2:
         return None
-    generator = np.random.default_rng(0)
-    ordered = np.sort(np.concatenate([np.asarray(one, dtype=np.float64) for one in rounds]))
-    # ranks instead of values, because counting ranks finds percentiles without sorting each time
-    ranks = [np.searchsorted(ordered, np.asarray(one, dtype=np.float64)) for one in rounds]
-    shares = np.asarray(percents) / 100
-    drawn_values = []
-    for _ in range(RESAMPLES):
-        drawn = [ranks[k] for k in generator.integers(0, len(ranks), len(ranks) - 1)]
-        pooled = np.concatenate([one[generator.integers(0, len(one), len(one))] for one in drawn])
-        below = np.bincount(pooled, minlength=len(ordered)).cumsum()
-        position = shares * (len(pooled) - 1)
-        low, high = (
-            ordered[np.searchsorted(below, rank, side="right")]
-            for rank in (np.floor(position), np.ceil(position))
-        )
-        drawn_values.append(low + (high - low) * (position - np.floor(position)))
-    tail = 50 * (1 - INTERVAL_CONFIDENCE)
-    low, high = np.percentile(drawn_values, [tail, 100 - tail], axis=0)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    pooled = [turn for turns in rounds for turn in turns]
+    value = percentile(pooled, percent)
+    below = np.array([sum(np.mean(np.asarray(t) <= value) for t in turns) for turns in rounds])
+    turns_of = np.array([len(turns) for turns in rounds])
+    apart = below - turns_of * below.sum() / turns_of.sum()
+    error = np.sqrt(n / (n - 1) * (apart**2).sum()) / turns_of.sum()
+    requests = sum(map(len, pooled))
+    least = np.sqrt(percent / 100 * (1 - percent / 100) / requests)
+    reach = 100 * max(float(stdtrit(n - 1, (1 + INTERVAL_CONFIDENCE) / 2) * error), float(least))
+    return percentile(pooled, max(0, percent - reach)), percentile(
+        pooled, min(100, percent + reach)
+    )

@@ -166,7 +166,6 @@ class Row(Start):
     comparison: Versus | None
     over_tuned: Versus | None
     behind: Versus | None
-    speedup: dict[str, float] | None
     bound: Bound | None
     break_even_requests: int | None
 
@@ -195,7 +194,7 @@ class Step(TypedDict):
     device: str
     mode: str
     p50_ms: float
-    step: dict[str, Any] | None
+    step: Versus | None
     over_first: float | None
 
 

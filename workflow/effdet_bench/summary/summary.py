@@ -4,7 +4,6 @@
 """
 
 import argparse
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from effdet_bench.summary.breakdown import break_even, held_together, stage_mean
 from effdet_bench.summary.comparison import Comparison
 from effdet_bench.summary.effort import mean_effort
 from effdet_bench.summary.jobs import Job, latencies_by_round, read_jobs
-from effdet_bench.summary.latency import describe, percentile_intervals
+from effdet_bench.summary.latency import describe, percentile_interval
 from effdet_bench.summary.rows import (
     AND,
     Bound,
@@ -34,7 +33,7 @@ from effdet_bench.summary.rows import (
     place,
 )
 from effdet_bench.summary.stability import Round, find_doubts, tukey_outliers
-from effdet_bench.summary.verdicts import ablation_steps, add_verdicts, gaps_between
+from effdet_bench.summary.verdicts import Pairs, ablation_steps, add_verdicts, gaps_between
 
 INTERVALS = {"p50": 50, "p90": 90}
 JUDGED = ("verdict", "failed", "reason", "tolerance", "models", "unseen", "accuracy")
@@ -62,8 +61,8 @@ def summarise(
     roofs = {record["device"]: record for record in rooflines}
     rows = [_row(group, judged[key]) for key, group in groups.items()]
     baseline = next((row for row in rows if row["mode"] == BASELINE and row["ranked"]), None)
-    rounds = latencies_by_round(jobs)
-    add_verdicts(rows, baseline, rounds)
+    pairs = Pairs(rows, latencies_by_round(jobs))
+    add_verdicts(rows, baseline, pairs)
     for row in rows:
         row["bound"] = _bound(row, roofs.get(row["device"]))
         row["break_even_requests"] = break_even(row, baseline) if baseline else None
@@ -81,9 +80,9 @@ def summarise(
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
         "held_bytes": held_together(jobs),
-        "gaps": gaps_between(rows, baseline, rounds),
+        "gaps": gaps_between(rows, baseline, pairs),
         "ablation": [
-            step for device in roofs for step in ablation_steps(rows, rounds, device, ablation)
+            step for device in roofs for step in ablation_steps(rows, pairs, device, ablation)
         ],
         "rows": rows,
     }
@@ -171,7 +170,6 @@ def _row(group: list[Job], judged: Record) -> Row:
         "comparison": None,
         "over_tuned": None,
         "behind": None,
-        "speedup": None,
         "bound": None,
         "break_even_requests": None,
     }
@@ -179,19 +177,19 @@ def _row(group: list[Job], judged: Record) -> Row:
 
 def _latency(completed: list[Job]) -> Latency:
     """Figures of all timed requests, with intervals on the percentiles that they support."""
-    rounds = [job.timed for job in completed]
-    pooled = list(itertools.chain.from_iterable(rounds))
-    latency = describe(pooled)
-    latency["outliers"] = tukey_outliers(pooled)
-    intervals = percentile_intervals(rounds, list(INTERVALS.values()))
-    for name, (low, high) in zip(INTERVALS, intervals or [], strict=False):
-        if latency["percentiles"][name]["supported"]:
-            latency["percentiles"][name] |= {"low_ms": low / 1e6, "high_ms": high / 1e6}
+    rounds = [list(job.turns.values()) for job in completed]
+    latency = describe([turn for turns in rounds for turn in turns])
+    latency["outliers"] = tukey_outliers([one for job in completed for one in job.timed])
+    for name, percent in INTERVALS.items():
+        found = percentile_interval(rounds, percent)
+        if found and latency["percentiles"][name]["supported"]:
+            latency["percentiles"][name] |= {"low_ms": found[0] / 1e6, "high_ms": found[1] / 1e6}
     return latency
 
 
 def _round(job: Job) -> RoundLatency:
-    return {"round": job.record["round"], "started": job.record["started"], **describe(job.timed)}
+    figures = describe(list(job.turns.values()))
+    return {"round": job.record["round"], "started": job.record["started"], **figures}
 
 
 def _doubts(completed: list[Job]) -> list[Warned]:

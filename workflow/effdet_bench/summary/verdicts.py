@@ -4,38 +4,50 @@ import itertools
 from collections.abc import Sequence
 
 from effdet_bench.config.names import BASELINE, TUNED
-from effdet_bench.summary.comparison import Comparison, compare
+from effdet_bench.summary.comparison import Comparison, compare, unpaired
 from effdet_bench.summary.jobs import LatenciesByRound
-from effdet_bench.summary.rows import Gap, Row, Step, Versus, latency_of, p50, place
+from effdet_bench.summary.rows import Gap, Place, Row, Step, Versus, p50, place
 
 LEAST_EFFECT = 0.01  # smaller differences do not count, however sure they are
 WIDEST_SAME = 0.05  # however large the noise, modes that may be further apart are not SAME
 
 
-def margin(noise_floors: Sequence[float | None]) -> float | None:
-    """The least effect that counts, as a share: the largest noise, at least `LEAST_EFFECT`.
+def noise_of(low: float | None, high: float | None) -> float | None:
+    """The noise of a device, as a share: how far the interval of its control reaches from 1.
 
-    The noise of a device is the half-width of `baseline-twin` compared with `baseline`. One noise
-    that is unknown (`None`) makes the margin unknown.
+    The control compares `baseline-twin` with `baseline`, which are the same mode. So the noise
+    holds the width of the interval from `low` to `high`, and any advantage that one of two equal
+    modes has. It is `None` without an interval.
     """
-    known = [floor for floor in noise_floors if floor is not None]
-    if len(known) < len(noise_floors):
+    return None if low is None or high is None else max(high, 1 / low) - 1
+
+
+def margin(effects: Sequence[float | None]) -> float | None:
+    """The least effect that counts, as a share: the largest of `effects`, at least `LEAST_EFFECT`.
+
+    `effects` are those that modes have although they do not differ, such as the noise. One that is
+    unknown (`None`) makes the margin unknown.
+    """
+    known = [effect for effect in effects if effect is not None]
+    if len(known) < len(effects):
         return None
     return max([LEAST_EFFECT, *known])
 
 
-def verdict(compared: Comparison, least: float | None) -> str:
+def verdict(compared: Comparison, least: float | None, biased: bool = False) -> str:
     """FASTER, SLOWER, SAME or AMBIGUOUS, where effects up to `least` do not count.
 
-    FASTER or SLOWER only where the interval excludes 1 and the effect exceeds `least`. SAME where
-    the whole interval lies within `least`, and within `WIDEST_SAME`. AMBIGUOUS otherwise, and where
-    the interval or the noise is unknown.
+    FASTER or SLOWER only where the interval excludes 1 and the effect exceeds `least`. If the
+    comparison is known to be `biased`, by up to `least`, the whole interval must exceed `least`.
+    SAME where the whole interval lies within `least`, and within `WIDEST_SAME`. AMBIGUOUS
+    otherwise, and where the interval or the noise is unknown.
     """
     if compared.low is None or compared.high is None or least is None:
         return "AMBIGUOUS"
-    if compared.low > 1 and compared.ratio > 1 + least:
+    beyond = 1 + least if biased else 1
+    if compared.low > beyond and compared.ratio > 1 + least:
         return "FASTER"
-    if compared.high < 1 and compared.ratio < 1 / (1 + least):
+    if compared.high < 1 / beyond and compared.ratio < 1 / (1 + least):
         return "SLOWER"
     same = min(least, WIDEST_SAME)
     if 1 / (1 + same) <= compared.low and compared.high <= 1 + same:
@@ -43,67 +55,142 @@ def verdict(compared: Comparison, least: float | None) -> str:
     return "AMBIGUOUS"
 
 
-def add_verdicts(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound) -> None:
-    """Adds comparisons and their verdicts to `rows`.
+class Pairs:
+    """Compares the modes of one summary in pairs, by their latencies of each round."""
+
+    def __init__(self, rows: list[Row], rounds: LatenciesByRound) -> None:
+        self.rounds = rounds
+        self.controls = {
+            row["device"]: self.compared(row, {"device": row["device"], "mode": BASELINE})
+            for row in rows
+            if row["twin"]
+        }
+
+    def compared(self, ours: Row, theirs: Place | Row) -> Comparison | None:
+        """How many times as fast `ours` is as `theirs`; `None` if they have no round in common.
+
+        Modes of one device took turns. Different devices share no turns, so their modes are
+        compared by the medians of rounds.
+        """
+        one, other = (self.rounds.get((row["device"], row["mode"]), {}) for row in (ours, theirs))
+        if ours["device"] == theirs["device"]:
+            return compare(one, other, self.rounds.get((ours["device"], BASELINE)))
+        return unpaired(before=other, after=one) if one and other else None
+
+    def versus(self, ours: Row, theirs: Row) -> Versus | None:
+        """The comparison of `ours` with `theirs`, and its verdict."""
+        found = self.compared(ours, theirs)
+        if found is None:
+            return None
+        least = LEAST_EFFECT if ours["twin"] else self._margin(ours, theirs)
+        biased = not ours["twin"] and self._biased(ours, theirs)
+        return {
+            "ratio": found.ratio,
+            "low": found.low,
+            "high": found.high,
+            "half_width": found.half_width,
+            "rounds": found.rounds,
+            "margin": least,
+            "verdict": verdict(found, least, biased),
+        }
+
+    def slow_start(self, row: Row) -> float:
+        """By what share the first request of a turn takes longer, if by more than the noise.
+
+        Modes with several requests in a turn have such an advantage over modes with one request.
+        """
+        first = row["effort"] and row["effort"]["first_of_turn"]
+        least = margin(self._noise(row["device"]))
+        if not first or first["low"] is None or least is None or first["low"] <= 1 + least:
+            return 0.0
+        return float(first["ratio"] or 1) - 1
+
+    def _margin(self, *rows: Row) -> float | None:
+        devices = {row["device"] for row in rows}
+        noise = [effect for device in devices for effect in self._noise(device)]
+        return margin([*noise, *(self.slow_start(row) for row in rows)])
+
+    def _biased(self, *rows: Row) -> bool:
+        """Whether equal modes differ: a control from itself, or the first requests of turns."""
+        controls = [self.controls.get(row["device"]) for row in rows]
+        differ = [
+            one for one in controls if one and one.low and not one.low <= 1 <= (one.high or 1)
+        ]
+        return bool(differ) or any(self.slow_start(row) for row in rows)
+
+    def _noise(self, device: str) -> list[float | None]:
+        """The noise of `device`; nothing if no control was timed there."""
+        if device not in self.controls:
+            return []
+        control = self.controls[device]
+        return [control and noise_of(control.low, control.high)]
+
+
+def add_verdicts(rows: list[Row], baseline: Row | None, pairs: Pairs) -> None:
+    """Adds comparisons, their verdicts, and doubts about comparisons to `rows`.
 
     Every valid row is compared with `baseline`, with `baseline-malloc` of its device, and with the
     fastest valid row. `baseline-twin` is compared with `baseline` of its own device, which gives
     the device's noise.
     """
-    controls = {
-        row["device"]: _against(rounds, row, row["device"], BASELINE) for row in rows if row["twin"]
-    }
-    noise = {device: found and found.half_width for device, found in controls.items()}
-    tuned = {row["device"] for row in rows if row["ranked"] and row["mode"] == TUNED}
+    bases = {row["device"]: row for row in rows if row["mode"] == BASELINE}
+    tuned = {row["device"]: row for row in rows if row["ranked"] and row["mode"] == TUNED}
+    fastest = min((row for row in rows if row["ranked"]), key=p50, default=None)
     for row in rows:
-        device = row["device"] if row["twin"] else baseline and baseline["device"]
-        least = margin([noise[one] for one in noise if one in (device, row["device"])])
-        if row["ranked"] and row["mode"] != TUNED and row["device"] in tuned:
-            row["over_tuned"] = _versus(_against(rounds, row, row["device"], TUNED), least)
-        if row is baseline or not device or not (row["ranked"] or row["twin"]):
+        if row["twin"] and row["device"] in bases:
+            row["comparison"] = pairs.versus(row, bases[row["device"]])
+        if not row["ranked"]:
             continue
-        row["comparison"] = _versus(_against(rounds, row, device, BASELINE), least)
-        if row["ranked"] and baseline and row["comparison"]:
-            row["speedup"] = _speedup(row, baseline)
-    _add_behind(rows, noise, rounds)
-
-
-def _add_behind(rows: list[Row], noise: dict[str, float | None], rounds: LatenciesByRound) -> None:
-    """Adds to every other valid row how the fastest valid one compares with it."""
-    ranked = [row for row in rows if row["ranked"]]
-    fastest = min(ranked, key=p50, default=None)
-    for row in ranked:
+        if baseline is not None and row is not baseline:
+            row["comparison"] = pairs.versus(row, baseline)
+        if row["mode"] != TUNED and row["device"] in tuned:
+            row["over_tuned"] = pairs.versus(row, tuned[row["device"]])
         if fastest is not None and row is not fastest:
-            devices = (fastest["device"], row["device"])
-            least = margin([noise[device] for device in noise if device in devices])
-            row["behind"] = _versus(_against(rounds, fastest, row["device"], row["mode"]), least)
+            row["behind"] = pairs.versus(fastest, row)
+    _add_doubts(rows, pairs)
 
 
-def ablation_steps(
-    rows: list[Row], rounds: LatenciesByRound, device: str, modes: Sequence[str]
-) -> list[Step]:
+def _add_doubts(rows: list[Row], pairs: Pairs) -> None:
+    """Adds doubts about the comparisons of rows: of the device's control, and of slow starts."""
+    differing = {
+        row["device"]: row["comparison"]["ratio"] - 1
+        for row in rows
+        if row["twin"]
+        and row["comparison"]
+        and row["comparison"]["verdict"] in ("FASTER", "SLOWER")
+    }
+    for row in rows:
+        numbers = [one["round"] for one in row["rounds"]]
+        if numbers and row["device"] in differing:
+            row["doubts"].append(
+                {"kind": "control", "value": differing[row["device"]], "rounds": numbers}
+            )
+        if slow := pairs.slow_start(row):
+            row["doubts"].append({"kind": "slow_start", "value": slow, "rounds": numbers})
+
+
+def ablation_steps(rows: list[Row], pairs: Pairs, device: str, modes: Sequence[str]) -> list[Step]:
     """Each of `modes` that is ranked on `device`, and how much faster it is than the one before."""
     ranked = {row["mode"]: row for row in rows if row["ranked"] and row["device"] == device}
+    found = [ranked[mode] for mode in modes if mode in ranked]
+    if len(found) < 2:
+        return []
     steps: list[Step] = []
-    for mode in modes:
-        if mode in ranked:
-            before, first = (steps[-1]["mode"], steps[0]["mode"]) if steps else (mode, mode)
-            through = rounds.get((device, BASELINE))
-            compared = compare(rounds[device, mode], rounds[device, before], through)
-            over_first = compare(rounds[device, mode], rounds[device, first], through)
-            steps.append(
-                {
-                    "device": device,
-                    "mode": mode,
-                    "p50_ms": p50(ranked[mode]),
-                    "step": compared._asdict() if steps and compared else None,
-                    "over_first": over_first.ratio if over_first else None,
-                }
-            )
-    return steps if len(steps) > 1 else []
+    for before, row in zip([None, *found], found, strict=False):
+        over_first = pairs.compared(row, found[0])
+        steps.append(
+            {
+                "device": device,
+                "mode": row["mode"],
+                "p50_ms": p50(row),
+                "step": before and pairs.versus(row, before),
+                "over_first": over_first.ratio if over_first else None,
+            }
+        )
+    return steps
 
 
-def gaps_between(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound) -> list[Gap]:
+def gaps_between(rows: list[Row], baseline: Row | None, pairs: Pairs) -> list[Gap]:
     """Speed-ups between `baseline`, the fastest valid mode and `no-network`, by rounds."""
     ranked = [row for row in rows if row["ranked"]]
     if not ranked:
@@ -117,37 +204,5 @@ def gaps_between(rows: list[Row], baseline: Row | None, rounds: LatenciesByRound
         {"slower": place(a), "faster": place(b), "ratio": compared.ratio}
         for a, b in itertools.combinations(steps, 2)
         # `no-network` may postprocess as upstream does, and be slower than a fast mode
-        if (compared := _against(rounds, b, a["device"], a["mode"])) and compared.ratio >= 1
+        if (compared := pairs.compared(b, a)) and compared.ratio >= 1
     ]
-
-
-def _against(rounds: LatenciesByRound, row: Row, device: str, mode: str) -> Comparison | None:
-    """`row` compared with `mode` on `device`."""
-    ours = rounds.get((row["device"], row["mode"]), {})
-    return compare(ours, rounds.get((device, mode), {}), rounds.get((device, BASELINE)))
-
-
-def _versus(compared: Comparison | None, least: float | None) -> Versus | None:
-    if compared is None:
-        return None
-    return {
-        "ratio": compared.ratio,
-        "low": compared.low,
-        "high": compared.high,
-        "half_width": compared.half_width,
-        "rounds": compared.rounds,
-        "margin": least,
-        "verdict": verdict(compared, least),
-    }
-
-
-def _speedup(row: Row, baseline: Row) -> dict[str, float]:
-    """Ratios of `baseline`'s figures to those of `row`, all rounds together."""
-    ours, theirs = latency_of(row), latency_of(baseline)
-    ratios = {
-        name: theirs["percentiles"][name]["ms"] / ours["percentiles"][name]["ms"]
-        for name in ours["percentiles"]
-    }
-    ratios["mean"] = theirs["mean_ms"] / ours["mean_ms"]
-    ratios["throughput"] = ours["throughput_rps"] / theirs["throughput_rps"]
-    return ratios
