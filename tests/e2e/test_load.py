@@ -63,7 +63,6 @@ def put_under_load(workspace: Workspace):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(workspace.path)
             patch.setitem(job.SETTINGS, "quick", SHORT)
-            patch.setattr(plan, "CLIENTS", (1, 2))
             patch.setattr(plan, "SEARCHES", 2)
             patch.setattr(plan, "BATCH_GAIN", 9)  # no batch is tried but the first
             for variable in OF_TESTS:

@@ -20,8 +20,10 @@ from effdet_bench.load.search import (
     highest_kept,
     next_rate,
     still_gains,
+    waits,
 )
 from effdet_bench.report.capacity import load_view, plan
+from queues import mdc_capacity
 
 GOAL = Goal(200, "p90")
 
@@ -56,9 +58,26 @@ def test_a_rate_above_one_that_broke_the_bound_does_not_count():
     assert highest_kept(tried[:2], GOAL) is None
 
 
+def test_waiting_is_erlangs():
+    """With one instance, a request waits as long as the instance works; the others are tabulated
+    (Kleinrock, "Queueing Systems", 1975: C(2, 1 erlang) = 1/3; C(5, 4) = 0.554).
+    """
+    assert waits(1, 0.3) == pytest.approx(0.3)
+    assert waits(2, 0.5) == pytest.approx(1 / 3)
+    assert waits(5, 0.8) == pytest.approx(0.5541, abs=1e-4)
+
+
+@pytest.mark.parametrize(("instances", "ms"), [(1, 100), (2, 110), (2, 190), (8, 141), (64, 180)])
+def test_a_search_begins_near_the_rate_of_queueing_theory(instances, ms):
+    most = 1000 * instances / ms
+    first = first_rate(instances, most, ms, GOAL)
+    assert first == pytest.approx(mdc_capacity(instances, ms / 1000, 0.2), rel=0.2, abs=0.06 * most)
+
+
 def test_a_search_begins_lower_where_the_bound_leaves_less_to_wait():
-    rates = [first_rate(10, alone, GOAL) for alone in (10, 100, 150, 199)]
-    assert rates == pytest.approx([8, 5, 2.5, 1])
+    rates = [first_rate(1, 10, alone, GOAL) for alone in (10, 100, 150, 199)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == 1
 
 
 def test_batches_grow_while_they_gain():

@@ -17,13 +17,13 @@ from effdet_bench.layout import Archive
 from effdet_bench.load.loadgen import read_verdict
 from effdet_bench.load.plan import SETTINGS
 from effdet_bench.records import Record
+from effdet_bench.summary.latency import needed_requests
 from effdet_bench.validity.gate import judge, read_captured, standards
 
 PERCENTILES = (50, 90, 99)
 # times a capacity: from there on, a pass must break the bound. The search asks for 1.2 times, and
 # chance may make a lower rate of that.
 BEYOND = 1.1
-NEEDED = {"p90": 64, "p99": 662}  # requests that a percentile needs by LoadGen's early stopping
 
 
 def capacities_of(archive: Archive) -> Record:
@@ -86,7 +86,7 @@ def _pass(folder: Path, record: Record, rows: pd.DataFrame) -> Record:
     if record.get("bound_ms"):
         result["percentile"] = f"p{100 * record['percentile']:g}"
         result["keeps"] = result["loadgen"][result["percentile"]] <= record["bound_ms"]
-        result["supported"] = result["requests"] >= NEEDED[result["percentile"]]
+        result["supported"] = result["requests"] >= needed_requests(100 * record["percentile"])
     return result
 
 
@@ -140,15 +140,12 @@ def _capacity(passes: list[Record], bound: float, percentile: str, official: boo
         return result | {"rate": None, "confirm": None, "beyond": None, "headroom": None}
     best = max(confirmed, key=lambda one: one["scheduled_rps"])
     rate = best["scheduled_rps"]
-    higher = [one for one in asked if one["scheduled_rps"] >= BEYOND * rate]
+    shape = ("instances", "threads", "batch")
+    same = [one for one in passes if all(one[key] == best[key] for key in shape)]
+    higher = [one for one in asked if one in same and one["scheduled_rps"] >= BEYOND * rate]
     # the pass with most requests is the surest
     beyond = max(higher, key=lambda one: one["requests"], default=None)
-    shape = ("instances", "threads", "batch")
-    most = max(
-        one["answered_rps"]
-        for one in passes
-        if one["kind"] == "closed" and all(one[key] == best[key] for key in shape)
-    )
+    most = max(one["answered_rps"] for one in same if one["kind"] == "closed")
     return result | {
         "rate": rate,
         "confirm": best["pass"],

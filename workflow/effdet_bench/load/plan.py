@@ -18,14 +18,16 @@ from effdet_bench.load.search import (
     still_gains,
 )
 from effdet_bench.records import Record
+from effdet_bench.summary.latency import needed_requests
 
 NULL_SECONDS = 0.1  # enough for about a thousand requests
-CLIENTS = (1, 2, 4, 8)
 BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
 MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
 STEP = 1.2  # from one rate to the next; also from a capacity to a rate that must break the bound
 BACK = 0.85  # from a rate that was not confirmed to the rate that is tried next
 SEARCHES, CONFIRMATIONS = 10, 3  # at most, for one bound
+LIKELIEST = 2  # splits on which a rate is searched for
+PATIENCE = 3  # times its least duration that a pass may take to get the requests it needs
 
 
 class Setting(NamedTuple):
@@ -96,7 +98,8 @@ class Plan:
         """
         self._passes.null(NULL_SECONDS)
         for split in self._spread:
-            for count in CLIENTS:
+            # no queue with one client for each instance, and always work with two
+            for count in sorted({1, split.instances, 2 * split.instances}):
                 self._passes.clients(Place(split, 1), count, self._setting.closed)
         best = max(self._spread, key=self._most)
         left_out = {"no_energy": self._measure_energy(best), "unbatched": self._grow_batches(best)}
@@ -135,20 +138,41 @@ class Plan:
 
     def _find_capacity(self, goal: Goal) -> None:
         """Finds the highest rate that keeps `goal` in short passes; confirms it, or a lower one."""
+        found: tuple[Split, float] | None = None
+        for split in self._likeliest(goal):
+            rate = self._search(split, goal, found[1] if found else 0)
+            if rate is not None:
+                found = split, rate
+        if found:
+            self._confirm(*found, goal)
+
+    def _likeliest(self, goal: Goal) -> list[Split]:
+        """Splits that keep `goal` where nothing queues; the one with the highest first rate first.
+
+        The split that answers the most need not keep the highest rate: its requests may take nearly
+        as long as the bound, and leave no time to wait.
+        """
         able = [one for one in self._spread if self._alone(one, goal.percentile) <= goal.bound_ms]
-        if not able:
-            return
-        split = max(able, key=self._most)
-        most, alone = self._most(split), self._alone(split, goal.percentile)
+        return sorted(able, key=lambda one: self._first_rate(one, goal), reverse=True)[:LIKELIEST]
+
+    def _first_rate(self, split: Split, goal: Goal) -> float:
+        alone = self._alone(split, goal.percentile)
+        return first_rate(split.instances, self._most(split), alone, goal)
+
+    def _search(self, split: Split, goal: Goal, kept: float) -> float | None:
+        """The highest rate above `kept`, that of another split, at which `split` keeps `goal`."""
+        first = kept * STEP or self._first_rate(split, goal)
+        if first > self._most(split):
+            return None
         tried: list[Tried] = []
         for _ in range(SEARCHES):
-            rate = next_rate(tried, goal, first_rate(most, alone, goal), STEP)
-            if rate is None:
+            rate = next_rate(tried, goal, first, STEP)
+            if rate is None or (kept and rate < first):
                 break
             tried.append(self._arrive(split, "search", rate, goal, self._setting.search))
-        rate = highest_kept(tried, goal)
-        if rate is None:
-            return
+        return highest_kept(tried, goal)
+
+    def _confirm(self, split: Split, rate: float, goal: Goal) -> None:
         for _ in range(CONFIRMATIONS):
             done = self._arrive(split, "confirm", rate, goal, self._setting.confirm)
             if done.keeps(goal) and (done.valid or not self._setting.official):
@@ -156,10 +180,11 @@ class Plan:
             rate *= BACK
 
     def _arrive(self, split: Split, purpose: str, rate: float, goal: Goal, seconds: float) -> Tried:
-        """A pass of Poisson arrivals."""
-        share = float(goal.percentile.removeprefix("p")) / 100
-        queries = self._setting.queries
-        scenario = Scenario("Server", seconds, queries, rate, goal.bound_ms, share)
+        """A pass of Poisson arrivals, long enough for the percentile if `PATIENCE` allows it."""
+        percent = float(goal.percentile.removeprefix("p"))
+        wanted = min(needed_requests(percent), int(PATIENCE * seconds * rate))
+        queries = max(self._setting.queries, wanted)
+        scenario = Scenario("Server", seconds, queries, rate, goal.bound_ms, percent / 100)
         done = self._passes.generate(self._place(split), purpose, scenario)
         # the requested rate: with the rate that chance makes of it, the search would not converge
         return Tried(rate, done.record["percentiles"], done.record["valid"])

@@ -26,13 +26,34 @@ class Tried(NamedTuple):
         return self.percentiles[goal.percentile] <= goal.bound_ms
 
 
-def first_rate(most: float, alone_ms: float, goal: Goal) -> float:
-    """The rate to begin with: `most` × (1 − `alone_ms` ÷ the bound), at 0.1 to 0.8 of `most`.
+def first_rate(instances: int, most: float, alone_ms: float, goal: Goal) -> float:
+    """The rate to begin with: the highest that keeps `goal` by queueing theory, in steps of 1 %.
 
-    `most` is the rate of answers where there is always work; `alone_ms` is the latency without a
-    queue. In bursts, requests wait for up to the bound less `alone_ms`.
+    Random arrivals, `instances` that always take the same time, one queue (M/D/c). `most` is the
+    rate of answers where there is always work; `alone_ms` is the latency without a queue. A request
+    waits with the probability of Erlang's C, and longer than t with this probability times
+    exp(−2 (most − rate) t), the limit of heavy traffic (Köllerström, "Heavy traffic theory for
+    queues with several servers", 1974). The rate is 0.1 to 0.95 of `most`.
     """
-    return most * min(0.8, max(0.1, 1 - alone_ms / goal.bound_ms))
+    may_wait = (goal.bound_ms - alone_ms) / 1000
+    may_break = 1 - float(goal.percentile.removeprefix("p")) / 100
+    for share in range(95, 10, -1):
+        spare = most * (1 - share / 100)
+        if waits(instances, share / 100) * math.exp(-2 * spare * may_wait) <= may_break:
+            return most * share / 100
+    return 0.1 * most
+
+
+def waits(instances: int, busy: float) -> float:
+    """The probability that a random arrival waits: Erlang's C, by the recursion of Erlang's B.
+
+    `busy` is the share of the time that each of `instances` works, below 1.
+    """
+    offered = busy * instances
+    blocked = 1.0
+    for count in range(1, instances + 1):
+        blocked = offered * blocked / (count + offered * blocked)
+    return blocked / (1 - busy * (1 - blocked))
 
 
 def next_rate(tried: Iterable[Tried], goal: Goal, first: float, step: float) -> float | None:
