@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from sleeper import seconds
 
 from effdet_bench.load import job
 from effdet_bench.timing.spec import Environment, JobSpec
 from queues import mdc_capacity
-from sleeper import seconds
 
 CORES = 64
 BOUND_MS = 500
