@@ -33,7 +33,7 @@ confirm: $(VENV)/.installed
 	rm -f .suspects.yaml
 	$(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --suspects .suspects.yaml || { \
 	  test -e .suspects.yaml && $(SNAKEMAKE) --configfile $(SETTINGS) .suspects.yaml && \
-	  $(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --again $(AFTER)-again; }
+	  $(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --again results/$$(sed -n "s/^machine: //p" .suspects.yaml); }
 
 # Format, lint and types.
 lint: $(VENV)/.installed-test

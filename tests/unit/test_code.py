@@ -1,13 +1,17 @@
 """Which files an edit concerns, and in which direction imports may go."""
 
 import ast
+import shutil
+import subprocess
 
 import pytest
 
 from effdet_bench import layout
 from effdet_bench.__main__ import STEPS
-from effdet_bench.config.code import module_files
+from effdet_bench.config import code
+from effdet_bench.config.code import code_of_job, code_of_judge, module_files
 from effdet_bench.config.declarations import engine_names
+from helpers import ROOT
 
 # Nothing earlier imports anything later. What stands on one line may import each other.
 ORDER = [
@@ -174,3 +178,45 @@ def test_only_layout_spells_out_a_path_of_the_results():
             text = path.read_text()
             wrong = [words for words in spelled if f"/ {words}" in text or f"/ f{words}" in text]
             assert wrong == [], path
+
+
+@pytest.fixture
+def edited(tmp_path, monkeypatch):
+    """Edits a file in a copy of the package, which lies in no checkout."""
+    package = tmp_path / layout.PACKAGE.name
+    shutil.copytree(layout.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(layout, "PACKAGE", package)
+    monkeypatch.setattr(layout, "TOLERANCES", package / "schemas" / "tolerances.yaml")
+    code._commit.cache_clear()
+
+    def edit(name: str) -> None:
+        (package / name).write_text((package / name).read_text() + "\n")
+
+    yield edit
+    code._commit.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("timing/turns.py", {"harness"}),
+        ("engines/eager.py", {"engine"}),
+        ("engines/openvino.py", set()),
+        ("validity/gate.py", {"judge"}),
+        ("schemas/tolerances.yaml", {"judge"}),
+    ],
+)
+def test_an_edit_changes_the_digest_of_what_it_concerns(edited, name, changed):
+    before = code_of_job("eager") | {"judge": code_of_judge()}
+    edited(name)
+    after = code_of_job("eager") | {"judge": code_of_judge()}
+    assert {key for key in before if before[key] != after[key]} == changed
+    assert before["commit"] is before["changed"] is None
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
+def test_a_checkout_names_its_commit():
+    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True, capture_output=True)
+    found = code_of_job("eager")
+    assert found["commit"] == told.stdout.strip()
+    assert found["changed"] in (True, False)

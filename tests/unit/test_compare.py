@@ -11,18 +11,19 @@ from archive import summarise_archive, write_archive
 from effdet_bench import records
 from effdet_bench.__main__ import main
 from effdet_bench.archive.machines import differences, read_machines
+from effdet_bench.archive.manifest import write_manifest
+from effdet_bench.archive.pack import pack
+from effdet_bench.layout import Archive
 from effdet_bench.summary.comparison import unpaired
 
 
-def jobs(around_ms: float, seed: int, **more) -> dict:
-    """Three rounds of 12 requests of baseline and a mode that is twice as fast."""
+def jobs(around_ms: float, seed: int, fused_ms: float | None = None, **more) -> dict:
+    """Three rounds of 12 requests of baseline, and of a mode that is twice as fast by default."""
     generator = random.Random(seed)
     made = {}
     for number in (1, 2, 3):
-        for mode, share in (("baseline", 1.0), ("fused", 0.5)):
-            latencies = [
-                round(generator.gauss(1, 0.01) * around_ms * share * 1e6) for _ in "1" * 13
-            ]
+        for mode, ms in (("baseline", around_ms), ("fused", fused_ms or around_ms / 2)):
+            latencies = [round(generator.gauss(1, 0.01) * ms * 1e6) for _ in "1" * 13]
             made["cpu", mode, number] = {"latencies_ns": latencies, "stages_ns": [10**6] * 7} | more
     return made
 
@@ -89,51 +90,104 @@ def test_without_an_archive_there_is_nothing_to_compare(tmp_path, capsys):
 
 def test_a_regression_fails_and_is_named(tmp_path, capsys):
     before = archive(tmp_path / "a" / "test", 100)
-    after = archive(tmp_path / "b" / "test", 120, seed=1)
-    with pytest.raises(SystemExit, match="2 of 2 modes regressed"):
+    after = archive(tmp_path / "b" / "test", 100, seed=1, fused_ms=60)
+    with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
         compare(*given(before, after), "--threshold", "0.05")
-    assert "REGRESSION: cpu baseline: " in capsys.readouterr().err
+    assert "REGRESSION: cpu fused: " in capsys.readouterr().err
+
+
+def test_other_code_is_named_before_any_change(tmp_path, capsys):
+    """Both runs were asked for one request in each round, whatever they had time for."""
+    runs = []
+    for number, commit in enumerate(("abc", "def")):
+        made = archive(tmp_path / str(number) / "test")
+        for job in made.glob("timing/*/*/*/job.json"):
+            code = {"commit": commit, "changed": False, "harness": "11", "engine": "22"}
+            records.write_json(job, json.loads(job.read_text()) | {"code": code}, "job")
+        summarise_archive(made)
+        config = {"requests": 1, "smoke": False}
+        records.write_json(made / "settings.json", {"config": config}, "settings")
+        runs.append(made)
+    summary = runs[1] / "summary.json"
+    summary.write_text(summary.read_text().replace('"requests": 12', '"requests": 9'))
+    compare(*given(*runs))
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == "The runs differ: commit def in place of abc."
+    assert len(others) == 2
+    compare(*given(runs[0], runs[0]))
+    assert "same code" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_a_machine_that_is_slower_as_a_whole_is_no_regression(tmp_path, capsys):
+    """All modes and the fixed computation take 7 % longer; both ratios are stated."""
+    before = archive(tmp_path / "a" / "test", 100, probe_ms=(5.0, 5.0))
+    after = archive(tmp_path / "b" / "test", 107, seed=1, probe_ms=(5.35, 5.35))
+    compare(*given(before, after))
+    told = capsys.readouterr()
+    assert "REGRESSION" not in told.err
+    (fused,) = [line for line in told.out.splitlines() if line.startswith("cpu fused")]
+    raw, relative = map(float, re.findall(r"([\d.]+)x(?: as fast)? \(", fused))
+    assert raw == pytest.approx(1 / 1.07, abs=0.02)
+    assert relative == pytest.approx(1, abs=0.02)
+
+
+def test_a_slower_baseline_is_one_where_a_fixed_computation_is_not_slower(tmp_path, capsys):
+    """Something that all modes share became slower, and not the machine."""
+    before = archive(tmp_path / "a" / "test", 100, probe_ms=(5.0, 5.0))
+    after = archive(tmp_path / "b" / "test", 120, seed=1, probe_ms=(5.0, 5.0))
+    with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
+        compare(*given(before, after))
+    told = capsys.readouterr().err
+    assert "REGRESSION: cpu baseline: " in told
+    assert "relative to a fixed computation 0.83x" in told
 
 
 def test_what_became_of_modes_is_written_for_machines_and_for_people(tmp_path, monkeypatch):
     shown = tmp_path / "shown.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(shown))
     before = archive(tmp_path / "a" / "test", 100)
-    after = archive(tmp_path / "b" / "test", 120, seed=1)
-    with pytest.raises(SystemExit, match="2 of 2 modes regressed"):
+    after = archive(tmp_path / "b" / "test", 100, seed=1, fused_ms=60)
+    with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
         compare(*given(before, after))
     record = records.read_json(after.parent / "changes.json", "changes")
-    assert [change["kind"] for change in record["changes"]] == ["slower", "slower"]
-    assert record["changes"][0]["compared"]["ratio"] == pytest.approx(100 / 120, rel=0.02)
+    assert [change["kind"] for change in record["changes"]] == ["none", "slower"]
+    for ratio in ("compared", "relative"):
+        assert record["changes"][1][ratio]["ratio"] == pytest.approx(50 / 60, rel=0.02)
     text = (after.parent / "changes.md").read_text()
     assert "| CPU `fused` | 49.91 ms | 60.12 ms | 0.83x" in text
-    assert text.count("**REGRESSION**") == 2
+    assert "| `baseline`: 0.83x" in text
+    assert text.count("**REGRESSION**") == 1
     assert text in shown.read_text()
 
 
-def test_what_a_second_measurement_does_not_find_is_no_regression(tmp_path, capsys):
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_a_second_measurement_does_not_find_is_no_regression(tmp_path, capsys, packed):
     before = archive(tmp_path / "a" / "test", 100)
-    after = archive(tmp_path / "b" / "test", 120, seed=1)
-    settings = {"modes": [{"name": n, "engine": "eager", "options": {}} for n in ("fused", "x")]}
+    after = archive(tmp_path / "b" / "test", 100, seed=1, fused_ms=60)
+    modes = [{"name": n, "engine": "eager", "options": {}} for n in ("baseline", "fused", "x")]
+    settings = {"modes": modes, "machine": "test", "smoke": False}
     settings |= {"seconds": 1, "requests": 1, "warmup": 2, "rounds": 3, "threads": 4}
-    settings |= {"machine": "test", "smoke": False}
     records.write_json(after / "settings.json", {"config": settings}, "settings")
+    if packed:
+        write_manifest(Archive(after))
+        after = pack(Archive(after), tmp_path)
     with pytest.raises(SystemExit):
         compare(*given(before, after), "--suspects", tmp_path / "suspects.yaml")
     suspects = yaml.safe_load((tmp_path / "suspects.yaml").read_text())
-    assert suspects["modes"] == [{"name": "fused", "engine": "eager"}]
+    assert [mode["name"] for mode in suspects["modes"]] == ["baseline", "fused"]
     assert suspects["machine"] == "test-again"
     capsys.readouterr()
     compare(*given(before, after), "--again", archive(tmp_path / "c" / "test", 100, seed=2))
     assert "REGRESSION" not in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2 of 2 modes regressed"):
-        compare(*given(before, after), "--again", archive(tmp_path / "d" / "test", 120, seed=3))
+    slow = archive(tmp_path / "d" / "test", 100, seed=3, fused_ms=60)
+    with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
+        compare(*given(before, after), "--again", slow)
 
 
 def test_no_regression_passes_be_it_faster_small_or_unsure(tmp_path, capsys):
     before = archive(tmp_path / "a" / "test", 100)
-    for around in (80, 100, 103):
-        after = archive(tmp_path / str(around) / "test", around, seed=around)
+    for around in (40, 50, 51.5):
+        after = archive(tmp_path / str(around) / "test", 100, seed=int(around), fused_ms=around)
         compare(*given(before, after), "--threshold", "0.05")
         assert "REGRESSION" not in capsys.readouterr().err
 

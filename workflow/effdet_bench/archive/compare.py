@@ -9,7 +9,12 @@ from pathlib import Path
 import yaml
 
 from effdet_bench import records
-from effdet_bench.archive.machines import of_one_ensemble, read_machines, render_machines
+from effdet_bench.archive.machines import (
+    differences,
+    of_one_ensemble,
+    read_machines,
+    render_machines,
+)
 from effdet_bench.archive.regressions import (
     SECOND_CONFIDENCE,
     Change,
@@ -18,16 +23,16 @@ from effdet_bench.archive.regressions import (
     confirmed,
     read_run,
 )
-from effdet_bench.archive.render import settings_of
 from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
-from effdet_bench.layout import Archive
+from effdet_bench.records import Record
 from effdet_bench.report.capacity import load_table
 from effdet_bench.report.figures.machines import draw_machines
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.words import interval, name
 
+ALIKE = "The runs have the same code, settings and versions."
 # Environment variable with the path of a file that GitHub shows beside a run of its CI.
 HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"
 
@@ -65,10 +70,19 @@ def compare_runs(args: argparse.Namespace) -> None:
     if args.again:
         again = read_run(Path(args.again))
         bad = confirmed(bad, changes(before, again, args.threshold, SECOND_CONFIDENCE))
+    apart = differences(before.archive, after.archive)
+    print(f"The runs differ: {'; '.join(apart)}." if apart else ALIKE)
     print("\n".join(map(str, found)))
-    _write(Path(args.results), found, bad, args, _capacity_lines(before, after))
+    record = {
+        "threshold": args.threshold,
+        "confirmed": bool(args.again),
+        "differences": apart,
+        "changes": [_recorded(change, change in bad) for change in found],
+    }
+    records.write_json(Path(args.results) / "changes.json", record, "changes")
+    _write_table(Path(args.results), found, bad, _capacity_lines(before, after))
     if args.suspects and bad:
-        _write_suspects(Path(args.suspects), Archive(Path(args.after)), bad)
+        _write_suspects(Path(args.suspects), after.settings, bad)
     if bad:
         for change in bad:
             print(f"REGRESSION: {change}", file=sys.stderr)
@@ -89,24 +103,21 @@ def _capacity_lines(before: Run, after: Run) -> list[str]:
     return lines
 
 
-def _write(
-    folder: Path,
-    found: list[Change],
-    bad: list[Change],
-    args: argparse.Namespace,
-    capacities: list[str],
+def _recorded(change: Change, bad: bool) -> Record:
+    """The entry of changes.json."""
+    ratios = {"compared": change.compared, "relative": change.relative}
+    known = {key: one and one._asdict() for key, one in ratios.items()}
+    return change._asdict() | known | {"bad": bad}
+
+
+def _write_table(
+    folder: Path, found: list[Change], bad: list[Change], capacities: list[str]
 ) -> None:
-    record = {
-        "threshold": args.threshold,
-        "confirmed": bool(args.again),
-        "changes": [
-            change._asdict()
-            | {"compared": change.compared and change.compared._asdict(), "bad": change in bad}
-            for change in found
-        ],
-    }
-    records.write_json(folder / "changes.json", record, "changes")
-    lines = ["| Mode | Before | After | Times as fast | |", "|---|--:|--:|--:|---|"]
+    """Writes changes.md, and adds the table to the summary of a code host's CI."""
+    lines = [
+        "| Mode | Before | After | Times as fast | Relative to | |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
     lines += [_line(change, change in bad) for change in found]
     text = "\n".join([*lines, *capacities]) + "\n"
     records.write_text(folder / "changes.md", text)
@@ -119,14 +130,19 @@ def _line(change: Change, bad: bool) -> str:
     after = "–" if change.after_ms is None else milliseconds(change.after_ms)
     ratio = change.compared
     shown = "–" if ratio is None else f"{times(ratio.ratio)} ({interval(ratio)})"
+    relative = change.relative
+    apart = (
+        "–"
+        if relative is None
+        else f"{change.yardstick}: {times(relative.ratio)} ({interval(relative)})"
+    )
     word = f"**REGRESSION**{f': {change.reason}' if change.reason else ''}" if bad else ""
     mode = name({"device": change.device, "mode": change.mode})
-    return f"| {mode} | {milliseconds(change.before_ms)} | {after} | {shown} | {word} |"
+    return f"| {mode} | {milliseconds(change.before_ms)} | {after} | {shown} | {apart} | {word} |"
 
 
-def _write_suspects(path: Path, after: Archive, bad: list[Change]) -> None:
-    """Writes the settings of the run `after`, with only `baseline` and the modes of `bad`."""
-    config = settings_of(after)
+def _write_suspects(path: Path, config: Record, bad: list[Change]) -> None:
+    """Writes `config`, the settings of a run, with only `baseline` and the modes of `bad`."""
     wanted = {BASELINE, *(change.mode for change in bad)}
     modes = [
         {"name": mode["name"], "engine": mode["engine"], **mode["options"]}

@@ -17,26 +17,35 @@ from effdet_bench.report.report import templates
 from effdet_bench.summary.rows import Row, Summary, p50, standing
 from effdet_bench.summary.summary import read_summary
 
+# settings on which figures depend; older archives tell only what was served
+ASKED = ("seconds", "requests", "warmup", "rounds", "threads")
+
 
 class Machine(TypedDict):
-    """The parts of one machine's archive that are compared."""
+    """The parts of one machine's archive that are compared; `asked` are settings."""
 
     machine: str
     summary: Summary
     environment: Record
     photos: list[Record]
     capacities: Record | None
+    asked: Record
 
 
 def read_machine(archive: Archive) -> Machine:
     """Reads the parts of `archive` that are compared."""
     summary = read_summary(archive)
+    asked: Record = {key: summary[key] for key in ASKED}  # type: ignore[literal-required]
+    if archive.settings.exists():
+        config = settings_of(archive)
+        asked |= {key: config[key] for key in ASKED if key in config}
     return {
         "machine": summary["machine"],
         "summary": summary,
         "environment": records.read_json(archive.environment, "environment"),
         "photos": records.read_json(archive.photos, "photos")["photos"],
         "capacities": read_capacities(archive),
+        "asked": asked,
     }
 
 
@@ -66,8 +75,8 @@ def incomparable(first: Machine, second: Machine) -> list[str]:
 
 
 def differences(first: Machine, second: Machine) -> list[str]:
-    """The result of `incomparable`, and the settings and versions in which the two differ."""
-    ours, theirs = _conditions(first["summary"]), _conditions(second["summary"])
+    """The result of `incomparable`, and the code, settings and versions in which the two differ."""
+    ours, theirs = _conditions(first), _conditions(second)
     changed = [key for key, value in ours.items() if theirs.get(key, value) != value]
     return incomparable(first, second) + [
         f"{key} {theirs[key]} in place of {ours[key]}" for key in changed
@@ -140,15 +149,10 @@ def _table(device: str, machines: list[Machine]) -> Record:
     }
 
 
-def _conditions(summary: Summary) -> dict[str, object]:
-    """Settings and versions on which figures depend."""
-    settings: dict[str, object] = {
-        "threads": summary["threads"],
-        "requests": summary["requests"],
-        "warmup": summary["warmup"],
-        "rounds": summary["rounds"],
-    }
-    return settings | summary["versions"]
+def _conditions(machine: Machine) -> dict[str, object]:
+    """Code, settings and versions on which figures depend."""
+    summary = machine["summary"]
+    return {**summary.get("code", {}), **machine["asked"], **summary["versions"]}
 
 
 def _models(summary: Summary) -> list[str]:

@@ -6,13 +6,25 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from effdet_bench.archive.machines import Machine, incomparable, read_machine
 from effdet_bench.archive.pack import unpack
+from effdet_bench.archive.render import settings_of
+from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
+from effdet_bench.records import Record
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.words import interval
-from effdet_bench.summary.comparison import CONFIDENCE, Comparison, unpaired
+from effdet_bench.summary.comparison import (
+    CONFIDENCE,
+    Comparison,
+    change,
+    log_medians,
+    round_ratios,
+    unpaired,
+)
 from effdet_bench.summary.jobs import LatenciesByRound, jobs_of, latencies_by_round
 from effdet_bench.summary.rows import Row, p50
 
@@ -23,10 +35,32 @@ SECOND_CONFIDENCE = 0.995
 
 
 class Run(NamedTuple):
-    """An archive, and its timed latencies by round."""
+    """An archive, its settings, and its timed latencies by round.
+
+    `probes` are the times of a fixed computation by device and round, in milliseconds.
+    """
 
     archive: Machine
+    settings: Record
     rounds: LatenciesByRound
+    probes: dict[str, dict[int, float]]
+
+    def speeds(self, device: str, mode: str) -> np.ndarray | None:
+        """Logarithms of the speed of a mode in each round, relative to `baseline`.
+
+        The speed of `baseline` is relative to that of the fixed computation. `None` where that to
+        which the speed is relative was not measured.
+        """
+        own = self.rounds[device, mode]
+        if mode != BASELINE:
+            base = self.rounds.get((device, BASELINE), {})
+            logs = round_ratios(own, base, base)
+            return logs if len(logs) else None
+        probes = self.probes.get(device, {})
+        if not own.keys() <= probes.keys():
+            return None
+        speeds: np.ndarray = np.log([probes[number] for number in sorted(own)]) - log_medians(own)
+        return speeds
 
 
 class Change(NamedTuple):
@@ -34,7 +68,9 @@ class Change(NamedTuple):
 
     `kind` is `none`, `slower` (by more than the threshold), `not valid` or `not measured`. The last
     two kinds have a `reason`. Latencies are medians in milliseconds. `compared` is how many times
-    as fast the mode is now. `compared` and `after_ms` are `None` for the last two kinds.
+    as fast the mode is now. `relative` is the same relative to `baseline`, so without what became
+    of the whole machine; for `baseline` it is relative to a fixed computation. These three are
+    `None` for the last two kinds.
     """
 
     device: str
@@ -44,6 +80,12 @@ class Change(NamedTuple):
     before_ms: float
     after_ms: float | None
     compared: Comparison | None
+    relative: Comparison | None
+
+    @property
+    def yardstick(self) -> str:
+        """What `relative` is relative to."""
+        return "a fixed computation" if self.mode == BASELINE else f"`{BASELINE}`"
 
     @property
     def bad(self) -> bool:
@@ -54,8 +96,13 @@ class Change(NamedTuple):
         if self.compared is None or self.after_ms is None:
             return f"{named}: {self.reason}"
         change = f"{milliseconds(self.before_ms)} before, {milliseconds(self.after_ms)} after"
-        ratio = times(self.compared.ratio)
-        return f"{named}: {change}, {ratio} as fast ({interval(self.compared)})"
+        text = (
+            f"{named}: {change}, {times(self.compared.ratio)} as fast ({interval(self.compared)})"
+        )
+        if self.relative is None:
+            return text
+        ratio = f"{times(self.relative.ratio)} ({interval(self.relative)})"
+        return f"{text}; relative to {self.yardstick} {ratio}"
 
 
 def read_run(path: Path) -> Run:
@@ -70,7 +117,13 @@ def read_run(path: Path) -> Run:
         if not archive.summary.exists():
             raise BenchError(f"{path} holds no summary.json: give results/<machine> or an archive.")
         machine = read_machine(archive)
-        return Run(machine, latencies_by_round(jobs_of(machine["summary"], archive)))
+        jobs = jobs_of(machine["summary"], archive)
+        probes: dict[str, dict[int, float]] = {}
+        for job in jobs:
+            moments = (job.record["conditions"][when]["probe_ms"] for when in ("before", "after"))
+            if all(taken := list(moments)):
+                probes.setdefault(job.record["device"], {})[job.record["round"]] = sum(taken) / 2
+        return Run(machine, settings_of(archive), latencies_by_round(jobs), probes)
 
 
 def changes(
@@ -78,8 +131,8 @@ def changes(
 ) -> list[Change]:
     """The change of each mode that was valid in `before`; both runs must be of one machine.
 
-    A mode is slower if its latency grew by more than `threshold`, a share, and the interval of the
-    speed-up at `confidence` excludes 1. See `comparison.unpaired`.
+    A mode is slower if its latency grew by more than `threshold`, a share, relative to `baseline`,
+    and the interval of this change at `confidence` excludes 1. See `comparison.change`.
 
     Raises:
         BenchError: the two runs differ in ensemble, weights, photos or threads.
@@ -99,22 +152,29 @@ def changes(
         now = rows.get(key)
         if now is not None and now["ranked"] and row["ranked"]:
             compared = unpaired(before.rounds[key], after.rounds[key], confidence)
-            found.append(_measured(row, now, compared, threshold))
+            old_speeds, new_speeds = before.speeds(*key), after.speeds(*key)
+            relative = None
+            if old_speeds is not None and new_speeds is not None:
+                relative = change(old_speeds, new_speeds, confidence)
+            found.append(_measured(row, now, compared, relative, threshold))
         elif row["ranked"]:
             found.append(_missing(row, now))
     return found
 
 
-def _measured(old: Row, new: Row, compared: Comparison, threshold: float) -> Change:
-    sure = compared.high is not None and compared.high < 1
-    kind = "slower" if sure and compared.ratio < 1 / (1 + threshold) else "none"
-    return Change(old["device"], old["mode"], kind, None, p50(old), p50(new), compared)
+def _measured(
+    old: Row, new: Row, compared: Comparison, relative: Comparison | None, threshold: float
+) -> Change:
+    decides = relative or compared
+    sure = decides.high is not None and decides.high < 1
+    kind = "slower" if sure and decides.ratio < 1 / (1 + threshold) else "none"
+    return Change(old["device"], old["mode"], kind, None, p50(old), p50(new), compared, relative)
 
 
 def _missing(old: Row, new: Row | None) -> Change:
     kind = "not measured" if new is None else "not valid"
     reason = kind if new is None else new["reason"] or "no longer valid"
-    return Change(old["device"], old["mode"], kind, reason, p50(old), None, None)
+    return Change(old["device"], old["mode"], kind, reason, p50(old), None, None, None)
 
 
 def confirmed(suspects: list[Change], again: list[Change]) -> list[Change]:

@@ -1,10 +1,17 @@
-"""The files of the package that a step runs, so that an edit reruns only the steps it concerns."""
+"""The files of the package that a step runs, so that an edit reruns only the steps it concerns.
+
+Records name the code that made them: the commit, and digests of these files.
+"""
 
 import ast
 import functools
+import subprocess
+from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
 from effdet_bench import layout
+from effdet_bench.records import Record
 
 PACKAGE = layout.PACKAGE.name
 
@@ -43,3 +50,40 @@ def _imports(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return [name for name in names if name.split(".")[0] == PACKAGE]
+
+
+def code_of_job(engine: str) -> Record:
+    """The code that times a mode of `engine`: see `code` in the schema of a job."""
+    harness = module_files("timing.job")
+    own = [path for path in module_files(f"engines.{engine}") if path not in harness]
+    return {**_commit(), "harness": digest(harness), "engine": digest(own)}
+
+
+def code_of_judge() -> str:
+    """A digest of the gate's code and limits."""
+    return digest([*module_files("validity.gate"), layout.TOLERANCES])
+
+
+def digest(files: Iterable[Path]) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of `files`, in their order."""
+    found = sha256()
+    for path in files:
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+@functools.cache
+def _commit() -> Record:
+    """`commit` of the package, and whether its files were `changed`; `None` outside a checkout."""
+    folder = layout.PACKAGE
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # not an installation in another checkout
+        commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", str(folder))
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "changed": None}
+    return {"commit": commit.strip(), "changed": bool(status)}

@@ -45,11 +45,16 @@ def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comp
     Returns:
         `None` without a common round.
     """
+    return _over_rounds(round_ratios(ours, theirs, through))
+
+
+def round_ratios(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> np.ndarray:
+    """Logarithms of the ratios of the rounds in which `compare` can compare two modes."""
     logs = [
         _round_ratio(ours[k], theirs[k], (through or {}).get(k, {}))
         for k in sorted(ours.keys() & theirs.keys())
     ]
-    return _over_rounds(np.array([log for log in logs if log is not None]))
+    return np.array([log for log in logs if log is not None])
 
 
 def first_of_turns(rounds: Rounds) -> Comparison | None:
@@ -102,15 +107,24 @@ def _over_rounds(logs: np.ndarray) -> Comparison | None:
 def unpaired(before: Rounds, after: Rounds, confidence: float = CONFIDENCE) -> Comparison:
     """Compares two modes or runs with no common turns; above 1 means that `after` is faster.
 
-    The ratio of geometric means over the medians of rounds, with Welch's t-interval of the
-    difference of their logarithms (Welch, "The generalization of Student's problem when several
-    different population variances are involved", 1947).
+    The ratio of geometric means over the medians of rounds, with the interval of `change`.
     """
-    logs = [
-        np.log([percentile(list(turns.values()), 50) for turns in run.values()])
-        for run in (before, after)
-    ]
-    ratio = float(np.exp(logs[0].mean() - logs[1].mean()))
+    return change(-log_medians(before), -log_medians(after), confidence)
+
+
+def log_medians(rounds: Rounds) -> np.ndarray:
+    """Logarithms of the median latencies of rounds, in their order."""
+    return np.log([percentile(list(rounds[k].values()), 50) for k in sorted(rounds)])
+
+
+def change(before: np.ndarray, after: np.ndarray, confidence: float = CONFIDENCE) -> Comparison:
+    """The change between two runs of a quantity whose logarithm each round gives.
+
+    Welch's t-interval of the difference of means ("The generalization of Student's problem when
+    several different population variances are involved", 1947).
+    """
+    logs = (before, after)
+    ratio = float(np.exp(after.mean() - before.mean()))
     rounds = min(map(len, logs))
     if rounds == 1:
         return Comparison(ratio, None, None, None, 1)

@@ -211,6 +211,7 @@ class Summary(TypedDict):
     seed: int
     started: str
     versions: dict[str, str]
+    code: dict[str, str]
     baseline: Place | None
     rooflines: list[dict[str, Any]]
     held_bytes: dict[str, int] | None

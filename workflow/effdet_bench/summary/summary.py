@@ -4,7 +4,7 @@
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def summarise(
         "seed": first["seed"],
         "started": min(job.record["started"] for job in jobs),
         "versions": _versions(jobs),
+        "code": _code(jobs, validity),
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
         "held_bytes": held_together(jobs),
@@ -131,11 +132,30 @@ def _versions(jobs: list[Job]) -> dict[str, str]:
     A new version makes a run repeat the rounds that it concerns. So versions differ only where
     someone brought rounds together by hand.
     """
-    found: dict[str, dict[str, None]] = {}
+    own = [job.record["versions"] for job in jobs if not job.record["python"]]
+    return _joined((package, version) for one in own for package, version in one.items())
+
+
+def _code(jobs: list[Job], validity: list[Record]) -> dict[str, str]:
+    """Commit and digests of the code that measured and judged; empty for older archives."""
+    found = []
     for job in jobs:
-        for package, version in ({} if job.record["python"] else job.record["versions"]).items():
-            found.setdefault(package, {})[version] = None
-    return {package: AND.join(versions) for package, versions in found.items()}
+        code = job.record.get("code", {})
+        if code.get("commit"):
+            found.append(("commit", code["commit"] + (" with changes" if code["changed"] else "")))
+        if code:
+            found.append(("harness", code["harness"]))
+            found.append((f"engine {job.record['engine']}", code["engine"]))
+    found += [("judge", record["judge"]) for record in validity if "judge" in record]
+    return _joined(found)
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The values of each key, once each, in their order."""
+    found: dict[str, dict[str, None]] = {}
+    for key, value in pairs:
+        found.setdefault(key, {})[value] = None
+    return {key: AND.join(values) for key, values in found.items()}
 
 
 def _row(group: list[Job], judged: Record) -> Row:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from effdet_bench import layout, records
+from effdet_bench.config.code import code_of_job
 from effdet_bench.config.modes import Mode, engine_versions, export_of
 from effdet_bench.config.names import DEVICES, NO_NETWORK
 from effdet_bench.config.photos import list_photos
@@ -186,6 +187,7 @@ def _job(args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]
         "warmup": spec.warmup,
         "threads": spec.threads,
         "versions": {} if spec.environment.python else engine_versions(spec.engine),
+        "code": code_of_job(spec.engine),
     }
 
 

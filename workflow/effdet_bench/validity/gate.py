@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from effdet_bench import layout, records
+from effdet_bench.config.code import code_of_judge
 from effdet_bench.config.names import NO_NETWORK
 from effdet_bench.errors import BenchError
 from effdet_bench.progress import tell
@@ -295,7 +296,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     result = judge_jobs(args.jobs, args.references, args.roundings, args.annotations)
-    records.write_json(args.output, result, "validity")
+    records.write_json(args.output, result | {"judge": code_of_judge()}, "validity")
     words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
     text = f"{result['device']} {result['mode']}: {words}"
     floor = records.read_json(args.jobs[0] / layout.JOB_RECORD, "job")["engine"] in NO_NETWORK
