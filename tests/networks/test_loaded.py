@@ -1,5 +1,6 @@
 """A mode is not timed with files that are not those that were checked."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from effdet_bench import records
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
+from effdet_bench.timing import rounds
+from effdet_bench.timing.host import Host, RemoteHost
 from effdet_bench.timing.requests import Measurement
 from effdet_bench.timing.spec import JobSpec, ModelFiles
 from helpers import SHIPPED
@@ -78,3 +81,15 @@ def test_an_export_that_is_not_as_it_should_be_is_not_timed(
     records.write_json(tmp_path / "a.check.json", check, "export_check")
     with pytest.raises(BenchError, match=words):
         Measurement(spec(lite0_files, tmp_path, export=str(tmp_path / "a.json")))
+
+
+def test_a_worker_on_an_export_has_a_parent_without_networks(lite0_files, tmp_path):
+    """Its memory would contain that of the networks, which it does not run."""
+    modes = [spec(lite0_files, tmp_path), spec(lite0_files, tmp_path, export="export.json")]
+    modes[1] = replace(modes[1], mode="exported")
+    hosts = rounds.Hosts(modes)
+    ours, others = hosts.of(modes[0]), hosts.of(modes[1])
+    assert list(ours.networks.loaded) == [modes[0].models[0].file]
+    assert isinstance(others, RemoteHost)
+    assert Host(modes[1:]).networks.loaded == {}
+    hosts.close()

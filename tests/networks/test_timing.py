@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import stat
 import subprocess
 import sys
 import time
@@ -250,6 +252,7 @@ def test_two_rounds_in_two_terminals_wait_for_each_other(job):
     running = [job("no_network", output=name) for name in ("a", "b")]
     said = [process.communicate(timeout=200)[1] for process in running]
     assert sum("waiting for another timing job" in text for text in said) == 1
+
     spans = []
     for name in ("a", "b"):
         record = json.loads((job.folder("no_network", name) / "job.json").read_text())
@@ -258,3 +261,17 @@ def test_two_rounds_in_two_terminals_wait_for_each_other(job):
         spans.append((begin, begin + timedelta(seconds=record["job_seconds"])))
     first, second = sorted(spans)
     assert second[0] >= first[1] - timedelta(milliseconds=2)
+
+
+def test_the_lock_is_one_for_all_users(tmp_path, monkeypatch):
+    """It lies where no user's TMPDIR does, and others may open what the first one made."""
+    monkeypatch.setattr(timing_job, "LOCK", str(tmp_path / "lock"))
+    with timing_job.lock_timing():
+        assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) & 0o044 == 0o044
+    command = [sys.executable, "-c", "from effdet_bench.timing.job import LOCK; print(LOCK)"]
+    env = {key: value for key, value in os.environ.items() if key != "EFFDET_BENCH_LOCK"}
+    told = {
+        subprocess.check_output(command, env=env | {"TMPDIR": folder}, text=True)
+        for folder in ("/tmp", str(tmp_path))
+    }
+    assert told == {"/tmp/effdet-bench.lock\n"}

@@ -141,6 +141,22 @@ def test_where_rounding_does_nothing_a_mode_must_not_either():
     assert arithmetic(rounding.photos, nan, rounding)["errors"] == np.inf
 
 
+@pytest.mark.parametrize("emulations", [[0, 1, 2, 3], [1, 2, 3]])
+def test_where_rounding_happens_to_change_nothing_the_gate_still_judges(emulations):
+    """One class is not changed by some emulations, or by all: an honest mode passes, a bug not."""
+    rounded = Rounded(1, 8)
+    rounding, measured = rounded.rounding(), rounded.errors()
+    for number in emulations:
+        for part in rounding.emulations[number]:
+            part[:, 2 * LEVELS + 5] = 0
+    assert max(judged(rounding, measured).values()) < 1
+    measured.slopes[:, WIDTHS] += 0.03
+    measured.sizes[2, 2 * LEVELS + 6] *= 9
+    found = judged(rounding, measured)
+    assert found["slopes"] > 1
+    assert found["photo_errors"] > 1
+
+
 def test_a_class_whose_logits_have_no_spread_is_left_out():
     rounded = Rounded(1, 8)
     rounding, measured = rounded.rounding(), rounded.errors()

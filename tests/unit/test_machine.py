@@ -24,8 +24,17 @@ def archive(results, name, **record):
     (results / name / "environment.json").write_text(json.dumps(record))
 
 
-def test_the_name_tells_generations_apart():
-    assert machine.default_name() == "amd-epyc-9655-zen5-2-core"
+@pytest.mark.parametrize(
+    ("sets", "expected"),
+    [
+        (["avx2", "avx512bw"], "amd-epyc-9655-zen5-2-core"),
+        (["avx2"], "amd-epyc-9655-zen5-without-avx512-2-core"),
+    ],
+)
+def test_the_name_tells_generations_and_instruction_sets_apart(monkeypatch, sets, expected):
+    facts = machine.fingerprint() | {"instruction_sets": sets}
+    monkeypatch.setattr(machine, "fingerprint", lambda: facts)
+    assert machine.default_name() == expected
 
 
 def test_a_run_goes_on_in_the_archive_of_its_machine_and_beside_that_of_another(tmp_path):

@@ -34,6 +34,12 @@ ZEN = {
     ),
     26: (("zen5", (range(0x00, 0x30), range(0x40, 0x50), range(0x60, 0x80))),),
 }
+# microarchitectures with AVX-512, which a virtual machine may hide: AMD's, and Intel's for servers
+WITH_AVX512 = {
+    "zen4",
+    "zen5",
+    *(f"family6-model{number}" for number in (85, 106, 108, 143, 173, 174, 207)),
+}
 MEMORY_SLACK_GIB = 1  # because each kernel version reserves another amount for itself
 
 
@@ -140,10 +146,15 @@ def fingerprint() -> Fingerprint:
 
 
 def default_name() -> str:
-    """A name for `results/<machine>/`, such as `amd-epyc-zen5-2-core` or `…-nvidia-h200`."""
+    """A name for `results/<machine>/`, such as `amd-epyc-zen5-2-core` or `…-nvidia-h200`.
+
+    A machine without AVX-512 on a processor that has it is another machine, so the name says so.
+    """
     noise = r"\((r|tm)\)|\bprocessor\b|\bcpu\b|@.*|\d+-core"
-    name = re.sub(noise, " ", cpu_name().lower())
-    words = [name, _microarchitecture(fingerprint()), f"{usable_cores()}-core"]
+    name, facts = re.sub(noise, " ", cpu_name().lower()), fingerprint()
+    kind = _microarchitecture(facts)
+    hidden = kind in WITH_AVX512 and "avx512bw" not in facts["instruction_sets"]
+    words = [name, kind, "without-avx512" if hidden else "", f"{facts['cores']}-core"]
     words += dict.fromkeys(gpu_names())
     return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
 

@@ -1,8 +1,9 @@
-"""Hosts, the parents of workers: one for each interpreter and set of variables that modes name.
+"""Hosts, the parents of workers: see `timing.rounds.Parent` for which modes share a host.
 
-A host imports once, reads networks once, and forks the workers of its modes. For modes that name
-neither interpreter nor variables, the host is the process that gives the turns. Every other host is
-a process of its own: `python -m effdet_bench.timing.host FD`, where FD is its end of a pipe.
+A host imports once, reads networks once, and forks the workers of its modes. For modes of PyTorch
+that name neither interpreter nor variables, the host is the process that gives the turns. Every
+other host is a process of its own: `python -m effdet_bench.timing.host FD`, where FD is its end of
+a pipe.
 """
 
 import contextlib

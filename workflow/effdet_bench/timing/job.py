@@ -1,11 +1,12 @@
 """Times one round on one device: measures every mode, and writes a record of each.
 
-A lock keeps two rounds of one user from overlapping on a machine. Where measuring processes are
+A lock keeps two rounds from overlapping on a machine. Where measuring processes are
 forked, they inherit the lock, so even processes that survive a killed run keep the next round
 waiting.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -27,13 +28,21 @@ from effdet_bench.locks import hold
 from effdet_bench.progress import tell
 from effdet_bench.timing.spec import Environment, JobSpec, ModelFiles
 
+# not in TMPDIR, which differs between users; tests that run side by side set locks of their own
+LOCK = os.environ.get("EFFDET_BENCH_LOCK", "/tmp/effdet-bench.lock")
+
 
 def lock_timing() -> IO[str]:
-    """Waits for this user's other timing jobs on this machine; returns the lock, an open file."""
-    path = Path(tempfile.gettempdir()) / f"effdet-bench-{os.getuid()}.lock"
-    held = path.open("a+")
+    """Waits for all other timing jobs on this machine; returns the lock, an open file.
+
+    Every user takes the lock of one file, which its first user creates and others only read.
+    """
+    path = Path(LOCK)
+    with contextlib.suppress(FileExistsError):
+        path.touch(0o644, exist_ok=False)
+    held = path.open()
     os.set_inheritable(held.fileno(), True)  # hosts in processes of their own hold it too
-    hold(held, "another timing job of this user")
+    hold(held, "another timing job on this machine")
     return held
 
 

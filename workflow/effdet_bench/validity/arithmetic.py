@@ -17,6 +17,7 @@ from effdet_bench.records import GROUPED, Record
 
 COORDINATES = ("y of boxes", "x of boxes", "heights of boxes", "widths of boxes")
 VARIANT = 4  # rounding may do so many times as much to an unseen photo as to the known photo
+UNTOUCHED = 1e-3  # of the sizes at all levels: below, rounding happens to change nothing at a place
 SIZES = ("errors", "photo_errors")
 FIGURES = (*SIZES, "level_bias", "slopes", "offsets", "photo_bias")
 
@@ -68,7 +69,7 @@ def arithmetic(served: list[str], measured: Measured, rounding: Rounding) -> Rec
     """
     places = np.array([_place_of(photo, rounding.photos) for photo in served])
     new = np.array([photo not in rounding.photos for photo in served])
-    usual = _together(rounding.emulations)[places]
+    usual = _together(rounding.emulations, rounding.levels)[places]
     known = Measured(*(part[~new] for part in measured))
     found = _figures(known, places[~new], usual[~new], rounding.levels)
     if new.any():
@@ -114,15 +115,27 @@ def _reach(rounding: Rounding, photos: np.ndarray) -> dict[str, float]:
     for number, own in enumerate(rounding.emulations):
         others = [one for place, one in enumerate(rounding.emulations) if place != number]
         measured = Measured(*(part[photos] for part in own))
-        usual = _together(others)[photos]
+        usual = _together(others, rounding.levels)[photos]
         found = _figures(measured, photos, usual, rounding.levels)
         reach = {name: max(reach[name], found[name].value) for name in FIGURES}
     return {name: value * (1 + 1 / len(photos)) for name, value in reach.items()}
 
 
-def _together(emulations: list[Measured]) -> np.ndarray:
-    """Sizes of errors [photos, groups]: the root mean square over several emulations."""
-    return _root(np.array([one.sizes for one in emulations]), axis=0)
+def _together(emulations: list[Measured], levels: int) -> np.ndarray:
+    """Sizes of errors [photos, groups]: the root mean square over several emulations.
+
+    At a place where rounding happens to change nothing, an engine that rounds otherwise may differ.
+    The size is there that of all levels together.
+    """
+    sizes = _root(np.array([one.sizes for one in emulations]), axis=0)
+    classes, boxes = slice(2 * levels, -len(COORDINATES)), slice(-len(COORDINATES), None)
+    for first, columns in ((0, classes), (levels, boxes)):
+        level = slice(first, first + levels)
+        whole = _root(sizes[:, level], axis=1)[:, None]
+        for part in (level, columns):
+            untouched = sizes[:, part] < UNTOUCHED * whole
+            sizes[:, part] = np.where(untouched & np.isfinite(whole), whole, sizes[:, part])
+    return sizes
 
 
 def _figures(
