@@ -116,7 +116,7 @@ def order_numbers(archive: Path, place: str, found: dict[str, float]) -> set[str
     noise = max(ratios[2], 1 / ratios[0]) - 1
     if place.startswith("mps"):
         reach, ratios = welch(rounds, rounds_of(archive, "cpu/baseline"))
-    least = roofline("cpu")["request"]["bounds"]["fp32"]["bound_ms"]
+    least = roofline("cpu")["request"]["bounds"]["fp32"]["compute_ms"]
     forward = statistics.mean(
         sum(int(row["duration_ns"]) for row in rows if row["stage"] == "forward") / 2e6
         for path in archive.glob(f"timing/{place}/round-*/stages.csv")
@@ -161,7 +161,7 @@ def archived_numbers() -> set[str]:
     work = roofline("cpu")
     for model in (*work["models"], work["request"]):
         known |= {str(model["convolutions"]), f"{model['flops'] / 1e9:.2f}"}
-        known |= {milliseconds(one["bound_ms"]) for one in model["bounds"].values()}
+        known |= {milliseconds(one["compute_ms"]) for one in model["bounds"].values()}
         known |= {f"{model[key] / 1e6:.3f} M" for key in ("weights", "activations")}
     known |= {f"{FP32 / 1e9:,.0f}", f"{BF16 / 1e9:,.0f}", f"{COPY / 1e9:.1f}"}
     return known | {"12.0 %", "8.0 %"}

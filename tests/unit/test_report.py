@@ -245,7 +245,7 @@ def test_a_calm_archive_says_so(tmp_path):
 
 def test_the_bound_is_shown_and_none_where_no_ceiling_was_measured(archive, tmp_path):
     report = render_archive(archive)
-    least = roofline("cpu")["request"]["bounds"]["fp32"]["bound_ms"]
+    least = roofline("cpu")["request"]["bounds"]["fp32"]["compute_ms"]
     assert f"| CPU `baseline` | fp32 {least:.2f} ms |" in report
     assert "| CUDA |" not in report.split("### The physical bound")[1].split("---")[0]
     jobs = {("cuda", "baseline", 1): {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}}

@@ -20,6 +20,7 @@ from effdet_bench.report.numbers import (
     times,
     uncertain,
 )
+from effdet_bench.summary.breakdown import physical_ms
 from effdet_bench.summary.comparison import Comparison
 from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of, named
 from effdet_bench.summary.verdicts import noise_of
@@ -251,6 +252,7 @@ FILTERS = {
     "percentile_with_interval": percentile_with_interval,
     "doubt": doubt,
     "around": around,
+    "physical": physical_ms,
     "noise": lambda row: noise_of(row["comparison"]["low"], row["comparison"]["high"]),
     "ceilings": ceilings,
     "yaml": as_yaml,

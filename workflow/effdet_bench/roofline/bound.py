@@ -1,13 +1,15 @@
 """The physical and the attainable bound of a request on a device with given ceilings.
 
-The physical bound of a request is the sum over its convolutions of max(FLOPs / ceiling, bytes /
-bandwidth). This is the roofline model of Williams, Waterman and Patterson (2009,
-doi:10.1145/1498765.1498785), applied to each layer.
+Both are the roofline model of Williams, Waterman and Patterson (2009, doi:10.1145/1498765.1498785):
+the larger of FLOPs / ceiling and bytes / bandwidth. The physical bound applies it to the whole
+request, whose inputs, weights and outputs must be moved once. All that lies between may stay in
+caches.
 
-The attainable bound adds activations, at the rate of a SiLU kernel whose data are in cache. A
-processor computes activations on the vector units that convolutions need, so the two times add up.
-A GPU computes exponentials in separate units, beside those of matrix products (NVIDIA, "CUDA C++
-Programming Guide", throughput of native arithmetic instructions), so the larger time counts.
+The attainable bound applies it to each convolution, whose input and output move through memory. It
+adds activations, at the rate of a SiLU kernel whose data are in cache. A processor computes
+activations on the vector units that convolutions need, so the two times add up. A GPU computes
+exponentials in separate units, beside those of matrix products (NVIDIA, "CUDA C++ Programming
+Guide", throughput of native arithmetic instructions), so the larger time counts.
 """
 
 from typing import Any, NamedTuple
@@ -36,19 +38,25 @@ class Layer(NamedTuple):
 
 
 class Work(NamedTuple):
-    """The work of one or more forward passes; `silu` is the number of activated elements."""
+    """The work of one or more forward passes.
+
+    `silu` is the number of activated elements, `ends` that of the inputs and outputs of networks.
+    """
 
     layers: list[Layer]
     silu: int
+    ends: int
 
 
 def count_work(architecture: str, classes: int = COCO_CLASSES) -> Work:
     """The work of one forward pass, counted from shapes without computing anything."""
     built = build_model(architecture, classes)
     network = built.network.to("meta")
+    pixels = torch.empty(1, 3, *built.image_size, device="meta")
     with _Counter() as counter, torch.no_grad():
-        network(torch.empty(1, 3, *built.image_size, device="meta"))
-    return Work(counter.layers, counter.silu)
+        outputs = network(pixels)
+    ends = pixels.numel() + sum(level.numel() for part in outputs for level in part)
+    return Work(counter.layers, counter.silu, ends)
 
 
 class _Counter(TorchDispatchMode):
@@ -77,16 +85,23 @@ def bound(work: Work, ceilings: Ceilings, precision: str, device: str) -> dict[s
     """The bounds of `work` in `precision`, in milliseconds.
 
     Returns:
-        `compute_ms` and `memory_ms`: the time if only operations or only memory were the limit;
-        `bound_ms`: the sum over layers of the larger of the two; and `attainable_ms`: the same with
-        activations, if their rate was measured.
+        `compute_ms`, `memory_ms` and `once_ms`: the time if only operations were the limit, only
+        the memory that layers read and write, or only what must be moved once; `bound_ms`: the sum
+        over layers of the larger of the first two; and `attainable_ms`: the same with activations,
+        if their rate was measured.
     """
     layers = work.layers
     size = DTYPES[precision].itemsize
     compute = [layer.flops / ceilings.flops[precision] for layer in layers]
     memory = [size * (layer.weights + layer.activations) / ceilings.bandwidth for layer in layers]
     least = 1e3 * sum(map(max, compute, memory))
-    found = {"compute_ms": 1e3 * sum(compute), "memory_ms": 1e3 * sum(memory), "bound_ms": least}
+    once = work.ends + sum(layer.weights for layer in layers)
+    found = {
+        "compute_ms": 1e3 * sum(compute),
+        "memory_ms": 1e3 * sum(memory),
+        "once_ms": 1e3 * size * once / ceilings.bandwidth,
+        "bound_ms": least,
+    }
     if ceilings.silu:
         activations = 1e3 * work.silu / ceilings.silu
         found["attainable_ms"] = least + activations if device == "cpu" else max(least, activations)
@@ -99,7 +114,8 @@ def request_bounds(ensemble: list[Record], ceilings: Ceilings, device: str) -> R
         entry["model"]: count_work(entry["architecture"], entry["classes"]) for entry in ensemble
     }
     layers = [layer for one in work.values() for layer in one.layers]
-    request = Work(layers, sum(one.silu for one in work.values()))
+    silu, ends = (sum(getattr(one, key) for one in work.values()) for key in ("silu", "ends"))
+    request = Work(layers, silu, ends)
     return {
         "flops_per_second": ceilings.flops,
         "copy_bytes_per_second": ceilings.bandwidth,
@@ -118,6 +134,7 @@ def _record(name: str, work: Work, ceilings: Ceilings, device: str) -> Record:
         "flops": sum(layer.flops for layer in layers),
         "weights": sum(layer.weights for layer in layers),
         "activations": sum(layer.activations for layer in layers),
+        "ends": work.ends,
         **({"silu": work.silu} if ceilings.silu else {}),
         "bounds": {one: bound(work, ceilings, one, device) for one in ceilings.flops},
     }

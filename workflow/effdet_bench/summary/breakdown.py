@@ -103,3 +103,11 @@ def break_even(row: Row, baseline: Row) -> int | None:
 def _start_seconds(row: Row) -> float:
     assert row["load_seconds"] is not None and row["first_request_ms"] is not None
     return (row["export_seconds"] or 0) + row["load_seconds"] + row["first_request_ms"] / 1e3
+
+
+def physical_ms(bounds: dict[str, float]) -> float:
+    """The physical bound in milliseconds, by `bounds` of roofline/<device>.json in one precision.
+
+    Older archives do not tell what must be moved once; there it is the time of the operations.
+    """
+    return max(bounds["compute_ms"], bounds.get("once_ms", 0.0))
