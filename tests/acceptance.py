@@ -1,8 +1,12 @@
-"""Whether verdicts hold up: python tests/acceptance.py FOLDER RUNS PERCENT [rounds=… requests=…]
+"""Whether verdicts hold up: python tests/acceptance.py KIND FOLDER RUNS PERCENT [SETTING …]
 
-Each run of the workflow times `baseline`, its twin, and an engine that does PERCENT more real work
-per request. A run takes minutes and wants an otherwise idle machine, so it is not part of
-`make test`. Prints the verdicts and keeps every archive under FOLDER.
+Each run of the workflow times `baseline`, its twin, and a third mode. With KIND `slower`, the third
+mode does PERCENT more real work per request. With KIND `biased`, `baseline` sleeps for PERCENT of
+each request, while its twin and the third mode do not: the third mode must not be FASTER. A SETTING
+is one of config.yaml, such as rounds=8.
+
+A run takes minutes and wants an otherwise idle machine, so it is not part of `make test`. Prints
+the verdicts and keeps every archive under FOLDER.
 """
 
 import json
@@ -11,16 +15,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from helpers import copy_project
+from helpers import Workspace, copy_project
 
-# after each model, matrix products for a share of the time that its forward and postprocessing took
-SLOWER = '''"""The eager engine, and {share} of its work on top."""
+# appended to an engine: after each model, matrix products or sleep for a share of its time
+SLOWER = """
 
 import time
-
-import torch
-
-from effdet_bench.engines.eager import Eager
 
 
 class Slower(Eager):
@@ -33,20 +33,31 @@ class Slower(Eager):
         end = time.perf_counter()
         matrix = torch.ones(96, 96)
         while time.perf_counter() < end + {share} * (end - self.begin):
-            matrix = matrix @ matrix / 96
+            {work}
         return table
 
 
 def load(models, device, options):
     return Slower(models, device, options)
-'''
+"""
 
 
-def main(folder: Path, runs: int, percent: float, settings: list[str]) -> None:
+def plant(made: Workspace, kind: str, share: float) -> None:
+    """Makes two engines of the eager one, in the copy `made` of the project: one takes longer."""
+    work = {"slower": "matrix = matrix @ matrix / 96", "biased": "time.sleep(1e-5)"}[kind]
+    engines = made.package / "engines"
+    shutil.copy(engines / "eager.py", engines / "third.py")
+    changed = engines / {"slower": "third.py", "biased": "eager.py"}[kind]
+    changed.write_text(changed.read_text() + SLOWER.format(share=share, work=work))
+    made.set("modes: [{name: baseline, engine: eager}, {name: third, engine: third}]")
+    if kind == "biased":
+        twin = '{"name": CONTROL}'
+        made.replace("config/settings.py", twin, twin[:-1] + ', "engine": "third"}')
+
+
+def main(kind: str, folder: Path, runs: int, percent: float, settings: list[str]) -> None:
     made = copy_project(folder / "project")
-    (made.package / "engines" / "slower.py").write_text(SLOWER.format(share=percent / 100))
-    modes = "{name: baseline, engine: eager}, {name: slower, engine: slower}"
-    made.set(f"modes: [{modes}]")
+    plant(made, kind, percent / 100)
     counts: dict[str, Counter] = {}
     for run in range(runs):
         done = made.snakemake("--config", f"seed={run}", *settings)
@@ -65,4 +76,4 @@ def main(folder: Path, runs: int, percent: float, settings: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5:])

@@ -57,6 +57,22 @@ def machine(siblings: int, count: int) -> list[str]:
     return [",".join(str(cpu % cores + cores * k) for k in range(siblings)) for cpu in range(count)]
 
 
+def write_topology(folder: Path, siblings: list[str]) -> None:
+    """Writes the list of `siblings` of each CPU, where Linux has it."""
+    for cpu, known in enumerate(siblings):
+        path = folder / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        path.parent.mkdir(parents=True)
+        path.write_text(known)
+
+
+def test_big_and_little_cores_count_alike(tmp_path, monkeypatch, limited):
+    """Two big cores with two threads each, and four little ones with one."""
+    write_topology(tmp_path / "cpu", ["0-1", "0-1", "2-3", "2-3", "4", "5", "6", "7"])
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 8 if logical else 6)
+    assert limited(TWO, {}) == 6
+    assert cores.physical_cores() == [(0, 1), (2, 3), (4,), (5,), (6,), (7,)]
+
+
 @pytest.mark.parametrize(
     ("siblings", "cpus", "allowed", "expected"),
     [
@@ -74,10 +90,7 @@ def machine(siblings: int, count: int) -> list[str]:
 def test_threads_of_one_core_count_once(
     tmp_path, monkeypatch, limited, siblings, cpus, allowed, expected
 ):
-    for cpu, known in enumerate(machine(siblings, cpus)):
-        folder = tmp_path / "cpu" / f"cpu{cpu}" / "topology"
-        folder.mkdir(parents=True)
-        (folder / "thread_siblings_list").write_text(known)
+    write_topology(tmp_path / "cpu", machine(siblings, cpus))
     monkeypatch.setattr(psutil, "cpu_count", lambda logical: cpus // siblings)
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(allowed))
     assert limited(TWO, {}) == expected
