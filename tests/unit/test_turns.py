@@ -1,4 +1,4 @@
-"""Turns give every mode the same time and all photos, by modes that only say how long they take."""
+"""Turns give every mode its time and all photos, by modes that only say how long they take."""
 
 import random
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from effdet_bench.config.photos import carried
 from effdet_bench.timing.rounds import _take_turns
-from effdet_bench.timing.turns import TURN_SECONDS, photo_at, plan_turns
+from effdet_bench.timing.turns import ENOUGH, TURN_SECONDS, goes_on, photo_at, plan_turns
 
 
 class Pretended:
@@ -28,7 +28,9 @@ class Pretended:
         self._of = photos
 
     def turn(self, method: str, turn: int, part: float, unseen: bool) -> float:
-        count = max(1, int(part / self.seconds + 1e-9))
+        count = 0
+        while goes_on(count, count * self.seconds, part + 1e-9):
+            count += 1
         self.served.append((turn, count, unseen))
         for _ in range(count - unseen):
             place = len(self.photos), self.spec.round, self.spec.requests, self._of
@@ -49,10 +51,21 @@ def take(
     return modes
 
 
-def test_all_serve_for_the_same_time():
-    slow, middle, fast = take(5, 1.0, 0.5, 0.1)
-    assert (slow.requests, middle.requests, fast.requests) == (5, 10, 50)
+def test_all_serve_in_the_same_turns_and_fast_modes_no_longer_than_they_need():
+    slow, middle, fast, faster = take(5, 1.0, 0.4, 0.1, 0.01)
+    assert (slow.requests, middle.requests) == (5, 10)
+    assert (fast.requests, faster.requests) == (5 * ENOUGH, 5 * TURN_SECONDS / 0.01)
     assert [turn for turn, *_ in fast.served] == [1, 2, 3, 4, 5]
+
+
+@given(some.floats(0.001, 3), some.floats(TURN_SECONDS, 3))
+def test_a_mode_serves_at_least_once_and_no_longer_than_its_part(seconds, part):
+    count = 0
+    while goes_on(count, count * seconds, part):
+        count += 1
+    assert count >= 1
+    assert count == 1 or count * seconds <= part * (1 + 1e-9)
+    assert count * seconds < max(TURN_SECONDS + 2 * seconds, (ENOUGH + 1) * seconds)
 
 
 def test_one_turn_begins_with_the_photo_that_is_unseen_the_same_for_all_modes():
@@ -61,7 +74,7 @@ def test_one_turn_begins_with_the_photo_that_is_unseen_the_same_for_all_modes():
     assert place > 1, "the first request may be slow for other reasons"
     assert [unseen for *_, unseen in fast.served] == [turn == place for turn in range(1, 6)]
     assert slow.photos == [0, 1, 2, 3]
-    assert fast.photos == [count % 8 for count in range(49)]
+    assert fast.photos == [count % 8 for count in range(5 * ENOUGH - 1)]
 
 
 def test_a_mode_that_is_too_slow_neither_lengthens_turns_nor_takes_more_than_its_time():

@@ -32,10 +32,10 @@ PHASE = {
     **dict.fromkeys(["photos", "annotations", "environment", "settings"], PREPARING),
     **dict.fromkeys(["download_checkpoint", "synthesise_checkpoint"], PREPARING),
     **dict.fromkeys(["verify_checkpoint", "export_model", "check_export"], PREPARING),
-    **dict.fromkeys(["bound_device", "reference", "rounding"], PREPARING),
-    **dict.fromkeys(["judge_mode"], JUDGING),
+    **dict.fromkeys(["reference"], PREPARING),
+    **dict.fromkeys(["rounding", "judge_mode"], JUDGING),
     **dict.fromkeys(["load_mode", "capacities"], LOAD),
-    **dict.fromkeys(["summary", "figures", "report", "manifest"], REPORTING),
+    **dict.fromkeys(["bound_device", "summary", "figures", "report", "manifest"], REPORTING),
 }
 # How messages begin that Snakemake prints in every run, and that say nothing about this run.
 CHATTER = (

@@ -39,6 +39,7 @@ rule synthesise_checkpoint:
         layout.synthetic_checkpoint("{model}", "{seed}"),
     log:
         f"{layout.CHECKPOINTS}/logs/synthesise/{{model}}-seed{{seed}}.log",
+    priority: BEFORE_TIMING
     resources:
         timing=1,
     params:

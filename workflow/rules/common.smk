@@ -99,8 +99,9 @@ LOADS = [
     if LOAD and MODE[mode]["engine"] not in NO_NETWORK and mode != CONTROL
 ]
 ROUNDS = range(1, CONFIG["rounds"] + 1)
-# The priority of rules that can find mistakes of the user, to report these before long work begins.
-AT_ONCE = len(ROUNDS) + 1
+# Priorities. First come rules that can find mistakes of the user, to report these before long work begins. Then come
+# rules that timing needs, and the rounds. All other rules follow, because a user waits for the first standings.
+AT_ONCE, BEFORE_TIMING = len(ROUNDS) + 2, len(ROUNDS) + 1
 # The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm
 # up a mode in a round; and for a load test, of all modes together (quick) or of each mode (full).
 MODE_SECONDS = 4.5

@@ -11,6 +11,7 @@ rule export_model:
         layout.export_record("{export}", "{model}", "{weights}"),
     log:
         layout.EXPORTS / "logs/{export}/{model}.{weights}.log",
+    priority: BEFORE_TIMING
     resources:
         timing=1,
     params:
@@ -43,6 +44,7 @@ rule check_export:
         layout.export_check(layout.export_record("{export}", "{model}", "{weights}")),
     log:
         layout.EXPORTS / "logs/{export}/{model}.{weights}.check.log",
+    priority: BEFORE_TIMING
     resources:
         timing=1,
     params:

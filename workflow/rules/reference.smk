@@ -53,6 +53,7 @@ rule reference:
         outputs=[layout.reference_outputs(record) for record in REFERENCES],
     log:
         ARCHIVE.logs / "reference.log",
+    priority: BEFORE_TIMING
     resources:
         timing=1,
     params:

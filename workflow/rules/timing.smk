@@ -62,7 +62,7 @@ for DEVICE in DEVICES:
             ),
         log:
             ARCHIVE.logs / f"timing/{DEVICE}-round-{{round}}.log",
-        priority: lambda wildcards: len(ROUNDS) - int(wildcards.round)
+        priority: lambda wildcards: len(ROUNDS) + 1 - int(wildcards.round)
         # The number of rounds is a resource, because a changed param would make Snakemake repeat every round.
         resources:
             timing=1,

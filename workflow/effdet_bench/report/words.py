@@ -82,7 +82,7 @@ def over_tuned(row: Row) -> str:
 def amount(summary: Summary) -> str:
     """What each mode served in each round."""
     if summary["seconds"]:
-        return f"{summary['seconds']:g} s of timed requests"
+        return f"up to {summary['seconds']:g} s of timed requests"
     return f"{summary['requests']} timed requests"
 
 

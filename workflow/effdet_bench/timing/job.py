@@ -99,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--rounds", type=int, help="number of all rounds, shown on the terminal")
     parser.add_argument(
-        "--seconds", type=float, default=0, help="how long each mode serves timed requests"
+        "--seconds", type=float, default=0, help="how long the slowest mode serves timed requests"
     )
     parser.add_argument(
         "--requests", type=int, default=1, help="least number of timed requests of each mode"

@@ -24,7 +24,7 @@ from effdet_bench.timing.loaded import LoadedMode
 from effdet_bench.timing.networks import Networks
 from effdet_bench.timing.outside import Outside
 from effdet_bench.timing.spec import JobSpec, ModelFiles
-from effdet_bench.timing.turns import photo_at
+from effdet_bench.timing.turns import goes_on, photo_at
 
 
 class WarmUp(NamedTuple):
@@ -63,8 +63,8 @@ class Measurement:
         return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
     @torch.inference_mode()
-    def serve(self, turn: int, seconds: float, unseen: bool = False) -> float:
-        """Serves as many timed requests as fit into `seconds`, at least one.
+    def serve(self, turn: int, part: float, unseen: bool = False) -> float:
+        """Serves the timed requests of one turn, for up to `part` seconds: see `turns.goes_on`.
 
         With `unseen`, the first request sends the photo that no mode was sent before; all others go
         on with the known photos. An answer is captured after the clock of its request has stopped.
@@ -76,7 +76,7 @@ class Measurement:
         spent, count = 0.0, 0
         slowed = self._gpu.slowed_ns()
         first = self._mode.unseen if unseen else []
-        while count == 0 or spent + spent / count <= seconds:
+        while goes_on(count, spent, part):
             if count < len(first):
                 carried = first[count]
             else:

@@ -2,8 +2,8 @@
 
 The speed of a shared machine changes from second to second. Modes alternate, so that such a change
 affects all modes alike. Only the process whose turn it is works; all others sleep, and so does the
-process that gives the turns. In a turn every mode serves for the same time, that of one request of
-the slowest mode. If modes do not fit into memory together, they take turns in groups; every group
+process that gives the turns. In a turn every mode serves for up to the time of one request of the
+slowest mode. If modes do not fit into memory together, they take turns in groups; every group
 includes `baseline` and `baseline-twin`.
 """
 

@@ -37,9 +37,10 @@ class Environment:
 class JobSpec:
     """One mode on one device, in one round of timing, or under load, where there are no rounds.
 
-    After `warmup` requests, the mode serves for at least `seconds`, and at least `requests`
-    requests, which send the files `photos` in turn. A separate pass of `stages` requests times the
-    stages. `threads` is the number of CPU threads that an engine may use. Raw data go to `folder`.
+    After `warmup` requests, the mode serves in as many turns as take the slowest mode `seconds`,
+    and at least `requests` requests, which send the files `photos` in turn. A separate pass of
+    `stages` requests times the stages. `threads` is the number of CPU threads that an engine may
+    use. Raw data go to `folder`.
     `unseen` is a folder for the photo of the round that no mode was sent before: see
     `timing.unseen`.
     """

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 TURN_SECONDS = 0.2  # a mode's part of a turn is at least that long
+# Requests in a turn after which a fast mode stops. Their median leaves out a slow first request.
+# More of them narrow no interval, because that of a speed-up depends on the slow modes.
+ENOUGH = 3
 
 
 class Plan(NamedTuple):
-    """A round has `turns` turns, numbered from 1, and a mode serves for `part` seconds of each.
+    """A round has `turns` turns, numbered from 1. A mode serves for up to `part` seconds of each.
 
     Every mode sends at least `requests` known photos. In the turn `unseen`, the first photo of
     every mode is one that no mode was sent before.
@@ -34,12 +37,24 @@ def plan_turns(
 ) -> Plan:
     """The plan for modes whose requests take `latencies` seconds.
 
-    Each mode is to serve for `seconds`, and at least `requests` known photos.
+    Each mode is to serve in as many turns as take the slowest mode `seconds`, and at least
+    `requests` known photos.
     """
     part = _part(latencies, seconds)
     turns = max(requests + 1, math.ceil(seconds / part))
     # the first turn may be slow for other reasons
     return Plan(turns, part, requests, unseen=order.randint(2, turns))
+
+
+def goes_on(count: int, spent: float, part: float) -> bool:
+    """Whether a mode sends one more request in its `part` seconds of a turn, after `count` of them.
+
+    It sends as many as fit, but stops after `ENOUGH` that took `TURN_SECONDS`.
+    """
+    if count == 0:
+        return True
+    enough = count >= ENOUGH and spent >= TURN_SECONDS
+    return not enough and spent + spent / count <= part
 
 
 def photo_at(count: int, round_number: int, requests: int, photos: int) -> int:
