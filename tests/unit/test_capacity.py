@@ -240,6 +240,35 @@ def test_a_plan_ends_at_a_rate_that_keeps_the_bound_and_one_that_does_not(chance
     assert 1.1 * best < min(broke) < 1.5 * best
 
 
+class Flattering(Simulated):
+    """Two instances answer the most, and keep a high rate in short passes, but not in long ones.
+
+    A request takes them nearly as long as the bound, so one instance is tried first.
+    """
+
+    def clients(self, place, count, seconds):
+        two = place.split.instances == 2
+        record = {"kind": "closed", "clients": count}
+        return self._keep(place, record, 12 if two else 10, 450 if two else 100)
+
+    def generate(self, place, purpose, scenario):
+        two = place.split.instances == 2
+        kept = scenario.rate <= (3 if two and purpose == "confirm" else 9 if two else 6)
+        record = {"kind": "loadgen", "purpose": purpose, **scenario._asdict()}
+        record |= {"percentiles": {"p90": 400 if kept else 600}, "valid": True}
+        record |= {"scheduled_rps": scenario.rate}
+        return self._keep(place, record, scenario.rate, 400)
+
+
+def test_a_split_that_is_not_confirmed_gives_way_to_the_next():
+    passes = Flattering(10, 1)
+    Plan(passes, SETTINGS["quick"], placement.splits([(0,), (1,)], 2)).run([500])
+    asked = [one for one in passes.all if one.record.get("purpose") == "confirm"]
+    kept = [one for one in asked if one.record["percentiles"]["p90"] <= 500]
+    assert {one.place.split.instances for one in asked} == {1, 2}
+    assert [one.place.split.instances for one in kept] == [1]
+
+
 @pytest.fixture
 def powercap(tmp_path, monkeypatch) -> Path:
     """A machine with one package, and a part of it that must not be counted twice."""

@@ -1,5 +1,6 @@
 """Machines side by side, and one machine before and after: what differs is named, and counts."""
 
+import contextlib
 import json
 import random
 import re
@@ -115,7 +116,13 @@ def test_other_code_is_named_before_any_change(tmp_path, capsys):
     assert first == "The runs differ: commit def in place of abc."
     assert len(others) == 2
     compare(*given(runs[0], runs[0]))
-    assert "same code" in capsys.readouterr().out.splitlines()[0]
+    assert "The runs have the same code, settings and versions." in capsys.readouterr().out
+    unknown = archive(tmp_path / "2" / "test")
+    compare(*given(unknown, unknown))
+    assert "but no record of their code" in capsys.readouterr().out
+    records.write_json(unknown / "settings.json", {"config": config}, "settings")
+    compare(*given(unknown, runs[0]))
+    assert "commit abc in place of unknown" in capsys.readouterr().out
 
 
 def test_a_machine_that_is_slower_as_a_whole_is_no_regression(tmp_path, capsys):
@@ -131,15 +138,22 @@ def test_a_machine_that_is_slower_as_a_whole_is_no_regression(tmp_path, capsys):
     assert relative == pytest.approx(1, abs=0.02)
 
 
-def test_a_slower_baseline_is_one_where_a_fixed_computation_is_not_slower(tmp_path, capsys):
-    """Something that all modes share became slower, and not the machine."""
+@pytest.mark.parametrize(
+    ("baseline_ms", "fused_ms", "bad"), [(120, 60, "2 of 2"), (80, 50, None), (80, 60, "1 of 2")]
+)
+def test_a_changed_baseline_is_no_measure_of_the_machine(
+    tmp_path, capsys, baseline_ms, fused_ms, bad
+):
+    """The fixed computation takes as long as before, so the machine is as fast as before."""
     before = archive(tmp_path / "a" / "test", 100, probe_ms=(5.0, 5.0))
-    after = archive(tmp_path / "b" / "test", 120, seed=1, probe_ms=(5.0, 5.0))
-    with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
+    after = archive(
+        tmp_path / "b" / "test", baseline_ms, seed=1, fused_ms=fused_ms, probe_ms=(5.0, 5.0)
+    )
+    with pytest.raises(SystemExit, match=f"{bad} modes") if bad else contextlib.nullcontext():
         compare(*given(before, after))
-    told = capsys.readouterr().err
-    assert "REGRESSION: cpu baseline: " in told
-    assert "relative to a fixed computation 0.83x" in told
+    told = capsys.readouterr()
+    assert ("REGRESSION" in told.err) == bool(bad)
+    assert f"relative to a fixed computation {100 / baseline_ms:.1f}" in told.out
 
 
 def test_what_became_of_modes_is_written_for_machines_and_for_people(tmp_path, monkeypatch):

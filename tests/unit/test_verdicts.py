@@ -64,9 +64,9 @@ def test_no_mode_is_faster_by_what_the_control_is_faster(bias):
         rows = on_cpu(twin, mode)
         assert rows["mode"]["comparison"]["verdict"] in ("SAME", "AMBIGUOUS")
         kinds = {doubt["kind"] for doubt in rows["mode"]["doubts"]}
-        assert ("control" in kinds) == (rows[CONTROL]["comparison"]["verdict"] == "FASTER")
+        control = rows[CONTROL]["comparison"]
+        assert ("control" in kinds) == (not control["low"] <= 1 <= control["high"])
         assert bias != 0.03 or kinds == {"control"}
-        assert bias or not kinds
 
 
 def test_a_mode_that_is_faster_than_the_biased_control_is_faster():

@@ -55,6 +55,12 @@ def audit(archive: Archive) -> Iterator[str]:
 
 def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[str]:
     kept = read_summary(archive)
+    if "code" not in kept:
+        yield (
+            f"summary.json is of an older version, which computed other figures: run `python -m "
+            f"effdet_bench render --results {archive.root}`, and then audit again"
+        )
+        return
     yield from differences(archive.summary.name, kept, summary)
     if archive.summary_table.read_text() != to_table(kept).to_csv(index=False):
         yield "summary.csv is not the table of summary.json"

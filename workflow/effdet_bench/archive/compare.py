@@ -11,6 +11,7 @@ import yaml
 from effdet_bench import records
 from effdet_bench.archive.machines import (
     differences,
+    knows_code,
     of_one_ensemble,
     read_machines,
     render_machines,
@@ -32,7 +33,6 @@ from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.words import interval, name
 
-ALIKE = "The runs have the same code, settings and versions."
 # Environment variable with the path of a file that GitHub shows beside a run of its CI.
 HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"
 
@@ -71,7 +71,9 @@ def compare_runs(args: argparse.Namespace) -> None:
         again = read_run(Path(args.again))
         bad = confirmed(bad, changes(before, again, args.threshold, SECOND_CONFIDENCE))
     apart = differences(before.archive, after.archive)
-    print(f"The runs differ: {'; '.join(apart)}." if apart else ALIKE)
+    code = "" if knows_code(before.archive) else ", but no record of their code"
+    alike = f"The runs have the same {'' if code else 'code, '}settings and versions{code}."
+    print(f"The runs differ: {'; '.join(apart)}." if apart else alike)
     print("\n".join(map(str, found)))
     record = {
         "threshold": args.threshold,

@@ -77,10 +77,16 @@ def incomparable(first: Machine, second: Machine) -> list[str]:
 def differences(first: Machine, second: Machine) -> list[str]:
     """The result of `incomparable`, and the code, settings and versions in which the two differ."""
     ours, theirs = _conditions(first), _conditions(second)
-    changed = [key for key, value in ours.items() if theirs.get(key, value) != value]
+    changed = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+    unknown = "unknown"
     return incomparable(first, second) + [
-        f"{key} {theirs[key]} in place of {ours[key]}" for key in changed
+        f"{key} {theirs.get(key, unknown)} in place of {ours.get(key, unknown)}" for key in changed
     ]
+
+
+def knows_code(machine: Machine) -> bool:
+    """Whether the archive says which code measured it."""
+    return bool(machine["summary"].get("code"))
 
 
 def of_one_ensemble(machines: list[Machine]) -> list[Machine]:
@@ -152,7 +158,8 @@ def _table(device: str, machines: list[Machine]) -> Record:
 def _conditions(machine: Machine) -> dict[str, object]:
     """Code, settings and versions on which figures depend."""
     summary = machine["summary"]
-    return {**summary.get("code", {}), **machine["asked"], **summary["versions"]}
+    code = summary.get("code") or {"code": "unknown"}
+    return {**code, **machine["asked"], **summary["versions"]}
 
 
 def _models(summary: Summary) -> list[str]:

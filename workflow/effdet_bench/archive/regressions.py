@@ -132,7 +132,9 @@ def changes(
     """The change of each mode that was valid in `before`; both runs must be of one machine.
 
     A mode is slower if its latency grew by more than `threshold`, a share, relative to `baseline`,
-    and the interval of this change at `confidence` excludes 1. See `comparison.change`.
+    and the interval of this change at `confidence` excludes 1. See `comparison.change`. The plain
+    latency decides where the relative one is not known, and where `baseline` itself changed
+    relative to the fixed computation, because then it is no measure of the machine.
 
     Raises:
         BenchError: the two runs differ in ensemble, weights, photos or threads.
@@ -152,23 +154,38 @@ def changes(
         now = rows.get(key)
         if now is not None and now["ranked"] and row["ranked"]:
             compared = unpaired(before.rounds[key], after.rounds[key], confidence)
-            old_speeds, new_speeds = before.speeds(*key), after.speeds(*key)
-            relative = None
-            if old_speeds is not None and new_speeds is not None:
-                relative = change(old_speeds, new_speeds, confidence)
-            found.append(_measured(row, now, compared, relative, threshold))
+            relative = _relative(before, after, *key, confidence)
+            base = _relative(before, after, row["device"], BASELINE, CONFIDENCE)
+            decides = relative if row["mode"] == BASELINE or not _differs(base) else None
+            kind = "slower" if _slower(decides or compared, threshold) else "none"
+            found.append(Change(*key, kind, None, p50(row), p50(now), compared, relative))
         elif row["ranked"]:
             found.append(_missing(row, now))
     return found
 
 
-def _measured(
-    old: Row, new: Row, compared: Comparison, relative: Comparison | None, threshold: float
-) -> Change:
-    decides = relative or compared
-    sure = decides.high is not None and decides.high < 1
-    kind = "slower" if sure and decides.ratio < 1 / (1 + threshold) else "none"
-    return Change(old["device"], old["mode"], kind, None, p50(old), p50(new), compared, relative)
+def _relative(
+    before: Run, after: Run, device: str, mode: str, confidence: float
+) -> Comparison | None:
+    """The change of `Run.speeds`; `None` where they are not known, or have no interval."""
+    key = device, mode
+    if key not in before.rounds or key not in after.rounds:
+        return None
+    old, new = before.speeds(*key), after.speeds(*key)
+    found = None if old is None or new is None else change(old, new, confidence)
+    return found if found and found.high is not None else None
+
+
+def _differs(found: Comparison | None) -> bool:
+    """Whether a change is sure."""
+    if found is None or found.low is None or found.high is None:
+        return False
+    return not found.low <= 1 <= found.high
+
+
+def _slower(found: Comparison, threshold: float) -> bool:
+    sure = found.high is not None and found.high < 1
+    return sure and found.ratio < 1 / (1 + threshold)
 
 
 def _missing(old: Row, new: Row | None) -> Change:

@@ -138,13 +138,15 @@ class Plan:
 
     def _find_capacity(self, goal: Goal) -> None:
         """Finds the highest rate that keeps `goal` in short passes; confirms it, or a lower one."""
-        found: tuple[Split, float] | None = None
+        found: list[tuple[Split, float]] = []
         for split in self._likeliest(goal):
-            rate = self._search(split, goal, found[1] if found else 0)
+            rate = self._search(split, goal, found[-1][1] if found else 0)
             if rate is not None:
-                found = split, rate
-        if found:
-            self._confirm(*found, goal)
+                found.append((split, rate))
+        confirmed = 0.0
+        for split, rate in reversed(found):
+            if rate > confirmed:
+                confirmed = max(confirmed, self._confirm(split, rate, goal))
 
     def _likeliest(self, goal: Goal) -> list[Split]:
         """Splits that keep `goal` where nothing queues; the one with the highest first rate first.
@@ -172,12 +174,14 @@ class Plan:
             tried.append(self._arrive(split, "search", rate, goal, self._setting.search))
         return highest_kept(tried, goal)
 
-    def _confirm(self, split: Split, rate: float, goal: Goal) -> None:
+    def _confirm(self, split: Split, rate: float, goal: Goal) -> float:
+        """The rate that a longer pass confirms, `rate` or a lower one; 0 if none does."""
         for _ in range(CONFIRMATIONS):
             done = self._arrive(split, "confirm", rate, goal, self._setting.confirm)
             if done.keeps(goal) and (done.valid or not self._setting.official):
-                return
+                return rate
             rate *= BACK
+        return 0.0
 
     def _arrive(self, split: Split, purpose: str, rate: float, goal: Goal, seconds: float) -> Tried:
         """A pass of Poisson arrivals, long enough for the percentile if `PATIENCE` allows it."""

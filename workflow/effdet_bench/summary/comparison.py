@@ -33,7 +33,7 @@ class Comparison(NamedTuple):
 def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comparison | None:
     """Compares latencies by round and turn; a ratio above 1 means that `ours` is faster.
 
-    Both modes served in the same turns, for the same time. The ratio of a turn is the ratio of the
+    Both modes served in the same turns. The ratio of a turn is the ratio of the
     medians of its requests. Means would be unfair, because a fast mode has more requests in a turn,
     so its mean would catch more disturbances that hit few requests. The ratio of a round is
     the median over its turns. The result is the geometric mean over rounds, with Student's

@@ -41,7 +41,7 @@ class Job:
 
     @cached_property
     def turns(self) -> Turns:
-        """These latencies by turn; in a turn, all modes of a group served for the same time."""
+        """These latencies by turn; in a turn, all modes of a group served."""
         turns: Turns = {}
         for turn, latency in zip(self.timed_rows["turn"].tolist(), self.timed, strict=True):
             turns.setdefault(turn, []).append(latency)

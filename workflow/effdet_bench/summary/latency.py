@@ -38,11 +38,11 @@ def needed_requests(percent: float) -> int:
 def percentile(turns: Turns, percent: float) -> float:
     """The percentile of latencies by turn, in their unit, where all turns weigh alike.
 
-    A turn gives each mode the same time, so a fast mode has fewer requests in a turn in which the
-    machine is slow. If requests weighed alike, such turns would count less for fast modes than for
-    slow ones. Latencies are interpolated linearly between the middles of their weights. For turns
-    of one length this is method 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages"
-    (1996).
+    A mode that serves as many requests as fit into a turn has fewer of them in a turn in which the
+    machine is slow. If requests weighed alike, such turns would count less for this mode than for a
+    mode with one request in each turn. Latencies are interpolated linearly between the middles of
+    their weights. For turns of one length this is method 7 of Hyndman and Fan, "Sample Quantiles in
+    Statistical Packages" (1996).
     """
     latencies = np.concatenate([np.asarray(turn, dtype=np.float64) for turn in turns])
     weights = np.concatenate([np.full(len(turn), 1 / len(turn)) for turn in turns])

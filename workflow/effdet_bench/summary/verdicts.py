@@ -112,11 +112,14 @@ class Pairs:
 
     def _biased(self, *rows: Row) -> bool:
         """Whether equal modes differ: a control from itself, or the first requests of turns."""
-        controls = [self.controls.get(row["device"]) for row in rows]
-        differ = [
-            one for one in controls if one and one.low and not one.low <= 1 <= (one.high or 1)
-        ]
-        return bool(differ) or any(self.slow_start(row) for row in rows)
+        return any(self.difference(row["device"]) or self.slow_start(row) for row in rows)
+
+    def difference(self, device: str) -> float:
+        """By what share the control of `device` differs from itself; 0 if its interval holds 1."""
+        control = self.controls.get(device)
+        if control is None or control.low is None or control.high is None:
+            return 0.0
+        return 0.0 if control.low <= 1 <= control.high else control.ratio - 1
 
     def _noise(self, device: str) -> list[float | None]:
         """The noise of `device`; nothing if no control was timed there."""
@@ -152,19 +155,10 @@ def add_verdicts(rows: list[Row], baseline: Row | None, pairs: Pairs) -> None:
 
 def _add_doubts(rows: list[Row], pairs: Pairs) -> None:
     """Adds doubts about the comparisons of rows: of the device's control, and of slow starts."""
-    differing = {
-        row["device"]: row["comparison"]["ratio"] - 1
-        for row in rows
-        if row["twin"]
-        and row["comparison"]
-        and row["comparison"]["verdict"] in ("FASTER", "SLOWER")
-    }
     for row in rows:
         numbers = [one["round"] for one in row["rounds"]]
-        if numbers and row["device"] in differing:
-            row["doubts"].append(
-                {"kind": "control", "value": differing[row["device"]], "rounds": numbers}
-            )
+        if numbers and (apart := pairs.difference(row["device"])):
+            row["doubts"].append({"kind": "control", "value": apart, "rounds": numbers})
         if slow := pairs.slow_start(row):
             row["doubts"].append({"kind": "slow_start", "value": slow, "rounds": numbers})
 

@@ -39,8 +39,12 @@ def lock_timing() -> IO[str]:
     """
     path = Path(LOCK)
     with contextlib.suppress(FileExistsError):
-        path.touch(0o644, exist_ok=False)
-    held = path.open()
+        path.touch(exist_ok=False)
+        path.chmod(0o644)  # whatever the user's umask
+    try:
+        held = path.open()
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read ({error.strerror}): delete it.") from None
     os.set_inheritable(held.fileno(), True)  # hosts in processes of their own hold it too
     hold(held, "another timing job on this machine")
     return held
@@ -136,8 +140,9 @@ def run(args: argparse.Namespace) -> None:
     if jobs:
         tell(f"{label} is kept: the last run finished it, but Snakemake did not note that")
     else:
+        known = {spec.mode: _job(args, spec, ensemble) for spec in specs}
         results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
-        jobs = {spec.mode: _job(args, spec, ensemble) | results[spec.mode] for spec in specs}
+        jobs = {mode: known[mode] | results[mode] for mode in known}
         if layout.KEPT.exists():  # where Snakemake runs
             records.write_text(kept, json.dumps({"asked": asked, "jobs": jobs}))
     for spec in specs:
