@@ -102,9 +102,10 @@ ROUNDS = range(1, CONFIG["rounds"] + 1)
 # Priorities. First come rules that can find mistakes of the user, to report these before long work begins. Then come
 # rules that timing needs, and the rounds. All other rules follow, because a user waits for the first standings.
 AT_ONCE, BEFORE_TIMING = len(ROUNDS) + 2, len(ROUNDS) + 1
-# The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm
-# up a mode in a round; and for a load test, of all modes together (quick) or of each mode (full).
-MODE_SECONDS = 4.5
+# The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm up a
+# mode in a round, less what fast modes save of `seconds`; and for a load test, of all modes together (quick) or of each
+# mode (full).
+MODE_SECONDS = 3
 LOAD_SECONDS = {"quick": 540, "full": 5400}
 STAGE_REQUESTS = 4  # of each mode, in a round's separate pass that times stages
 ENSEMBLE = [
