@@ -117,12 +117,19 @@ def test_other_code_is_named_before_any_change(tmp_path, capsys):
     assert len(others) == 2
     compare(*given(runs[0], runs[0]))
     assert "The runs have the same code, settings and versions." in capsys.readouterr().out
+    other = archive(tmp_path / "3" / "test")
+    for job in other.glob("timing/cpu/fused/*/job.json"):
+        record = json.loads(job.read_text()) | {"env": {"A": "b"}}
+        records.write_json(job, record, "job")
+    summarise_archive(other)
+    compare(*given(archive(tmp_path / "4" / "test"), other))
+    assert capsys.readouterr().out.startswith("The runs differ: other settings of cpu fused.")
     unknown = archive(tmp_path / "2" / "test")
     compare(*given(unknown, unknown))
     assert "but no record of their code" in capsys.readouterr().out
     records.write_json(unknown / "settings.json", {"config": config}, "settings")
     compare(*given(unknown, runs[0]))
-    assert "commit abc in place of unknown" in capsys.readouterr().out
+    assert "only one of them says which code measured it" in capsys.readouterr().out
 
 
 def test_a_machine_that_is_slower_as_a_whole_is_no_regression(tmp_path, capsys):

@@ -8,6 +8,7 @@ import yaml
 
 from effdet_bench import records
 from effdet_bench.archive.render import settings_of
+from effdet_bench.config.modes import in_present_words
 from effdet_bench.config.names import DEVICES
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import PUBLISHED_LATENCIES, Archive
@@ -77,11 +78,34 @@ def incomparable(first: Machine, second: Machine) -> list[str]:
 def differences(first: Machine, second: Machine) -> list[str]:
     """The result of `incomparable`, and the code, settings and versions in which the two differ."""
     ours, theirs = _conditions(first), _conditions(second)
-    changed = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
-    unknown = "unknown"
-    return incomparable(first, second) + [
-        f"{key} {theirs.get(key, unknown)} in place of {ours.get(key, unknown)}" for key in changed
+    unknown = knows_code(first) != knows_code(second)
+    return [
+        *incomparable(first, second),
+        *(["only one of them says which code measured it"] if unknown else []),
+        *(
+            f"{key} {theirs[key]} in place of {ours[key]}"
+            for key in ours
+            # an engine or a package of one run alone concerns no mode of both
+            if key in theirs and theirs[key] != ours[key]
+        ),
+        *(f"other settings of {mode}" for mode in _changed_modes(first, second)),
     ]
+
+
+def _changed_modes(first: Machine, second: Machine) -> list[str]:
+    """The modes of both that ran with other options, variables or interpreters."""
+    ours, theirs = (
+        {
+            f"{row['device']} {row['mode']}": (
+                in_present_words(row["options"]),
+                row["env"],
+                row["python"],
+            )
+            for row in machine["summary"]["rows"]
+        }
+        for machine in (first, second)
+    )
+    return [mode for mode in ours if mode in theirs and ours[mode] != theirs[mode]]
 
 
 def knows_code(machine: Machine) -> bool:
@@ -158,8 +182,7 @@ def _table(device: str, machines: list[Machine]) -> Record:
 def _conditions(machine: Machine) -> dict[str, object]:
     """Code, settings and versions on which figures depend."""
     summary = machine["summary"]
-    code = summary.get("code") or {"code": "unknown"}
-    return {**code, **machine["asked"], **summary["versions"]}
+    return {**summary.get("code", {}), **machine["asked"], **summary["versions"]}
 
 
 def _models(summary: Summary) -> list[str]:
