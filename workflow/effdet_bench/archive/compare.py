@@ -29,9 +29,9 @@ from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
 from effdet_bench.report.capacity import load_table
 from effdet_bench.report.figures.machines import draw_machines
-from effdet_bench.report.numbers import milliseconds, times
+from effdet_bench.report.numbers import milliseconds
 from effdet_bench.report.page import to_html
-from effdet_bench.report.words import interval, name
+from effdet_bench.report.words import name, stated
 
 # Environment variable with the path of a file that GitHub shows beside a run of its CI.
 HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -71,9 +71,12 @@ def compare_runs(args: argparse.Namespace) -> None:
         again = read_run(Path(args.again))
         bad = confirmed(bad, changes(before, again, args.threshold, SECOND_CONFIDENCE))
     apart = differences(before.archive, after.archive)
-    code = "" if knows_code(before.archive) else ", but no record of their code"
-    alike = f"The runs have the same {'' if code else 'code, '}settings and versions{code}."
-    print(f"The runs differ: {'; '.join(apart)}." if apart else alike)
+    if apart:
+        print(f"The runs differ: {'; '.join(apart)}.")
+    elif knows_code(before.archive):
+        print("The runs have the same code, settings and versions.")
+    else:
+        print("The runs have the same settings and versions, but no record of their code.")
     print("\n".join(map(str, found)))
     record = {
         "threshold": args.threshold,
@@ -130,14 +133,8 @@ def _write_table(
 
 def _line(change: Change, bad: bool) -> str:
     after = "–" if change.after_ms is None else milliseconds(change.after_ms)
-    ratio = change.compared
-    shown = "–" if ratio is None else f"{times(ratio.ratio)} ({interval(ratio)})"
-    relative = change.relative
-    apart = (
-        "–"
-        if relative is None
-        else f"{change.yardstick}: {times(relative.ratio)} ({interval(relative)})"
-    )
+    shown = stated(change.compared) if change.compared else "–"
+    apart = f"{change.yardstick}: {stated(change.relative)}" if change.relative else "–"
     word = f"**REGRESSION**{f': {change.reason}' if change.reason else ''}" if bad else ""
     mode = name({"device": change.device, "mode": change.mode})
     return f"| {mode} | {milliseconds(change.before_ms)} | {after} | {shown} | {apart} | {word} |"

@@ -16,7 +16,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 from effdet_bench.report.numbers import milliseconds, times
-from effdet_bench.report.words import interval
+from effdet_bench.report.words import interval, stated
 from effdet_bench.summary.comparison import (
     CONFIDENCE,
     Comparison,
@@ -96,13 +96,11 @@ class Change(NamedTuple):
         if self.compared is None or self.after_ms is None:
             return f"{named}: {self.reason}"
         change = f"{milliseconds(self.before_ms)} before, {milliseconds(self.after_ms)} after"
-        text = (
-            f"{named}: {change}, {times(self.compared.ratio)} as fast ({interval(self.compared)})"
-        )
+        ratio = times(self.compared.ratio)
+        text = f"{named}: {change}, {ratio} as fast ({interval(self.compared)})"
         if self.relative is None:
             return text
-        ratio = f"{times(self.relative.ratio)} ({interval(self.relative)})"
-        return f"{text}; relative to {self.yardstick} {ratio}"
+        return f"{text}; relative to {self.yardstick} {stated(self.relative)}"
 
 
 def read_run(path: Path) -> Run:
@@ -148,6 +146,11 @@ def changes(
             f"the two runs cannot be compared: {'; '.join(apart)}. Measure both alike."
         )
     rows = {(row["device"], row["mode"]): row for row in new["rows"]}
+    bases = {
+        device: _relative(before, after, device, BASELINE, CONFIDENCE)
+        for device in {row["device"] for row in old["rows"]}
+    }
+    changed = [device for device, base in bases.items() if base and base.differs]
     found = []
     for row in old["rows"]:
         key = row["device"], row["mode"]
@@ -155,8 +158,7 @@ def changes(
         if now is not None and now["ranked"] and row["ranked"]:
             compared = unpaired(before.rounds[key], after.rounds[key], confidence)
             relative = _relative(before, after, *key, confidence)
-            base = _relative(before, after, row["device"], BASELINE, CONFIDENCE)
-            decides = relative if row["mode"] == BASELINE or not _differs(base) else None
+            decides = None if row["mode"] != BASELINE and row["device"] in changed else relative
             kind = "slower" if _slower(decides or compared, threshold) else "none"
             found.append(Change(*key, kind, None, p50(row), p50(now), compared, relative))
         elif row["ranked"]:
@@ -174,13 +176,6 @@ def _relative(
     old, new = before.speeds(*key), after.speeds(*key)
     found = None if old is None or new is None else change(old, new, confidence)
     return found if found and found.high is not None else None
-
-
-def _differs(found: Comparison | None) -> bool:
-    """Whether a change is sure."""
-    if found is None or found.low is None or found.high is None:
-        return False
-    return not found.low <= 1 <= found.high
 
 
 def _slower(found: Comparison, threshold: float) -> bool:

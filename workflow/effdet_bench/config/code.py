@@ -14,6 +14,7 @@ from effdet_bench import layout
 from effdet_bench.records import Record
 
 PACKAGE = layout.PACKAGE.name
+SHORT = 12  # digits of a digest in records
 
 
 def module_files(*entries: str) -> list[Path]:
@@ -56,20 +57,20 @@ def code_of_job(engine: str) -> Record:
     """The code that times a mode of `engine`: see `code` in the schema of a job."""
     harness = module_files("timing.job")
     own = [path for path in module_files(f"engines.{engine}") if path not in harness]
-    return {**_commit(), "harness": digest(harness), "engine": digest(own)}
+    return {**_commit(), "harness": digest(harness)[:SHORT], "engine": digest(own)[:SHORT]}
 
 
 def code_of_judge() -> str:
     """A digest of the gate's code and limits."""
-    return digest([*module_files("validity.gate"), layout.TOLERANCES])
+    return digest([*module_files("validity.gate"), layout.TOLERANCES])[:SHORT]
 
 
 def digest(files: Iterable[Path]) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of `files`, in their order."""
+    """The SHA-256 of `files`, in their order, in hexadecimal digits."""
     found = sha256()
     for path in files:
         found.update(path.read_bytes())
-    return found.hexdigest()[:12]
+    return found.hexdigest()
 
 
 @functools.cache

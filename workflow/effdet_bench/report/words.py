@@ -43,6 +43,11 @@ def interval(versus: Versus | Comparison | dict[str, Any]) -> str:
     return f"95 % interval {times(compared['low'])} to {times(compared['high'])}"
 
 
+def stated(compared: Comparison) -> str:
+    """A ratio and its interval: `0.83x (95 % interval 0.80x to 0.86x)`."""
+    return f"{times(compared.ratio)} ({interval(compared)})"
+
+
 def span(versus: Versus | dict[str, Any]) -> str:
     """The ratio of a comparison with its interval: `**2.20x** (2.10x – 2.30x)`."""
     ratio = times(versus["ratio"])

@@ -29,6 +29,11 @@ class Comparison(NamedTuple):
     half_width: float | None
     rounds: int
 
+    @property
+    def differs(self) -> bool:
+        """Whether the interval excludes 1; false without an interval."""
+        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
+
 
 def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comparison | None:
     """Compares latencies by round and turn; a ratio above 1 means that `ours` is faster.

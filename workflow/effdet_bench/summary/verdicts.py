@@ -117,9 +117,7 @@ class Pairs:
     def difference(self, device: str) -> float:
         """By what share the control of `device` differs from itself; 0 if its interval holds 1."""
         control = self.controls.get(device)
-        if control is None or control.low is None or control.high is None:
-            return 0.0
-        return 0.0 if control.low <= 1 <= control.high else control.ratio - 1
+        return control.ratio - 1 if control and control.differs else 0.0
 
     def _noise(self, device: str) -> list[float | None]:
         """The noise of `device`; nothing if no control was timed there."""

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from effdet_bench import layout, processes
+from effdet_bench.config.code import digest
 from effdet_bench.errors import (
     BenchError,
     Outcome,
@@ -174,19 +174,16 @@ class RemoteHost:
 
 def code_digest() -> str:
     """A digest of the package's code: processes that are compared must run the same code."""
-    digest = sha256()
-    for path in sorted(layout.PACKAGE.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return digest(sorted(layout.PACKAGE.rglob("*.py")))
 
 
-def refuse_other_code(digest: str) -> None:
-    """Compares the code of this interpreter's effdet-bench with the sender's `digest`.
+def refuse_other_code(code: str) -> None:
+    """Compares the code of this interpreter's effdet-bench with the sender's, `code`.
 
     Raises:
         BenchError: their code differs.
     """
-    if digest != code_digest():
+    if code != code_digest():
         raise BenchError(
             f"the effdet-bench of {sys.executable} is other code than the one that runs: "
             "install this one there, `pip install -e .`."
