@@ -21,6 +21,9 @@ include: "workflow/rules/archive.smk"
 include: "workflow/rules/cluster.smk"
 
 
+show_modes()
+
+
 onstart:
     runs.end_by_signal(workflow.scheduler.exit_gracefully)
     show_plan()
@@ -46,6 +49,7 @@ rule all:
         rules.manifest.output,
         # Named here too, so that a record is measured again after it was deleted, for example by `retry`.
         job_files(layout.JOB_RECORD),
+        standings_files(),
 
 
 # The same, but it fails if a mode is not valid, for scripts that read only the exit status.

@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from effdet_bench.__main__ import main
 from effdet_bench.config.names import UNSEEN_MARK
 from effdet_bench.config.photos import list_photos
 from effdet_bench.records import RAW_COLUMNS
@@ -122,38 +121,6 @@ def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
     assert [row.split(",")[:2] for row in judged] == [
         [number, name] for number, name in zip(numbers, carried, strict=True)
     ]
-
-
-def test_a_round_that_its_run_did_not_note_is_kept_unless_something_else_is_asked_for(
-    lite0_files, tmp_path, monkeypatch
-):
-    measured = []
-
-    def run_jobs(specs, *_):
-        measured.append(specs)
-        done = {"outcome": "failed", "reason": "a test", "groups": 1, "group": None}
-        return {one.mode: done | {"started": "now", "job_seconds": 1.0} for one in specs}
-
-    monkeypatch.setattr(timing_job, "run_jobs", run_jobs)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".snakemake").mkdir()
-    modes = [MODE | {"name": "a", "python": "/other"}, MODE | {"name": "b"}]
-    given = flags(lite0_files, tmp_path, modes)
-    main(["timing", *given, "--rounds", "2"])
-    paths = list(tmp_path.glob("timing/cpu/*/round-1/job.json"))
-    before = {path: path.read_text() for path in paths}
-    assert len(before) == 2
-    for path in paths:
-        path.unlink()
-    main(["timing", *given, "--rounds", "3", "--unnoted", "1"])
-    assert len(measured) == 1
-    assert {path: path.read_text() for path in paths} == before
-    others = (["--warmup", "3"], ["--stages", "0"], ["--modes", json.dumps(modes[:1])])
-    for times, other in enumerate(others, 2):
-        main(["timing", *given, *other, "--unnoted", "1"])
-        assert len(measured) == times, other
-    main(["timing", *given, *other])
-    assert len(measured) == times + 1
 
 
 def test_modes_take_turns(job, tmp_path):

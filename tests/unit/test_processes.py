@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -86,34 +85,6 @@ def test_a_step_ends_with_its_run():
     run.kill()
     run.wait()
     assert step.wait(10) == 1
-
-
-@pytest.mark.parametrize(
-    ("marked", "begun", "younger", "gone", "finished"),
-    [
-        (True, 50, None, None, True),
-        (False, 50, None, None, False),  # its end was noted
-        (True, 150, None, None, False),  # what is there is of a job before
-        (True, 50, "input", None, False),
-        (True, 50, None, "b", False),
-    ],
-)
-def test_a_job_that_its_run_did_not_note_is_told(
-    tmp_path, monkeypatch, marked, begun, younger, gone, finished
-):
-    monkeypatch.chdir(tmp_path)
-    for name in {"a", "b", "input"} - {gone}:
-        Path(name).touch()
-        os.utime(name, (0, 200 if name == younger else 100))
-
-    class Persistence:
-        def _filter_incomplete_keys(self, keys):
-            return set(keys) if marked else set()
-
-        def _get_recorded_starttime(self, key):
-            return begun
-
-    assert runs.finished_unnoted(Persistence(), ["a", "b"], ["input"]) is finished
 
 
 def test_locks_of_the_dead_are_forgotten_and_those_of_the_living_kept(tmp_path, monkeypatch):

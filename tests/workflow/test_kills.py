@@ -26,22 +26,21 @@ FilePersistence._write_record = unlucky
 SHORT = ("timing", "--config", "modes=[baseline]", "twin=false", "requests=5")
 
 
-def begun(workspace: Workspace, *args: str) -> subprocess.Popen:
-    """A run that has begun its second round, in a process group of its own."""
-    second = workspace.results / "timing" / "cpu" / "baseline" / "round-2" / ".requests.csv"
-    second.unlink(missing_ok=True)
+def begun(workspace: Workspace, number: int, *args: str) -> subprocess.Popen:
+    """A run that has begun the round `number`, in a process group of its own."""
+    folder = workspace.results / "timing" / "cpu" / "baseline" / f"round-{number}"
     running = workspace.start(*args)
     deadline = time.monotonic() + 240
-    while not second.exists():
+    while not (folder / ".requests.csv").exists():
         assert running.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return running
 
 
-def interrupt(workspace: Workspace, how: signal.Signals, *args: str) -> None:
-    """Sends `how` to the whole process group of a run once its second round has begun."""
-    running = begun(workspace, *args)
+def interrupt(workspace: Workspace, how: signal.Signals, number: int, *args: str) -> None:
+    """Sends `how` to the whole process group of a run once it has begun the round `number`."""
+    running = begun(workspace, number, *args)
     os.killpg(running.pid, how)
     running.wait(60)
 
@@ -52,39 +51,44 @@ def go_on(workspace: Workspace, *args: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_killed_runs_are_gone_on_with(finished):
-    """A first measurement, then a second one that leaves the first until it has ended."""
-    shutil.rmtree(finished.results / "timing")
-    interrupt(finished, signal.SIGKILL, *SHORT)
-    rounds = finished.results / "timing" / "cpu" / "baseline"
-    first, second = rounds / "round-1" / "requests.csv", rounds / "round-2" / "requests.csv"
-    measured = first.read_text()
-    assert not second.exists()
-    go_on(finished, *SHORT)
-    assert first.read_text() == measured
+def measured(workspace: Workspace) -> dict[str, str]:
+    """The requests of each round that is finished, by its folder."""
+    rounds = (workspace.results / "timing" / "cpu" / "baseline").glob("round-*/job.json")
+    return {path.parent.name: (path.parent / "requests.csv").read_text() for path in rounds}
 
-    measured = second.read_text()
-    interrupt(finished, signal.SIGTERM, *SHORT, "warmup=2")
-    assert second.read_text() == measured
+
+def test_killed_runs_are_gone_on_with(finished):
+    """Nothing of a finished round is lost or timed again, however its run ends."""
+    shutil.rmtree(finished.results / "timing")
+    interrupt(finished, signal.SIGKILL, 2, *SHORT)
+    first = measured(finished)
+    assert list(first) == ["round-1"]
+    go_on(finished, *SHORT)
+    both = measured(finished)
+    assert both.keys() == {"round-1", "round-2"}
+    assert both | first == both
+
+    interrupt(finished, signal.SIGTERM, 4, *SHORT, "warmup=2")
+    third = measured(finished)
+    assert third.keys() == {"round-1", "round-2", "round-3"}
+    assert third | both == third
 
     # Ctrl-C for Snakemake alone: it waits for its job, and does not note how that ended
-    running = begun(finished, *SHORT, "warmup=2")
+    running = begun(finished, 4, *SHORT, "warmup=2")
     running.send_signal(signal.SIGINT)
     running.wait(60)
-    assert second.read_text() != measured
-    measured = second.read_text()
-    for force, kept in (((), "1"), (("--forcerun", "time_cpu"), "0")):
-        plan = finished.snakemake("--dry-run", "--printshellcmds", *SHORT, "warmup=2", *force)
-        assert f"--unnoted {kept} >" in plan.stdout, plan.stdout
+    fourth = measured(finished)
+    assert fourth | third == fourth
     go_on(finished, *SHORT, "warmup=2")
-    assert second.read_text() == measured
-    assert len(second.read_text().splitlines()) >= 1 + 2 + 5
-    assert {path.name for path in second.parent.iterdir()} == {"job.json", *RAW_COLUMNS}
+    assert measured(finished) | fourth == measured(finished)
+    last = finished.results / "timing" / "cpu" / "baseline" / "round-4"
+    assert len((last / "requests.csv").read_text().splitlines()) >= 1 + 2 + 5
+    assert {path.name for path in last.iterdir()} == {"job.json", *RAW_COLUMNS}
 
 
 def test_locks_of_the_living_hold_and_no_orphan_goes_on_to_time(finished):
     """Snakemake alone is killed, as a system does that runs out of memory."""
-    running = begun(finished, *SHORT, "warmup=3")
+    running = begun(finished, 4, *SHORT, "warmup=3")
     os.killpg(running.pid, signal.SIGSTOP)
     assert "LockException" in finished.snakemake(*SHORT, "warmup=3").stdout
     os.killpg(running.pid, signal.SIGCONT)

@@ -21,17 +21,24 @@ PACKAGE = "workflow/effdet_bench"
 
 
 def timings(*rounds: int) -> list[str]:
-    folder = "results/smoke/timing/cpu"
-    return [f"time_cpu {folder}/baseline/round-{number}/requests.csv" for number in rounds]
+    folder, logs = "results/smoke/timing/cpu", "results/smoke/logs/standings"
+    return [
+        line
+        for number in rounds
+        for line in (
+            f"time_cpu_{number} {folder}/baseline/round-{number}/requests.csv",
+            f"standings_cpu_{number} {logs}/cpu-round-{number}.txt",
+        )
+    ]
 
 
 def judged(*modes: str) -> list[str]:
     return [f"judge_mode results/smoke/validity/cpu/{mode}.json" for mode in modes]
 
 
-ALL_TIMINGS = timings(1, 2)
+ALL_TIMINGS = timings(3, 4)  # rounds 1 and 2 count no more
 GATE = [*judged(*MODES), *LATER]
-EVERYTHING = [*ALL_TIMINGS, *GATE]
+EVERYTHING = [*ALL_TIMINGS, *GATE, *SETTINGS]
 
 
 def set_config(workspace: Workspace, old: str, new: str, file: str = "smoke.yaml") -> None:
@@ -53,13 +60,21 @@ def test_nothing_changed_runs_nothing(smoke):
         (f"{PACKAGE}/schemas/tolerances.yaml", GATE),
         (f"{PACKAGE}/roofline/ceilings.py", ROOFLINE + LATER),
         (f"{PACKAGE}/engines/no_network.py", EVERYTHING),
+        (f"{PACKAGE}/timing/turns.py", EVERYTHING),
         (f"{PACKAGE}/config/settings.py", SETTINGS + REPORT),
     ],
 )
 def test_an_edit_reruns_what_it_concerns(finished, file, expected):
     """One file of each kind of input; `unit/test_code.py` says what code each step is made of."""
-    finished.append(file, {".j2": "{# edited #}\n"}.get(file[file.rfind(".") :], "# edited\n"))
+    edits = {".j2": "{# edited #}\n", ".py": "EDITED = True\n"}
+    finished.append(file, edits.get(file[file.rfind(".") :], "# edited\n"))
     assert finished.planned() == sorted(expected)
+
+
+@pytest.mark.parametrize("file", ["engines/no_network.py", "timing/turns.py"])
+def test_a_comment_in_code_that_times_is_no_change(finished, file):
+    finished.append(f"{PACKAGE}/{file}", "# edited\n")
+    assert finished.planned() == []
 
 
 def test_a_rule_depends_on_the_code_of_its_step():
@@ -74,6 +89,7 @@ def test_a_rule_depends_on_the_code_of_its_step():
     assert {name: STEPS[name][0] for name in seen} == seen
     # no output depends on their code alone; what runs on a node is all of it
     by_hand = {"render", "retry", "audit", "compare", "download", "strict", "node", "recommend"}
+    by_hand |= {"timing", "standings"}  # `timing.sets` says when, and a round's standings are kept
     assert seen.keys() | by_hand == STEPS.keys()
 
 
@@ -84,20 +100,20 @@ def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
     finished.append("smoke.yaml", "twin: false\n")
     assert finished.snakemake("timing").returncode == 0
     for file, rules in (
-        ("export/check.py", {"check_export"}),
+        ("export/check.py", set()),
         ("validity/agreement.py", {"judge_mode", "summary", "figures", "report", "manifest"}),
         ("reference/rounding.py", {"rounding", "judge_mode", "summary", "report", "manifest"}),
-        ("reference/errors.py", {"check_export", "reference", "time_cpu"}),
-        ("export/export.py", {"export_model", "check_export", "time_cpu"}),
+        ("reference/errors.py", {"check_export", "reference", "time_cpu_4", "standings_cpu_4"}),
+        ("export/export.py", {"export_model", "check_export", "time_cpu_4", "standings_cpu_4"}),
     ):
         before = (finished.package / file).read_text()
-        finished.append(f"{PACKAGE}/{file}", "# edited\n")
+        finished.append(f"{PACKAGE}/{file}", "EDITED = True\n")
         judges = file.startswith("validity") or file == "reference/rounding.py"
         target = [] if judges else ["timing"]
         planned = {job.split()[0] for job in finished.planned(*target)}
         (finished.package / file).write_text(before)
         if judges:  # what the change of modes left to do is done again too
-            assert not planned & {"export_model", "check_export", "time_cpu", "reference"}
+            assert not planned & {"export_model", "check_export", "time_cpu_4", "reference"}
             assert rules <= planned
         else:
             assert planned == rules, file
@@ -105,12 +121,12 @@ def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
 
 def test_other_requests_rerun_from_timing_onwards(finished):
     set_config(finished, "warmup: 1", "warmup: 5")
-    assert finished.planned() == sorted(EVERYTHING + SETTINGS)
+    assert finished.planned() == sorted(EVERYTHING)
 
 
 def test_other_threads_rerun_from_timing_onwards(finished):
     set_config(finished, "threads: 1", "threads: 2")
-    assert finished.planned() == sorted(REFERENCE + ROUNDING + ROOFLINE + EVERYTHING + SETTINGS)
+    assert finished.planned() == sorted(REFERENCE + ROUNDING + ROOFLINE + EVERYTHING)
 
 
 def test_one_more_round_runs_that_round(finished):
@@ -118,26 +134,37 @@ def test_one_more_round_runs_that_round(finished):
     assert finished.planned() == sorted([*timings(3), *GATE, *SETTINGS])
 
 
-def test_a_mode_added_takes_turns_with_the_others_and_one_removed_keeps_its_raw_data(finished):
+def test_a_mode_added_is_timed_with_baseline_and_one_removed_keeps_its_raw_data(finished):
     more = "modes: [baseline, no-network, channels_last]"
     set_config(finished, "modes: [baseline, no-network]", more)
-    assert finished.planned() == sorted(EVERYTHING + judged("channels_last") + SETTINGS)
+    others = judged("baseline", "baseline-twin", "channels_last")
+    assert finished.planned() == sorted(ALL_TIMINGS + others + LATER + SETTINGS)
     set_config(finished, more, "modes: [baseline]")
-    assert finished.planned() == sorted(ALL_TIMINGS + judged(*MODES[:2]) + LATER + SETTINGS)
+    assert finished.planned() == sorted(LATER + SETTINGS)
     # done in part alone: what is not asked for any more is not in the way of what is
     shutil.rmtree(finished.results / "timing/cpu/baseline-twin")
     kept = finished.results / "timing/cpu/no-network/round-2/requests.csv"
     before = kept.read_text()
-    done = finished.snakemake("results/smoke/timing/cpu/baseline/round-2/job.json")
+    done = finished.snakemake("results/smoke/timing/cpu/baseline/round-3/job.json")
     assert done.returncode == 0, done.stdout
     assert kept.read_text() == before
-    assert finished.planned() == sorted(timings(1) + judged(*MODES[:2]) + LATER + SETTINGS)
+    assert finished.planned() == sorted(timings(4) + judged(*MODES[:2]) + LATER + SETTINGS)
 
 
 def test_without_the_twin_it_is_not_timed(finished):
     set_config(finished, "twin: true", "twin: false", "config.yaml")
-    modes = ("baseline", "no-network")
-    assert finished.planned() == sorted(ALL_TIMINGS + judged(*modes) + LATER + SETTINGS)
+    assert finished.planned() == sorted(LATER + SETTINGS)
+
+
+def test_a_dry_run_says_of_each_mode_whether_it_is_timed_and_why(finished):
+    set_config(finished, "[baseline, no-network]", "[baseline, no-network, channels_last]")
+    said = finished.snakemake("--dry-run").stdout
+    assert "cpu no-network     kept, from rounds 1 to 2" in said
+    assert "cpu channels_last  timed in rounds 3 to 4: not measured yet" in said
+
+
+def test_all_modes_are_timed_together_where_that_is_forced(finished):
+    assert finished.planned("--forcerun", "timing") == sorted(EVERYTHING)
 
 
 def test_annotations_rerun_the_gate(finished):
@@ -153,11 +180,12 @@ def test_report_options_rerun_the_report(finished):
     assert finished.planned() == sorted(SETTINGS + REPORT)
 
 
-def test_a_changed_checkpoint_reruns_everything_behind_it(finished):
+def test_a_checkpoint_that_is_written_again_is_verified_and_judged_again(finished):
     path = finished.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
     path.write_bytes(path.read_bytes())
     verify = ["verify_checkpoint checkpoints/verified/tf_efficientdet_lite0.synthetic.json"]
-    assert finished.planned() == sorted(verify + REFERENCE + ROUNDING + EVERYTHING)
+    # the code that makes the checkpoint is the same, so what it timed counts
+    assert finished.planned() == sorted(verify + REFERENCE + ROUNDING + GATE)
 
 
 def test_a_changed_photo_reruns_from_the_photos_onwards(finished):
@@ -183,4 +211,4 @@ def test_retry_forgets_only_what_did_not_complete(finished):
     job = json.loads(record.read_text()) | {"outcome": "failed", "reason": "a test"}
     record.write_text(json.dumps(job, indent=1))
     assert finished.snakemake("retry").returncode == 0
-    assert finished.planned() == sorted(timings(1) + GATE)
+    assert finished.planned() == sorted(timings(3) + GATE + SETTINGS)

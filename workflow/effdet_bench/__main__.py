@@ -23,6 +23,7 @@ STEPS = {
     "check_export": ("export.check", "compare the outputs of an export with PyTorch's"),
     "roofline": ("roofline.roofline", "measure a device's ceilings, compute the bounds"),
     "timing": ("timing.job", "time all modes of one device and round"),
+    "standings": ("report.standings", "show where things stand after a round"),
     "retry": ("timing.retry", "delete records of uncompleted exports and timing jobs"),
     "validity": ("validity.gate", "judge the answers of one device and mode"),
     "load": ("load.job", "put one mode under load"),

@@ -109,11 +109,6 @@ def unseen_reference(folder: Path, model: str) -> Path:
     return folder / f"{model}.json"
 
 
-def kept_round(machine: str, device: str, number: str | int) -> Path:
-    """A copy of a round's records and arguments, until Snakemake has noted the round's end."""
-    return KEPT / "effdet-bench" / f"{machine}-{device}-round-{number}.json"
-
-
 def hidden(path: Path) -> Path:
     """The hidden name of a file of raw data while its job still writes it."""
     return path.with_name(f".{path.name}")
@@ -164,6 +159,15 @@ class Archive:
             int(folder.name.removeprefix("round-"))
             for folder in self.mode(device, mode).glob("round-*")
         )
+
+    def standings(self, device: str, round_number: int) -> Path:
+        """Where the modes of a device stood after a round of a run."""
+        return self.logs / "standings" / f"{device}-round-{round_number}.txt"
+
+    def last_round(self, device: str) -> int:
+        """The largest number of a round on `device` of which a mode has a record; 0 for none."""
+        records = self.timing.glob(f"{device}/*/round-*/{JOB_RECORD}")
+        return max((int(path.parent.name.removeprefix("round-")) for path in records), default=0)
 
     def modes(self) -> list[tuple[str, str]]:
         """(device, mode) of every mode that has a folder of timing jobs, by name."""

@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.layout import KEPT
@@ -45,11 +45,12 @@ def begin(forgets: bool) -> IO[str]:
     return held
 
 
-def targets(arguments: Sequence[str]) -> set[str]:
-    """The targets among the arguments of Snakemake's command line."""
+def asked(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options and targets of Snakemake's command line `arguments`."""
     from snakemake.cli import get_argument_parser
 
-    return set(get_argument_parser().parse_known_args(list(arguments))[0].targets)
+    found: argparse.Namespace = get_argument_parser().parse_known_args(list(arguments))[0]
+    return found
 
 
 def refuse_unwritable(folders: Iterable[str | Path]) -> None:
@@ -91,24 +92,6 @@ def refuse_missing_profile(arguments: Sequence[str], folder: Path) -> None:
             f"there is no profile {name!r}{did_you_mean(name, known)}, and Snakemake ignores a "
             f"missing profile: give --workflow-profile a folder, such as {', '.join(known)}."
         )
-
-
-def finished_unnoted(persistence: Any, outputs: Sequence[str], inputs: Iterable[str]) -> bool:
-    """Whether a job has finished all `outputs`, but Snakemake died before it could note that.
-
-    Snakemake's `persistence` marks a job when it begins and removes the mark when it has seen the
-    end. Snakemake would repeat a marked job, because its outputs may be incomplete. The outputs are
-    complete if all are at least as new as that beginning and as every file of `inputs`.
-    """
-    if persistence._filter_incomplete_keys(outputs) != set(outputs):
-        return False
-    try:
-        made = min(Path(path).stat().st_mtime for path in outputs)
-        changed = max(Path(path).stat().st_mtime for path in inputs)
-    except FileNotFoundError:
-        return False
-    begun: float = max(persistence._get_recorded_starttime(path) for path in outputs)
-    return max(begun, changed) <= made
 
 
 def end_by_signal(end: Callable[[], object]) -> None:

@@ -22,6 +22,7 @@ try:
     from effdet_bench.config.versions import versions
     from effdet_bench.errors import BenchError
     from effdet_bench.records import RAW_COLUMNS
+    from effdet_bench.timing import sets
 except ImportError as error:
     raise WorkflowError(
         f"effdet-bench is not installed for {sys.executable} ({error}): "
@@ -30,9 +31,10 @@ except ImportError as error:
 
 # Targets that measure nothing, so they accept an archive of any machine.
 READING = {"archive", "import_archive", "audit", "compare", "recommend"}
-# Parsing takes a fifth of a second, so only a command line with one of these words is parsed.
-WORDS = {*READING, "cluster", "load"}
-TARGETS = runs.targets(sys.argv[1:]) if WORDS & {*sys.argv} else set()
+ASKED = runs.asked(sys.argv[1:])
+TARGETS = {*ASKED.targets}
+# Whether the user asks to time modes again whose rounds count.
+ANEW = ASKED.forceall or "timing" in [*ASKED.forcerun, *(ASKED.targets if ASKED.force else [])]
 READS_ONLY = bool(TARGETS) and TARGETS <= READING
 # Whether this process runs the target `cluster` on a login node, or a job of that target on a node.
 ASKS_CLUSTER = "cluster" in TARGETS
@@ -85,7 +87,6 @@ if CONFIG["machine"] != AUTOMATIC:
     )
 
 ARCHIVE = layout.Archive(layout.RESULTS / CONFIG["machine"])
-JOB = str(ARCHIVE.job("{device}", "{mode}", "{round}"))
 DEVICES = CONFIG["devices"]
 MODES = {device: [mode["name"] for mode in modes_of(device)] for device in DEVICES}
 MODE = {mode["name"]: mode for mode in CONFIG["modes"]}
@@ -98,10 +99,9 @@ LOADS = [
     for mode in MODES[device]
     if LOAD and MODE[mode]["engine"] not in NO_NETWORK and mode != CONTROL
 ]
-ROUNDS = range(1, CONFIG["rounds"] + 1)
 # Priorities. First come rules that can find mistakes of the user, to report these before long work begins. Then come
 # rules that timing needs, and the rounds. All other rules follow, because a user waits for the first standings.
-AT_ONCE, BEFORE_TIMING = len(ROUNDS) + 2, len(ROUNDS) + 1
+AT_ONCE, BEFORE_TIMING = CONFIG["rounds"] + 2, CONFIG["rounds"] + 1
 # The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm up a
 # mode in a round, less what fast modes save of `seconds`; and for a load test, of all modes together (quick) or of each
 # mode (full).
@@ -119,6 +119,18 @@ REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
 THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PICTURED]]
 # How many of the photos requests use.
 FIRST = carried(len(PHOTOS), CONFIG["requests"], CONFIG["rounds"])
+# What the modes of each device depend on, and the rounds in which they are timed.
+DEPENDS = {
+    device: {
+        mode["name"]: sets.depends_on(mode, device, CONFIG, [*SOURCES.values()], PHOTOS[:FIRST])
+        for mode in modes_of(device)
+    }
+    for device in ([] if READS_ONLY or ASKS_CLUSTER else DEVICES)
+}
+PLANS = {
+    device: sets.plan_rounds(ARCHIVE, device, DEPENDS[device], CONFIG["rounds"], ANEW)
+    for device in DEPENDS
+}
 ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 ROUNDING_TABLES = [str(layout.rounding_table(record)) for record in ROUNDINGS]
 # int8 is not emulated, because quantisation is not a rounding of the same network
@@ -148,7 +160,6 @@ workflow.global_resources["timing"] = 1
 wildcard_constraints:
     device="|".join(DEVICES),
     mode="|".join(mode["name"] for mode in CONFIG["modes"]),
-    round="[1-9][0-9]*",
     model="|".join(SOURCES),
     export="|".join(EXPORTS) or "none",
     weights="release|file|synthetic",
@@ -169,39 +180,31 @@ def package_files(folder, pattern):
     return sorted(os.path.relpath(path) for path in folder.glob(pattern))
 
 
-def unnoted_of(device):
-    """A resource of a round of `device`: 1 if Snakemake died after the round, before it could note the end."""
+def job_files(name, device=None, mode=None, last=None):
+    """The file `name` of every timing job that counts.
 
-    def unnoted(wildcards, input):
-        asked = workflow.dag_settings
-        if asked.forceall or asked.forcetargets or asked.forcerun:
-            return 0
-        path, modes = f"{JOB}/{layout.JOB_RECORD}", MODES[device]
-        records = expand(path, device=device, mode=modes, round=wildcards.round)
-        inputs = set(input) - set(input.checks)  # checks are `ancient`, so their age does not count
-        return int(runs.finished_unnoted(workflow.persistence, records, inputs))
-
-    return unnoted
-
-
-def job_files(name, device=None, mode=None):
-    """The file `name` of every timing job, or of those of one device, or of one mode on it."""
-    devices = [device] if device else DEVICES
+    Or only of those of one `device`, of one `mode` on it, and up to the round `last`.
+    """
     return [
-        file
-        for one in devices
-        for file in expand(
-            f"{JOB}/{name}", device=one, mode=[mode] if mode else MODES[one], round=ROUNDS
-        )
+        str(ARCHIVE.job(where, which, number) / name)
+        for where, plan in PLANS.items()
+        for which in MODES[where]
+        for number in plan.counted[which]
+        if device in (None, where) and mode in (None, which) and (last is None or number <= last)
     ]
 
 
-def export_records(device):
-    """The records of all exports for `device`."""
+def standings_files():
+    """The standings after each new round."""
+    return [ARCHIVE.standings(device, number) for device in PLANS for number in PLANS[device].new]
+
+
+def export_records(device, names):
+    """The records of the exports that the modes with these `names` need on `device`."""
+    needed = [modes.export_of(MODE[name], device) for name in names]
     return [
-        str(layout.export_record(export["name"], source.model, source.weights))
-        for export in EXPORTS.values()
-        if export["device"] == device
+        str(layout.export_record(name, source.model, source.weights))
+        for name in dict.fromkeys(export["name"] for export in needed if export)
         for source in SOURCES.values()
     ]
 
@@ -269,17 +272,28 @@ def show_cluster():
 
 def show_plan():
     """Tells the user what this run measures, and the logger plugin the seconds for its estimate."""
-    modes = sum(len(MODES[device]) for device in DEVICES)
-    where = " and ".join(device.upper() for device in DEVICES)
-    each = max((len(MODES[device]) for device in DEVICES), default=0)
+    where = " and ".join(device.upper() for device in PLANS)
+    number = sum(len(MODES[device]) for device in PLANS)
+    timed = sum(bool(plan.timed(mode)) for plan in PLANS.values() for mode in plan.counted)
+    rounds = max((len(plan.new) for plan in PLANS.values()), default=0)
+    each = max((len(names) for plan in PLANS.values() for names in plan.new.values()), default=0)
     load = LOAD_SECONDS[LOAD] if LOAD else 0
+    some = f"{timed} of " if timed < number else ""
     logger.info(
-        f"effdet-bench: {modes} modes on {where}, {len(ROUNDS)} rounds. Close other programs.",
+        f"effdet-bench: times {some}{number} modes on {where}, {rounds} rounds. Close other programs.",
         extra={
             "round_seconds": each * (CONFIG["seconds"] + MODE_SECONDS),
             "load_seconds": load * (len(LOADS) if LOAD == "full" else 1),
         },
     )
+
+
+def show_modes():
+    """Tells for each mode whether it is timed and why: in a dry run, and if others keep their figures."""
+    kept = any(plan.kept(mode) for plan in PLANS.values() for mode in plan.counted)
+    if any(plan.new for plan in PLANS.values()) and (kept or ASKED.dryrun):
+        for device, plan in PLANS.items():
+            logger.info("\n".join(sets.describe(plan, device)))
 
 
 def show_finding():

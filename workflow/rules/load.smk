@@ -16,7 +16,7 @@ rule load_mode:
         checkpoints=[source.path for source in SOURCES.values()],
         photos=rules.photos.output.record,
         references=REFERENCES,
-        exports=lambda wildcards: export_records(wildcards.device),
+        exports=lambda wildcards: export_records(wildcards.device, [wildcards.mode]),
         summary=rules.summary.output.json,
         code=lambda wildcards: step_code(
             "load.job", "load.instance", f"engines.{MODE[wildcards.mode]['engine']}"

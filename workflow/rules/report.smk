@@ -10,8 +10,12 @@ rule settings:
         timing=1,
     params:
         config=json.dumps(settings.archived(CONFIG)),
+        rounds=json.dumps({device: plan.counted for device, plan in PLANS.items()}),
     shell:
-        step("settings", "--config {params.config:q} --output {output:q}")
+        step(
+            "settings",
+            "--config {params.config:q} --counted {params.rounds:q} --output {output:q}",
+        )
 
 
 rule figures:

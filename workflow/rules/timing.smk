@@ -1,4 +1,5 @@
-# One job of Snakemake per device and round, in the order of rounds; in it each mode has a process of its own.
+# One job of Snakemake per device and new round, in the order of rounds; in it each mode has a process of its own.
+# `timing.sets` says which rounds are new.
 localrules:
     timing,
     retry,
@@ -7,6 +8,7 @@ localrules:
 rule timing:
     input:
         job_files(layout.JOB_RECORD),
+        standings_files(),
 
 
 rule environment:
@@ -25,78 +27,91 @@ rule environment:
         step("environment", "--machine {params.machine} --output {output:q}")
 
 
-# One step times all modes of a round, because they take turns. Each device has a rule of its own, because its modes
-# differ. The checks of exports are ancient inputs: timing waits for them, but a changed check triggers no new timing.
-for DEVICE in DEVICES:
+# One step times the modes of a round, because they take turns. Rounds that count already have no rule. Each new round
+# has a rule of its own, because rounds differ in their modes. The checks of exports are ancient inputs: timing waits for
+# them, but a changed check triggers no new timing.
+for DEVICE, PLAN in PLANS.items():
+    for ROUND, TIMED in PLAN.new.items():
 
-    rule:
-        name:
-            f"time_{DEVICE}"
-        input:
-            records=RECORDS,
-            checkpoints=[source.path for source in SOURCES.values()],
-            photos=rules.photos.output.record,
-            references=REFERENCES,
-            exports=export_records(DEVICE),
-            checks=[ancient(layout.export_check(record)) for record in export_records(DEVICE)],
-            code=step_code(
-                "timing.job", *(f"engines.{mode['engine']}" for mode in modes_of(DEVICE))
-            ),
-        # If this job is interrupted, `update` keeps earlier raw data until new data replace them. The records are
-        # not kept: without them Snakemake knows that the job is not done.
-        output:
-            raw=update(
-                expand(
-                    f"{JOB}/{{file}}",
-                    device=DEVICE,
-                    mode=MODES[DEVICE],
-                    file=RAW_COLUMNS,
-                    allow_missing=True,
-                )
-            ),
-            jobs=expand(
-                f"{JOB}/{layout.JOB_RECORD}",
+        rule:
+            name:
+                f"time_{DEVICE}_{ROUND}"
+            input:
+                records=RECORDS,
+                checkpoints=[source.path for source in SOURCES.values()],
+                photos=rules.photos.output.record,
+                references=REFERENCES,
+                exports=export_records(DEVICE, TIMED),
+                checks=[
+                    ancient(layout.export_check(record))
+                    for record in export_records(DEVICE, TIMED)
+                ],
+            output:
+                raw=[
+                    ARCHIVE.job(DEVICE, mode, ROUND) / file
+                    for mode in TIMED
+                    for file in RAW_COLUMNS
+                ],
+                jobs=[ARCHIVE.job(DEVICE, mode, ROUND) / layout.JOB_RECORD for mode in TIMED],
+            log:
+                ARCHIVE.logs / f"timing/{DEVICE}-round-{ROUND}.log",
+            priority: max(PLAN.new) + 1 - ROUND
+            resources:
+                timing=1,
+            params:
                 device=DEVICE,
-                mode=MODES[DEVICE],
-                allow_missing=True,
-            ),
-        log:
-            ARCHIVE.logs / f"timing/{DEVICE}-round-{{round}}.log",
-        priority: lambda wildcards: len(ROUNDS) + 1 - int(wildcards.round)
-        # The number of rounds is a resource, because a changed param would make Snakemake repeat every round.
-        resources:
-            timing=1,
-            rounds=len(ROUNDS),
-            unnoted=unnoted_of(DEVICE),
-        params:
-            device=DEVICE,
-            machine=CONFIG["machine"],
-            modes=json.dumps(modes_of(DEVICE)),
-            seconds=CONFIG["seconds"],
-            requests=CONFIG["requests"],
-            warmup=CONFIG["warmup"],
-            stages=lambda wildcards: (
-                0 if int(wildcards.round) > CONFIG["stage_rounds"] else STAGE_REQUESTS
-            ),
-            threads=CONFIG["threads"],
-            seed=CONFIG["seed"],
-            photos=os.path.dirname(PHOTOS[0]),
-            first=FIRST,
-            versions={
-                mode["engine"]: modes.engine_versions(mode["engine"]) for mode in modes_of(DEVICE)
-            },
-            results=lambda wildcards, output: str(Path(output.jobs[0]).parents[4]),
-        shell:
-            step(
-                "timing",
-                "--machine {params.machine} --device {params.device} --modes {params.modes:q}",
-                "--round {wildcards.round} --rounds {resources.rounds} --seconds {params.seconds}",
-                "--requests {params.requests} --warmup {params.warmup} --stages {params.stages}",
-                "--threads {params.threads} --photos {params.photos:q} --first {params.first}",
-                "--records {input.records:q} --checkpoints {input.checkpoints:q}",
-                "--references {input.references:q} --exports {input.exports:q} --seed {params.seed}",
-                "--results {params.results:q} --unnoted {resources.unnoted}",
-            )
+                round=ROUND,
+                last=max(PLAN.new),
+                machine=CONFIG["machine"],
+                modes=json.dumps(
+                    [MODE[mode] | {"depends": DEPENDS[DEVICE][mode]} for mode in TIMED]
+                ),
+                seconds=CONFIG["seconds"],
+                requests=CONFIG["requests"],
+                warmup=CONFIG["warmup"],
+                stages=STAGE_REQUESTS if PLAN.staged(ROUND, CONFIG["stage_rounds"]) else 0,
+                threads=CONFIG["threads"],
+                seed=CONFIG["seed"],
+                photos=os.path.dirname(PHOTOS[0]),
+                first=FIRST,
+                results=str(ARCHIVE.root),
+            shell:
+                step(
+                    "timing",
+                    "--machine {params.machine} --device {params.device} --modes {params.modes:q}",
+                    "--round {params.round} --rounds {params.last} --seconds {params.seconds}",
+                    "--requests {params.requests} --warmup {params.warmup} --stages {params.stages}",
+                    "--threads {params.threads} --photos {params.photos:q} --first {params.first}",
+                    "--records {input.records:q} --checkpoints {input.checkpoints:q}",
+                    "--references {input.references:q} --exports {input.exports:q}",
+                    "--seed {params.seed} --results {params.results:q}",
+                )
+
+
+        # Its priority is that of its round, so the next round begins after it.
+        rule:
+            name:
+                f"standings_{DEVICE}_{ROUND}"
+            input:
+                jobs=job_files(layout.JOB_RECORD, DEVICE, last=ROUND),
+                requests=job_files(layout.REQUESTS, DEVICE, last=ROUND),
+            output:
+                ARCHIVE.standings(DEVICE, ROUND),
+            log:
+                ARCHIVE.logs / f"standings/{DEVICE}-round-{ROUND}.log",
+            priority: max(PLAN.new) + 1 - ROUND
+            resources:
+                timing=1,
+            params:
+                folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
+                round=ROUND,
+                last=max(PLAN.new),
+            shell:
+                step(
+                    "standings",
+                    "--jobs {params.folders:q} --round {params.round} --rounds {params.last}",
+                    "--output {output:q}",
+                )
 
 
 # A failed or unavailable job leaves a record, so Snakemake takes it as done. This rule deletes such records.

@@ -14,7 +14,7 @@ import matplotlib
 
 from effdet_bench import layout, records
 from effdet_bench.archive.manifest import check_manifest
-from effdet_bench.archive.render import settings_of, summary_of
+from effdet_bench.archive.render import counted_rounds, settings_of, summary_of
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
@@ -105,15 +105,14 @@ def _installed() -> str:
 def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
     references = [archive.reference(entry["model"]) for entry in ensemble]
     roundings = [layout.reference_rounding(path) for path in references]
-    annotations, asked = annotations_of(archive), settings_of(archive)["rounds"]
+    annotations, counted = annotations_of(archive), counted_rounds(archive)
     for device, mode in archive.judged_modes():
         where = f"validity/{device}/{mode}.json"
-        # a run with more rounds may have left others
-        rounds = [number for number in archive.rounds(device, mode) if number <= asked]
-        folders = [archive.job(device, mode, number) for number in rounds]
-        if not folders:
-            yield f"{where} judges a mode that was not timed"
-            continue
+        if (device, mode) not in counted:
+            if not archive.rounds(device, mode):
+                yield f"{where} judges a mode that was not timed"
+            continue  # the settings name this mode no more, so the report does not
+        folders = [archive.job(device, mode, number) for number in counted[device, mode]]
         fresh = judge_jobs(folders, references, roundings, annotations)
         kept = records.read_json(archive.validity(device, mode), "validity")
         yield from differences(where, kept, fresh)

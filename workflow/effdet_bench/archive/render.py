@@ -34,6 +34,21 @@ def settings_of(archive: Archive) -> records.Record:
     return config | {"rounds": max(rounds, default=0)}
 
 
+def counted_rounds(archive: Archive) -> dict[tuple[str, str], list[int]]:
+    """The numbers of the rounds that count, by device and mode, in the order of the settings."""
+    config, there = settings_of(archive), set(archive.modes())
+    counted: dict[str, dict[str, list[int]]] = {}
+    if archive.settings.exists():
+        counted = records.read_json(archive.settings, "settings").get("counted", {})
+    every = list(range(1, config["rounds"] + 1))  # in older archives, all modes share their rounds
+    return {
+        (device, mode["name"]): counted.get(device, {}).get(mode["name"], every)
+        for device in config["devices"]
+        for mode in config["modes"]
+        if (device, mode["name"]) in there
+    }
+
+
 def summary_of(archive: Archive) -> tuple[Summary, list[Job]]:
     """The summary of the archive, from its raw data alone, and its completed jobs.
 
@@ -41,21 +56,16 @@ def summary_of(archive: Archive) -> tuple[Summary, list[Job]]:
         BenchError: the archive holds no timing, or is damaged.
     """
     config = settings_of(archive)
-    there = set(archive.modes())
-    modes = [
-        (device, mode["name"])
-        for device in config["devices"]
-        for mode in config["modes"]
-        if (device, mode["name"]) in there
+    counted = counted_rounds(archive)
+    folders = [
+        archive.job(*place, number) for place, rounds in counted.items() for number in rounds
     ]
-    rounds = range(1, config["rounds"] + 1)
-    folders = [archive.job(device, mode, number) for device, mode in modes for number in rounds]
     if not folders:
         raise BenchError(f"{archive.root} holds no timing: give the folder results/<machine>.")
     jobs = read_jobs(folders)
     summary = summarise(
         jobs,
-        [records.read_json(archive.validity(device, mode), "validity") for device, mode in modes],
+        [records.read_json(archive.validity(device, mode), "validity") for device, mode in counted],
         [records.read_json(archive.roofline(device), "roofline") for device in config["devices"]],
         config["ablation"],
     )

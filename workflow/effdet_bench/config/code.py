@@ -65,6 +65,12 @@ def code_of_judge() -> str:
     return digest([*module_files("validity.gate"), layout.TOLERANCES])[:SHORT]
 
 
+def digest_without_comments(files: Iterable[Path]) -> str:
+    """The SHA-256 of what the Python `files` run: comments and layout do not change it."""
+    trees = [ast.dump(ast.parse(path.read_text())) for path in files]
+    return sha256("\n".join(trees).encode()).hexdigest()
+
+
 def digest(files: Iterable[Path]) -> str:
     """The SHA-256 of `files`, in their order, in hexadecimal digits."""
     found = sha256()

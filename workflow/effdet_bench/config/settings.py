@@ -100,11 +100,15 @@ def archived(config: dict[str, Any]) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=json.loads, required=True, help="settings, as JSON")
+    parser.add_argument(
+        "--counted", type=json.loads, required=True, help="JSON: rounds that count, by mode"
+    )
     parser.add_argument("--output", required=True, help="the record to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    records.write_json(args.output, {"config": args.config}, "settings")
+    record = {"config": args.config, "counted": args.counted}
+    records.write_json(args.output, record, "settings")
 
 
 def known_models() -> list[str]:

@@ -15,6 +15,7 @@ from effdet_bench.records import Record
 from effdet_bench.report.capacity import load_view, read_capacities, shape
 from effdet_bench.report.numbers import brief, times
 from effdet_bench.report.page import to_html
+from effdet_bench.report.standings import aligned
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
 from effdet_bench.report.words import FILTERS, name, shown
 from effdet_bench.summary.rows import Summary, named, p50, unsplit
@@ -79,17 +80,11 @@ def terminal(view: View) -> str:
     for row in view["missing"]:
         mode, reason = f"{row['device']} {named(row)}", row["reason"] or ""
         lines.append((mode, "–", "–", row["outcome"], reason))
-    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:4]]
-    aligned = [
-        f"{mode:<{widths[0]}}  {p50:>{widths[1]}}  {ratio:>{widths[2]}}  "
-        f"{verdict:<{widths[3]}}  {answers}"
-        for mode, p50, ratio, verdict, answers in lines
-    ]
     answer = [f"{view['key_finding']}."]
     if view["valid"]:
         answer.append(f"The fastest valid mode is {name(view['valid'][0])}. {view['standing']}")
         answer.append(f"Accuracy: {view['accuracy_cost']}.")
-    return "\n".join([*answer, *_doubts(view), "", *aligned])
+    return "\n".join([*answer, *_doubts(view), "", aligned(lines, "<>><<")])
 
 
 def _doubts(view: View) -> list[str]:

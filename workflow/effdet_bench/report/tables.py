@@ -14,6 +14,7 @@ from effdet_bench.report.ladder import AblationLine, GapLine, ablation_lines, ga
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.recommendation import Advice, advice, constraints
 from effdet_bench.report.roadmap import RoadmapLine, roadmap
+from effdet_bench.report.sets import set_lines
 from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
 from effdet_bench.report.words import LIMITED, interval
 from effdet_bench.summary.rows import (
@@ -87,6 +88,7 @@ class View(TypedDict):
     mixed: list[str]
     unsupported: dict[str, int]
     requests_for: Callable[[int], str]
+    sets: list[str]
     gaps: list[GapLine]
     ablation: list[AblationLine]
     roadmap: list[RoadmapLine]
@@ -159,6 +161,7 @@ def context(
         "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
         "unsupported": _unsupported(measured),
         "requests_for": lambda needs: f"requests={-(-needs // summary['rounds'])}",
+        "sets": set_lines(summary),
         "gaps": gap_lines(summary),
         "ablation": ablation_lines(summary),
         "roadmap": roadmap(valid, summary, {*devices, *(["accelerator"] if accelerated else [])}),

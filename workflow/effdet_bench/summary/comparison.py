@@ -53,6 +53,15 @@ def compare(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> Comp
     return _over_rounds(round_ratios(ours, theirs, through))
 
 
+def through_base(ours: Rounds, theirs: Rounds, base: Rounds) -> Comparison | None:
+    """Compares modes of different sets, whose rounds only `base` shares, each with `base`.
+
+    The ratio of their speed-ups over `base`, with the interval of `change`.
+    """
+    after, before = round_ratios(ours, base), round_ratios(theirs, base)
+    return change(before, after) if len(before) and len(after) else None
+
+
 def round_ratios(ours: Rounds, theirs: Rounds, through: Rounds | None = None) -> np.ndarray:
     """Logarithms of the ratios of the rounds in which `compare` can compare two modes."""
     logs = [

@@ -138,6 +138,8 @@ class Effort(TypedDict):
 class Row(Start):
     """The figures of one mode on one device; figures are `None` where no round completed.
 
+    `drift` is how many times as long `baseline` took in the rounds of this mode as in all its
+    rounds: 1 where all modes have the same rounds.
     `behind` compares the fastest valid mode with this one; a ratio above 1 means that this one is
     slower. It is `None` for the fastest itself.
     """
@@ -151,6 +153,7 @@ class Row(Start):
     env: dict[str, str]
     python: str | None
     groups: int
+    drift: float
     effort: Effort | None
     floor: bool
     twin: bool
@@ -198,6 +201,22 @@ class Step(TypedDict):
     over_first: float | None
 
 
+class ModeSet(TypedDict):
+    """Modes of a device that were timed in the same `rounds`, without `baseline` and its control.
+
+    `started` is the start of the first round. `change` compares `baseline` in these rounds with
+    `baseline` in those of the device's first set; a ratio above 1 means that it was faster.
+    `drifted` says whether the change exceeds the noise. The first set has no change.
+    """
+
+    device: str
+    modes: list[str]
+    rounds: list[int]
+    started: str
+    change: dict[str, Any] | None
+    drifted: bool
+
+
 class Summary(TypedDict):
     """Every derived number of one machine."""
 
@@ -215,6 +234,7 @@ class Summary(TypedDict):
     baseline: Place | None
     rooflines: list[dict[str, Any]]
     held_bytes: dict[str, int] | None
+    sets: list[ModeSet]
     gaps: list[Gap]
     ablation: list[Step]
     rows: list[Row]
@@ -237,9 +257,14 @@ def p50(row: Row) -> float:
     return latency_of(row)["percentiles"]["p50"]["ms"]
 
 
+def pace(row: Row) -> float:
+    """The median latency in milliseconds at the speed that the machine had over all its rounds."""
+    return p50(row) / row.get("drift", 1.0)  # older archives have one set of rounds
+
+
 def standing(row: Row) -> tuple[bool, bool, float]:
     """The key to sort rows with a latency by: ranked modes first, `no-network` last."""
-    return not row["ranked"], row["floor"], p50(row)
+    return not row["ranked"], row["floor"], pace(row)
 
 
 def place(row: Row) -> Place:

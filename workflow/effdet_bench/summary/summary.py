@@ -38,6 +38,7 @@ from effdet_bench.summary.rows import (
     p50,
     place,
 )
+from effdet_bench.summary.sets import mode_sets
 from effdet_bench.summary.stability import Round, find_doubts, tukey_outliers
 from effdet_bench.summary.verdicts import Pairs, ablation_steps, add_verdicts, gaps_between
 
@@ -78,7 +79,7 @@ def summarise(
         "seconds": first["seconds"],
         "requests": min(job.record["requests"] for job in jobs),
         "warmup": first["warmup"],
-        "rounds": max(job.record["round"] for job in jobs),
+        "rounds": min(map(len, groups.values())),
         "threads": first["threads"],
         "seed": first["seed"],
         "started": min(job.record["started"] for job in jobs),
@@ -87,6 +88,7 @@ def summarise(
         "baseline": place(baseline) if baseline else None,
         "rooflines": rooflines,
         "held_bytes": held_together(jobs),
+        "sets": mode_sets(jobs, pairs),
         "gaps": gaps_between(rows, baseline, pairs),
         "ablation": [
             step for device in roofs for step in ablation_steps(rows, pairs, device, ablation)
@@ -180,6 +182,7 @@ def _row(group: list[Job], judged: Record) -> Row:
         "env": record["env"],
         "python": record["python"],
         "groups": max(job.record["groups"] for job in group),
+        "drift": 1.0,
         "effort": mean_effort(completed),
         "floor": floor,
         "twin": twin,

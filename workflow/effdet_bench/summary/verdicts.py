@@ -1,12 +1,12 @@
 """Compares rows of a summary with each other: verdicts, speed-ups, ablation, gaps."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from effdet_bench.config.names import BASELINE, TUNED
-from effdet_bench.summary.comparison import Comparison, compare, unpaired
+from effdet_bench.summary.comparison import Comparison, Turns, compare, through_base, unpaired
 from effdet_bench.summary.jobs import LatenciesByRound
-from effdet_bench.summary.rows import Gap, Place, Row, Step, Versus, p50, place
+from effdet_bench.summary.rows import Gap, Place, Row, Step, Versus, p50, pace, place
 
 LEAST_EFFECT = 0.01  # smaller differences do not count, however sure they are
 WIDEST_SAME = 0.05  # however large the noise, modes that may be further apart are not SAME
@@ -60,22 +60,21 @@ class Pairs:
 
     def __init__(self, rows: list[Row], rounds: LatenciesByRound) -> None:
         self.rounds = rounds
-        self.controls = {
-            row["device"]: self.compared(row, {"device": row["device"], "mode": BASELINE})
-            for row in rows
-            if row["twin"]
-        }
+        self._twins = {row["device"]: row for row in rows if row["twin"]}
 
     def compared(self, ours: Row, theirs: Place | Row) -> Comparison | None:
         """How many times as fast `ours` is as `theirs`; `None` if they have no round in common.
 
-        Modes of one device took turns. Different devices share no turns, so their modes are
-        compared by the medians of rounds.
+        Modes of one device took turns, unless they are of different sets, which share no rounds, or
+        few. Different devices share no turns, so their modes are compared by the medians of rounds.
         """
-        one, other = (self.rounds.get((row["device"], row["mode"]), {}) for row in (ours, theirs))
-        if ours["device"] == theirs["device"]:
-            return compare(one, other, self.rounds.get((ours["device"], BASELINE)))
-        return unpaired(before=other, after=one) if one and other else None
+        one, other = self._of(ours), self._of(theirs)
+        if ours["device"] != theirs["device"]:
+            return unpaired(before=other, after=one) if one and other else None
+        base = self._of({"device": ours["device"], "mode": BASELINE})
+        if 2 * len(one.keys() & other.keys()) >= min(len(one), len(other)):
+            return compare(one, other, base)
+        return through_base(one, other, base)
 
     def versus(self, ours: Row, theirs: Row) -> Versus | None:
         """The comparison of `ours` with `theirs`, and its verdict."""
@@ -100,31 +99,51 @@ class Pairs:
         Modes with several requests in a turn have such an advantage over modes with one request.
         """
         first = row["effort"] and row["effort"]["first_of_turn"]
-        least = margin(self._noise(row["device"]))
+        least = margin(self._noise(row))
         if not first or first["low"] is None or least is None or first["low"] <= 1 + least:
             return 0.0
         return float(first["ratio"] or 1) - 1
 
-    def _margin(self, *rows: Row) -> float | None:
-        devices = {row["device"] for row in rows}
-        noise = [effect for device in devices for effect in self._noise(device)]
-        return margin([*noise, *(self.slow_start(row) for row in rows)])
+    def difference(self, row: Row) -> float:
+        """By what share the control of the rounds of `row` differs from itself; 0 if it may not."""
+        control = self._control(row["device"], self._of(row))
+        return control.ratio - 1 if control and control.differs else 0.0
+
+    def noise_in(self, device: str, numbers: Container[int]) -> float | None:
+        """The noise of `device` in the rounds `numbers`; `None` if no control tells it."""
+        control = self._control(device, numbers)
+        return noise_of(control.low, control.high) if control else None
+
+    def drift(self, row: Row) -> float:
+        """How many times as long `baseline` took in the rounds of `row` as in all its rounds."""
+        base = self._of({"device": row["device"], "mode": BASELINE})
+        own = {number: turns for number, turns in base.items() if number in self._of(row)}
+        return unpaired(before=own, after=base).ratio if own else 1.0
+
+    def _of(self, row: Place | Row) -> Mapping[int, Turns]:
+        return self.rounds.get((row["device"], row["mode"]), {})
+
+    def _margin(self, ours: Row, theirs: Row) -> float | None:
+        # `baseline` was timed in every set, but noise is that of the rounds which are compared
+        same = ours["device"] == theirs["device"]
+        rows = [row for row in (ours, theirs) if not (same and row["mode"] == BASELINE)]
+        noise = [effect for row in rows for effect in self._noise(row)]
+        return margin([*noise, *(self.slow_start(row) for row in (ours, theirs))])
 
     def _biased(self, *rows: Row) -> bool:
         """Whether equal modes differ: a control from itself, or the first requests of turns."""
-        return any(self.difference(row["device"]) or self.slow_start(row) for row in rows)
+        return any(self.difference(row) or self.slow_start(row) for row in rows)
 
-    def difference(self, device: str) -> float:
-        """By what share the control of `device` differs from itself; 0 if its interval holds 1."""
-        control = self.controls.get(device)
-        return control.ratio - 1 if control and control.differs else 0.0
+    def _control(self, device: str, numbers: Container[int]) -> Comparison | None:
+        """The control of `device`, compared with `baseline` in the rounds `numbers`."""
+        twin = self._of(self._twins[device]) if device in self._twins else {}
+        own = {number: turns for number, turns in twin.items() if number in numbers}
+        return compare(own, self._of({"device": device, "mode": BASELINE}))
 
-    def _noise(self, device: str) -> list[float | None]:
-        """The noise of `device`; nothing if no control was timed there."""
-        if device not in self.controls:
-            return []
-        control = self.controls[device]
-        return [control and noise_of(control.low, control.high)]
+    def _noise(self, row: Row) -> list[float | None]:
+        """The noise of the rounds of `row`; nothing if no control was timed on its device."""
+        known = row["device"] in self._twins
+        return [self.noise_in(row["device"], self._of(row))] if known else []
 
 
 def add_verdicts(rows: list[Row], baseline: Row | None, pairs: Pairs) -> None:
@@ -136,7 +155,9 @@ def add_verdicts(rows: list[Row], baseline: Row | None, pairs: Pairs) -> None:
     """
     bases = {row["device"]: row for row in rows if row["mode"] == BASELINE}
     tuned = {row["device"]: row for row in rows if row["ranked"] and row["mode"] == TUNED}
-    fastest = min((row for row in rows if row["ranked"]), key=p50, default=None)
+    for row in rows:
+        row["drift"] = pairs.drift(row)
+    fastest = min((row for row in rows if row["ranked"]), key=pace, default=None)
     for row in rows:
         if row["twin"] and row["device"] in bases:
             row["comparison"] = pairs.versus(row, bases[row["device"]])
@@ -155,7 +176,7 @@ def _add_doubts(rows: list[Row], pairs: Pairs) -> None:
     """Adds doubts about the comparisons of rows: of the device's control, and of slow starts."""
     for row in rows:
         numbers = [one["round"] for one in row["rounds"]]
-        if numbers and (apart := pairs.difference(row["device"])):
+        if numbers and (apart := pairs.difference(row)):
             row["doubts"].append({"kind": "control", "value": apart, "rounds": numbers})
         if slow := pairs.slow_start(row):
             row["doubts"].append({"kind": "slow_start", "value": slow, "rounds": numbers})
@@ -187,7 +208,7 @@ def gaps_between(rows: list[Row], baseline: Row | None, pairs: Pairs) -> list[Ga
     ranked = [row for row in rows if row["ranked"]]
     if not ranked:
         return []
-    fastest = min(ranked, key=p50)
+    fastest = min(ranked, key=pace)
     floors = [r for r in rows if r["latency"] and r["floor"] and r["device"] == fastest["device"]]
     steps = [fastest, *floors[:1]]
     if baseline and baseline is not fastest:

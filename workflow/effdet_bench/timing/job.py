@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import json
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from typing import IO
 from effdet_bench import layout, records
 from effdet_bench.config.code import code_of_job
 from effdet_bench.config.modes import Mode, engine_versions, export_of
-from effdet_bench.config.names import DEVICES, NO_NETWORK
+from effdet_bench.config.names import DEVICES
 from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
 from effdet_bench.locks import hold
@@ -98,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--modes",
         type=json.loads,
         required=True,
-        help="JSON list of {name, engine, options, env, python}",
+        help="JSON list of {name, engine, options, env, python, depends}",
     )
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--rounds", type=int, help="number of all rounds, shown on the terminal")
@@ -112,12 +111,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stages", type=int, default=0, help="requests of the separate pass that times stages"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random order of turns")
-    parser.add_argument(
-        "--unnoted",
-        type=int,
-        default=0,
-        help="1 keeps a finished round if it had the same arguments",
-    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -134,50 +127,16 @@ def run(args: argparse.Namespace) -> None:
         for mode in args.modes
     ]
     label = f"{args.device} round {args.round}" + (f" of {args.rounds}" if args.rounds else "")
-    kept = layout.kept_round(args.machine, args.device, args.round)
-    asked = {key: one for key, one in vars(args).items() if key not in ("rounds", "unnoted")}
-    jobs = _measured(kept, asked) if args.unnoted else None
-    if jobs:
-        tell(f"{label} is kept: the last run finished it, but Snakemake did not note that")
-    else:
-        known = {spec.mode: _job(args, spec, ensemble) for spec in specs}
-        results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
-        jobs = {mode: known[mode] | results[mode] for mode in known}
-        if layout.KEPT.exists():  # where Snakemake runs
-            records.write_text(kept, json.dumps({"asked": asked, "jobs": jobs}))
+    known = {
+        mode["name"]: _job(args, spec, ensemble) | {"depends": mode["depends"]}
+        for mode, spec in zip(args.modes, specs, strict=True)
+    }
+    results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
     for spec in specs:
-        job = jobs[spec.mode]
+        job = known[spec.mode] | results[spec.mode]
         records.write_json(spec.folder / layout.JOB_RECORD, job, "job")
         if job["outcome"] != "completed":
             tell(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}")
-    tell(f"{label} is done. {_standings(archive, specs)}")
-
-
-def _standings(archive: layout.Archive, specs: Sequence[JobSpec]) -> str:
-    """A sentence with the medians of the fastest modes so far, whose answers are not judged yet."""
-    medians = []
-    for spec in specs:
-        rounds = range(1, spec.round + 1)
-        files = [archive.job(spec.device, spec.mode, one) / layout.REQUESTS for one in rounds]
-        columns = records.RAW_COLUMNS[layout.REQUESTS]
-        tables = [records.read_table(file, columns) for file in files if file.exists()]
-        times = [
-            ns for table in tables for ns in table.loc[table["phase"] == "timed", "latency_ns"]
-        ]
-        if times and spec.engine not in NO_NETWORK:
-            medians.append((statistics.median(times) / 1e6, spec.mode))
-    fastest = [f"{mode} {milliseconds:.4g} ms" for milliseconds, mode in sorted(medians)[:3]]
-    return f"Fastest so far, answers not yet checked: {', '.join(fastest) or 'none'}."
-
-
-def _measured(path: Path, asked: records.Record) -> dict[str, records.Record] | None:
-    """Records by mode of the round that `path` keeps; `None` if its arguments were not `asked`."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    jobs: dict[str, records.Record] = found["jobs"]
-    return jobs if found["asked"] == asked else None
 
 
 def _job(args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]) -> records.Record:

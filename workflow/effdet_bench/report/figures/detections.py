@@ -71,7 +71,7 @@ def _tables_of(archive: Archive, row: Row, model: str) -> dict[str, np.ndarray]:
     """The first table of each photo that `model` answered in the mode of `row`."""
     columns = records.RAW_COLUMNS[layout.OUTPUTS]
     device, mode = row["device"], row["mode"]
-    folders = [archive.job(device, mode, k) for k in archive.rounds(device, mode)]
+    folders = [archive.job(device, mode, done["round"]) for done in row["rounds"]]
     rounds = (
         (
             records.read_table(folder / layout.OUTPUTS, columns),
