@@ -7,7 +7,8 @@ ENGINES ?= [engines]
 # An index of CPU builds of torch, which need no CUDA (4 GB). Empty for the default index.
 TORCH_INDEX ?=
 # pip shows its progress bar on a terminal, and no list of packages elsewhere.
-PIP := $(BIN)/python -m pip install $(shell test -t 2 || echo -q)
+# It compiles no module, because Python compiles the few modules that a run imports.
+PIP := $(BIN)/python -m pip install --no-compile $(shell test -t 2 || echo -q)
 # A YAML file of settings that replace those of config.yaml.
 SETTINGS ?=
 SNAKEMAKE := $(BIN)/snakemake --cores 1

@@ -1,6 +1,7 @@
 """Places and helpers that tests of all rooms use."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -157,9 +158,10 @@ def verified(model, folder: Path) -> tuple[Path, Path]:
 
     file, record = folder / f"{model.name}.pth", folder / f"{model.name}.verified.json"
     torch.save(model.network.state_dict(), file)
-    known = ["--model", model.name, "--architecture", model.config.name, "--weights", "file"]
-    known += ["--why", "a test", "--file", str(file), "--output", str(record)]
-    main(["verify", *known])
+    entry = {"model": model.name, "architecture": model.config.name, "classes": 90}
+    entry |= {"weights": "file", "why": "a test", "sha256": None, "bytes": None}
+    given = ["--ensemble", json.dumps([entry]), "--files", str(file), "--outputs", str(record)]
+    main(["verify", *given])
     return record, file
 
 

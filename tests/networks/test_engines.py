@@ -200,17 +200,17 @@ def test_a_missing_package_is_recorded_and_no_crash(lite0, tmp_path, monkeypatch
         "--device": "cpu",
         "--threads": 1,
         "--options": json.dumps({"precision": "fp32", "rewritten": True}),
-        "--record": record,
-        "--checkpoint": file,
+        "--records": record,
+        "--checkpoints": file,
         "--photos": CALIBRATION,
-        "--output": tmp_path / "export.json",
+        "--outputs": tmp_path / "export.json",
     }
     main(["export", *(str(word) for pair in given.items() for word in pair)])
     exported = json.loads((tmp_path / "export.json").read_text())
     assert exported["outcome"] == "unavailable"
     assert "install with `pip install -e '.[openvino]'" in exported["reason"]
-    known = ["--export", tmp_path / "export.json", "--record", record, "--checkpoint", file]
-    known += ["--threads", 1, "--photos", CALIBRATION, "--output", tmp_path / "check.json"]
+    known = ["--exports", tmp_path / "export.json", "--records", record, "--checkpoints", file]
+    known += ["--threads", 1, "--photos", CALIBRATION, "--outputs", tmp_path / "check.json"]
     main(["check_export", *map(str, known)])
     check = json.loads((tmp_path / "check.json").read_text())
     assert (check["outcome"], check["reason"]) == ("unavailable", exported["reason"])

@@ -76,11 +76,11 @@ def test_time_that_is_left_is_that_of_rounds_and_not_of_steps(screen, tmp_path, 
 
 
 def test_other_phases_count_their_steps(screen):
-    screen.plan(export_model=2, time_cpu=1)
-    said = screen.begin(1, "export_model", export="openvino", model="d0")
-    assert said == "[1/2] Checkpoints, references, exports: 0 of 2 done, export_model openvino d0\n"
+    screen.plan(export_models=2, time_cpu=1)
+    said = screen.begin(1, "export_models", export="openvino")
+    assert said == "[1/2] Checkpoints, references, exports: 0 of 2 done, export_models openvino\n"
     assert screen.end(1) == ""  # a line of progress came less than half a minute ago
-    screen.begin(2, "export_model", export="openvino", model="d1")
+    screen.begin(2, "export_models", export="mnn")
     assert screen.end(2) == "[1/2] Checkpoints, references, exports: 2 of 2 done\n"
 
 

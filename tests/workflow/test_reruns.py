@@ -103,8 +103,8 @@ def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
         ("export/check.py", set()),
         ("validity/agreement.py", {"judge_mode", "summary", "figures", "report", "manifest"}),
         ("reference/rounding.py", {"rounding", "judge_mode", "summary", "report", "manifest"}),
-        ("reference/errors.py", {"check_export", "reference", "time_cpu_4", "standings_cpu_4"}),
-        ("export/export.py", {"export_model", "check_export", "time_cpu_4", "standings_cpu_4"}),
+        ("reference/errors.py", {"check_exports", "reference", "time_cpu_4", "standings_cpu_4"}),
+        ("export/export.py", {"export_models", "check_exports", "time_cpu_4", "standings_cpu_4"}),
     ):
         before = (finished.package / file).read_text()
         finished.append(f"{PACKAGE}/{file}", "EDITED = True\n")
@@ -113,7 +113,7 @@ def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
         planned = {job.split()[0] for job in finished.planned(*target)}
         (finished.package / file).write_text(before)
         if judges:  # what the change of modes left to do is done again too
-            assert not planned & {"export_model", "check_export", "time_cpu_4", "reference"}
+            assert not planned & {"export_models", "check_exports", "time_cpu_4", "reference"}
             assert rules <= planned
         else:
             assert planned == rules, file
@@ -183,7 +183,7 @@ def test_report_options_rerun_the_report(finished):
 def test_a_checkpoint_that_is_written_again_is_verified_and_judged_again(finished):
     path = finished.path / "checkpoints" / "synthetic" / "tf_efficientdet_lite0-seed0.pth"
     path.write_bytes(path.read_bytes())
-    verify = ["verify_checkpoint checkpoints/verified/tf_efficientdet_lite0.synthetic.json"]
+    verify = ["verify_checkpoints checkpoints/verified/tf_efficientdet_lite0.synthetic.json"]
     # the code that makes the checkpoint is the same, so what it timed counts
     assert finished.planned() == sorted(verify + REFERENCE + ROUNDING + GATE)
 

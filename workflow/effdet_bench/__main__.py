@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import os
 import sys
 from importlib import import_module
@@ -11,16 +12,16 @@ from effdet_bench.errors import BenchError
 
 STEPS = {
     "download": ("checkpoints.download", "fetch one release checkpoint"),
-    "synthesise": ("checkpoints.synthetic", "make one synthetic checkpoint"),
-    "verify": ("checkpoints.verify", "verify one checkpoint and record it"),
+    "synthesise": ("checkpoints.synthetic", "make synthetic checkpoints"),
+    "verify": ("checkpoints.verify", "verify checkpoints and record them"),
     "settings": ("config.settings", "record the settings of a run"),
     "environment": ("timing.environment", "record this machine and its versions"),
     "photos": ("config.photos", "check the photos and record them"),
     "annotations": ("reference.annotations", "check and keep COCO annotations of the photos"),
     "reference": ("reference.reference", "compute upstream's answers, by which modes are judged"),
     "rounding": ("reference.rounding", "measure what rounding does to a reference"),
-    "export": ("export.export", "export one model for an engine"),
-    "check_export": ("export.check", "compare the outputs of an export with PyTorch's"),
+    "export": ("export.export", "export all models for an engine"),
+    "check_export": ("export.check", "compare the outputs of exports with PyTorch's"),
     "roofline": ("roofline.roofline", "measure a device's ceilings, compute the bounds"),
     "timing": ("timing.job", "time all modes of one device and round"),
     "standings": ("report.standings", "show where things stand after a round"),
@@ -74,7 +75,12 @@ def main(argv: list[str] | None = None) -> None:
     # torch and NumPy, which the step imports, read these variables when they are imported
     for variable in THREAD_VARIABLES:
         os.environ.pop(variable, None)
-    module = import_module(f"effdet_bench.{STEPS[step][0]}")
+    # looking for garbage among modules would take a quarter of the time of importing torch
+    gc.disable()
+    try:
+        module = import_module(f"effdet_bench.{STEPS[step][0]}")
+    finally:
+        gc.enable()
     own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
     module.add_arguments(own)
     try:
@@ -92,3 +98,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    gc.freeze()  # the last search for garbage, among all of torch's objects, would take a second

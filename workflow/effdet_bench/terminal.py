@@ -30,8 +30,8 @@ PREPARING, TIMING, JUDGING, LOAD, REPORTING = PHASES = (
 )
 PHASE = {
     **dict.fromkeys(["photos", "annotations", "environment", "settings"], PREPARING),
-    **dict.fromkeys(["download_checkpoint", "synthesise_checkpoint"], PREPARING),
-    **dict.fromkeys(["verify_checkpoint", "export_model", "check_export"], PREPARING),
+    **dict.fromkeys(["download_checkpoint", "synthesise_checkpoints"], PREPARING),
+    **dict.fromkeys(["verify_checkpoints", "export_models", "check_exports"], PREPARING),
     **dict.fromkeys(["reference"], PREPARING),
     **dict.fromkeys(["rounding", "judge_mode"], JUDGING),
     **dict.fromkeys(["load_mode", "capacities"], LOAD),

@@ -3,8 +3,8 @@ localrules:
     checkpoints,
     download_checkpoint,
     # local on a cluster too, because its profile gives no partition for these rules
-    synthesise_checkpoint,
-    verify_checkpoint,
+    synthesise_checkpoints,
+    verify_checkpoints,
 
 
 rule checkpoints:
@@ -31,48 +31,52 @@ rule download_checkpoint:
         )
 
 
-rule synthesise_checkpoint:
-    input:
-        photos=package_files(layout.SHIPPED_PHOTOS, "*.jpg"),
-        code=step_code("checkpoints.synthetic"),
-    output:
-        layout.synthetic_checkpoint("{model}", "{seed}"),
-    log:
-        f"{layout.CHECKPOINTS}/logs/synthesise/{{model}}-seed{{seed}}.log",
-    priority: BEFORE_TIMING
-    resources:
-        timing=1,
-    params:
-        network=network_of,
-        photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
-        versions=versions(),
-    shell:
-        step(
-            "synthesise",
-            "{params.network} --photos {params.photos:q} --seed {wildcards.seed}",
-            "--output {output:q}",
-        )
+# One step makes all, and one step verifies all, because importing PyTorch takes as long as either for one model.
+SYNTHETIC = [source.path for source in SOURCES.values() if source.weights == "synthetic"]
+if SYNTHETIC:
+
+    rule synthesise_checkpoints:
+        input:
+            photos=package_files(layout.SHIPPED_PHOTOS, "*.jpg"),
+            code=step_code("checkpoints.synthetic"),
+        output:
+            SYNTHETIC,
+        log:
+            f"{layout.CHECKPOINTS}/logs/synthesise.log",
+        priority: BEFORE_TIMING
+        resources:
+            timing=1,
+        params:
+            ensemble=json.dumps(
+                [one for one in ENSEMBLE if SOURCES[one["model"]].path in SYNTHETIC]
+            ),
+            photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
+            seed=CONFIG["seed"],
+            versions=versions(),
+        shell:
+            step(
+                "synthesise",
+                "--ensemble {params.ensemble:q} --photos {params.photos:q} --seed {params.seed}",
+                "--outputs {output:q}",
+            )
 
 
-rule verify_checkpoint:
+rule verify_checkpoints:
     input:
-        checkpoint=lambda wildcards: source_of(wildcards).path,
+        checkpoints=[source.path for source in SOURCES.values()],
         code=step_code("checkpoints.verify"),
     output:
-        layout.checkpoint_record("{model}", "{weights}"),
+        RECORDS,
     log:
-        f"{layout.CHECKPOINTS}/logs/verify/{{model}}.{{weights}}.log",
+        f"{layout.CHECKPOINTS}/logs/verify.log",
     priority: AT_ONCE
     resources:
         timing=1,
     params:
-        network=network_of,
-        why=lambda wildcards: source_of(wildcards).why,
-        expected=expected,
+        ensemble=json.dumps([one | expected(SOURCES[one["model"]]) for one in ENSEMBLE]),
         versions=versions(),
     shell:
         step(
             "verify",
-            "{params.network} --weights {wildcards.weights} --why {params.why:q}",
-            "--file {input.checkpoint:q} {params.expected} --output {output:q}",
+            "--ensemble {params.ensemble:q} --files {input.checkpoints:q} --outputs {output:q}",
         )

@@ -162,7 +162,6 @@ wildcard_constraints:
     mode="|".join(mode["name"] for mode in CONFIG["modes"]),
     model="|".join(SOURCES),
     export="|".join(EXPORTS) or "none",
-    weights="release|file|synthetic",
 
 
 def step(name, *arguments, python="python3"):
@@ -209,20 +208,6 @@ def export_records(device, names):
     ]
 
 
-def source_of(wildcards):
-    return SOURCES[wildcards.model]
-
-
-def record_of(wildcards):
-    return str(layout.checkpoint_record(wildcards.model, wildcards.weights))
-
-
-def network_of(wildcards):
-    """The network of a model of the ensemble, as arguments of a step."""
-    entry = next(entry for entry in ENSEMBLE if entry["model"] == wildcards.model)
-    return " ".join(f"--{key} {value}" for key, value in entry.items())
-
-
 def export_of(wildcards):
     return EXPORTS[wildcards.export]
 
@@ -234,11 +219,9 @@ def released_model(wildcards):
     )
 
 
-def expected(wildcards):
-    """SHA-256 and size that the checkpoint must have, if known, as arguments of the step `verify`."""
-    source = source_of(wildcards)
-    known = {"--sha256": source.sha256, "--bytes": source.bytes}
-    return " ".join(f"{flag} {value}" for flag, value in known.items() if value is not None)
+def expected(source):
+    """What the record of a checkpoint says of its source, and SHA-256 and size that it must have, if known."""
+    return {key: getattr(source, key) for key in ("weights", "why", "sha256", "bytes")}
 
 
 def resources_of(machine_type):

@@ -1,16 +1,22 @@
 # Networks exported to the formats of engines. Modes that need the same export share it.
-rule export_model:
+def exports_of(name):
+    """The records of the export `name`, one for each model."""
+    return [layout.export_record(name, source.model, source.weights) for source in SOURCES.values()]
+
+
+# One step exports all models, because importing PyTorch takes as long as exporting one of them.
+rule export_models:
     input:
-        record=record_of,
-        checkpoint=lambda wildcards: source_of(wildcards).path,
+        records=RECORDS,
+        checkpoints=[source.path for source in SOURCES.values()],
         photos=package_files(layout.CALIBRATION_PHOTOS, "*.jpg"),
         code=lambda wildcards: step_code(
             "export.export", f"engines.{export_of(wildcards)['engine']}"
         ),
     output:
-        layout.export_record("{export}", "{model}", "{weights}"),
+        exports_of("{export}"),
     log:
-        layout.EXPORTS / "logs/{export}/{model}.{weights}.log",
+        layout.EXPORTS / "logs/{export}.log",
     priority: BEFORE_TIMING
     resources:
         timing=1,
@@ -26,24 +32,24 @@ rule export_model:
         step(
             "export",
             "--engine {params.engine} --device {params.device} --options {params.options:q}",
-            "--threads {params.threads} --record {input.record:q}",
-            "--checkpoint {input.checkpoint:q} --photos {params.photos:q} --output {output:q}",
+            "--threads {params.threads} --records {input.records:q}",
+            "--checkpoints {input.checkpoints:q} --photos {params.photos:q} --outputs {output:q}",
             python="{params.python:q}",
         )
 
 
 # A rule of its own, so that an edit of the check repeats no export, and therefore no timing.
-rule check_export:
+rule check_exports:
     input:
-        export=rules.export_model.output,
-        record=record_of,
-        checkpoint=lambda wildcards: source_of(wildcards).path,
-        photos=rules.export_model.input.photos,
+        exports=rules.export_models.output,
+        records=RECORDS,
+        checkpoints=[source.path for source in SOURCES.values()],
+        photos=rules.export_models.input.photos,
         code=step_code("export.check"),
     output:
-        layout.export_check(layout.export_record("{export}", "{model}", "{weights}")),
+        [layout.export_check(record) for record in exports_of("{export}")],
     log:
-        layout.EXPORTS / "logs/{export}/{model}.{weights}.check.log",
+        layout.EXPORTS / "logs/{export}.check.log",
     priority: BEFORE_TIMING
     resources:
         timing=1,
@@ -54,7 +60,7 @@ rule check_export:
     shell:
         step(
             "check_export",
-            "--export {input.export:q} --threads {params.threads} --record {input.record:q}",
-            "--checkpoint {input.checkpoint:q} --photos {params.photos:q} --output {output:q}",
+            "--exports {input.exports:q} --threads {params.threads} --records {input.records:q}",
+            "--checkpoints {input.checkpoints:q} --photos {params.photos:q} --outputs {output:q}",
             python="{params.python:q}",
         )

@@ -87,7 +87,6 @@ for DEVICE, PLAN in PLANS.items():
                     "--seed {params.seed} --results {params.results:q}",
                 )
 
-
         # Its priority is that of its round, so the next round begins after it.
         rule:
             name:

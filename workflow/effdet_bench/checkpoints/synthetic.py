@@ -11,6 +11,7 @@ convolutions are therefore turned towards the directions that vary most, as in t
 
 import argparse
 import io
+import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from PIL import Image
 from torch.utils.hooks import RemovableHandle
 
 from effdet_bench import records
-from effdet_bench.checkpoints.verify import add_network_arguments, network_of
 from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.ensemble import Model, build_model
 from effdet_bench.detector.request import letterbox_scale, preprocess
@@ -173,15 +173,18 @@ def _standardise(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_network_arguments(parser)
+    parser.add_argument(
+        "--ensemble", type=json.loads, required=True, help="JSON: [{model, architecture, classes}]"
+    )
     parser.add_argument("--photos", required=True, help="folder of photos for the statistics")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--output", required=True, help="the checkpoint to write")
+    parser.add_argument("--outputs", nargs="+", required=True, help="checkpoints to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    # to memory first: torch writes a file's name into it, so equal weights would differ in bytes
-    buffer = io.BytesIO()
     photos = list_photos(args.photos)
-    torch.save(synthesise(network_of(args), photos, args.seed), buffer)
-    records.write_bytes(args.output, buffer.getvalue())
+    for entry, output in zip(args.ensemble, args.outputs, strict=True):
+        # to memory first: torch writes a file's name into it, so equal weights would differ
+        buffer = io.BytesIO()
+        torch.save(synthesise(entry, photos, args.seed), buffer)
+        records.write_bytes(output, buffer.getvalue())

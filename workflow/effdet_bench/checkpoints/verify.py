@@ -1,7 +1,8 @@
-"""Verifies one checkpoint: size, SHA-256, no code in its pickle, all weights, parameters."""
+"""Verifies checkpoints: size, SHA-256, no code in its pickle, all weights, parameters."""
 
 import argparse
 import hashlib
+import json
 from pathlib import Path
 
 from effdet_bench import records
@@ -65,30 +66,19 @@ def verify(entry: Record, path: str | Path, sha256: str | None, size: int | None
     }
 
 
-def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="its name in the ensemble")
-    parser.add_argument("--architecture", help="effdet model name, if it differs from --model")
-    parser.add_argument("--classes", type=int, default=COCO_CLASSES)
-
-
-def network_of(args: argparse.Namespace) -> Record:
-    """The entry of an ensemble that the arguments of `add_network_arguments` describe."""
-    architecture = args.architecture or args.model
-    return {"model": args.model, "architecture": architecture, "classes": args.classes}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_network_arguments(parser)
-    parser.add_argument("--weights", required=True, choices=["release", "file", "synthetic"])
-    parser.add_argument("--why", required=True, help="why these weights were chosen, in words")
-    parser.add_argument("--file", required=True, help="the checkpoint")
-    parser.add_argument("--sha256", help="SHA-256 that it must have")
-    parser.add_argument("--bytes", type=int, help="size in bytes that it must have")
-    parser.add_argument("--output", required=True, help="the record to write")
+    parser.add_argument(
+        "--ensemble",
+        type=json.loads,
+        required=True,
+        help="JSON: [{model, architecture, classes, weights, why, sha256, bytes}]; the last two "
+        "are null if they are unknown",
+    )
+    parser.add_argument("--files", nargs="+", required=True, help="the checkpoints")
+    parser.add_argument("--outputs", nargs="+", required=True, help="the records to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    entry = network_of(args)
-    found = verify(entry, args.file, args.sha256, args.bytes)
-    record = {**entry, "weights": args.weights, "why": args.why, **found}
-    records.write_json(args.output, record, "checkpoint")
+    for entry, file, output in zip(args.ensemble, args.files, args.outputs, strict=True):
+        found = verify(entry, file, entry["sha256"], entry["bytes"])
+        records.write_json(output, {**entry, **found}, "checkpoint")

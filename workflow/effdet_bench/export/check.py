@@ -1,4 +1,4 @@
-"""Checks that an export answers as PyTorch does.
+"""Checks that exports answer as PyTorch does.
 
 The check is a step of its own, so that an edit of the check repeats no timing.
 """
@@ -12,7 +12,7 @@ from effdet_bench import records
 from effdet_bench.detector.devices import open_device
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
-from effdet_bench.export.export import ExportSpec, add_network_arguments, in_child, spec_of
+from effdet_bench.export.export import ExportSpec, add_network_arguments, in_child, specs_of
 from effdet_bench.progress import tell
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
 from effdet_bench.reference.errors import relative_errors
@@ -60,18 +60,18 @@ class ExportCheck:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--export", required=True, help="record of `export`")
+    parser.add_argument("--exports", nargs="+", required=True, help="records of `export`")
     add_network_arguments(parser)
-    parser.add_argument("--output", required=True, help="the record to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    exported = records.read_json(args.export, "export")
-    spec = spec_of(args, exported, args.export)
-    record = {key: exported[key] for key in ("engine", "model", "sha256", "outcome", "reason")}
-    if exported["outcome"] == "completed":
-        record |= in_child(ExportCheck, spec, "check")
-    records.write_json(args.output, record, "export_check")
-    done = record["reason"] or f"errors {record['class_error']:.2g}, {record['box_error']:.2g}"
-    text = f"{spec.engine} {record['model']}: check {record['outcome']}: {done}"
-    print(text) if record["outcome"] == "completed" else tell(text)
+    exports = [records.read_json(path, "export") for path in args.exports]
+    specs = specs_of(args, exports, args.exports)
+    for exported, spec, output in zip(exports, specs, args.outputs, strict=True):
+        record = {key: exported[key] for key in ("engine", "model", "sha256", "outcome", "reason")}
+        if exported["outcome"] == "completed":
+            record |= in_child(ExportCheck, spec, "check")
+        records.write_json(output, record, "export_check")
+        done = record["reason"] or f"errors {record['class_error']:.2g}, {record['box_error']:.2g}"
+        text = f"{spec.engine} {record['model']}: check {record['outcome']}: {done}"
+        print(text, flush=True) if record["outcome"] == "completed" else tell(text)

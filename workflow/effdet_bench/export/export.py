@@ -1,4 +1,4 @@
-"""Exports one model for an engine that runs its own format."""
+"""Exports the models of an ensemble for an engine that runs its own format."""
 
 import argparse
 import json
@@ -104,23 +104,31 @@ def in_child(make: type, spec: ExportSpec, method: str) -> dict[str, Any]:
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that the steps `export` and `check_export` share."""
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--record", required=True, help="record of `verify`")
-    parser.add_argument("--checkpoint", required=True, help="the checkpoint of that record")
-    parser.add_argument("--photos", required=True, help="folder of JPEG files to calibrate on")
-
-
-def spec_of(args: argparse.Namespace, known: dict[str, Any], record: str) -> ExportSpec:
-    """The export that `args` describe, with engine, device and options of `known`."""
-    return ExportSpec(
-        engine=known["engine"],
-        device=known["device"],
-        options=known["options"],
-        threads=args.threads,
-        checkpoint=records.read_json(args.record, "checkpoint"),
-        file=args.checkpoint,
-        photos=args.photos,
-        record=record,
+    parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
+    parser.add_argument(
+        "--checkpoints", nargs="+", required=True, help="files of these records, in order"
     )
+    parser.add_argument("--photos", required=True, help="folder of JPEG files to calibrate on")
+    parser.add_argument("--outputs", nargs="+", required=True, help="the records to write")
+
+
+def specs_of(
+    args: argparse.Namespace, known: list[dict[str, Any]], made: list[str]
+) -> list[ExportSpec]:
+    """The exports of all models, with engine, device and options of `known`, records in `made`."""
+    return [
+        ExportSpec(
+            engine=one["engine"],
+            device=one["device"],
+            options=one["options"],
+            threads=args.threads,
+            checkpoint=records.read_json(record, "checkpoint"),
+            file=file,
+            photos=args.photos,
+            record=path,
+        )
+        for one, record, file, path in zip(known, args.records, args.checkpoints, made, strict=True)
+    ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,21 +136,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", required=True, choices=DEVICES)
     parser.add_argument("--options", type=json.loads, required=True, help="{precision, rewritten}")
     add_network_arguments(parser)
-    parser.add_argument("--output", required=True, help="the record to write, FOLDER.json")
 
 
 def run(args: argparse.Namespace) -> None:
-    spec = spec_of(args, vars(args), args.output)
-    record = {
-        "engine": spec.engine,
-        "device": spec.device,
-        "options": spec.options,
-        "model": spec.checkpoint["model"],
-        "sha256": spec.checkpoint["sha256"],
-        "versions": engine_versions(spec.engine),
-        **in_child(Exporter, spec, "export"),
-    }
-    records.write_json(args.output, record, "export")
-    done = record["reason"] or f"{record['seconds']} s"
-    text = f"{args.engine} {record['model']}: export {record['outcome']}: {done}"
-    print(text) if record["outcome"] == "completed" else tell(text)
+    for spec in specs_of(args, [vars(args)] * len(args.records), args.outputs):
+        record = {
+            "engine": spec.engine,
+            "device": spec.device,
+            "options": spec.options,
+            "model": spec.checkpoint["model"],
+            "sha256": spec.checkpoint["sha256"],
+            "versions": engine_versions(spec.engine),
+            **in_child(Exporter, spec, "export"),
+        }
+        records.write_json(spec.record, record, "export")
+        done = record["reason"] or f"{record['seconds']} s"
+        text = f"{args.engine} {record['model']}: export {record['outcome']}: {done}"
+        print(text, flush=True) if record["outcome"] == "completed" else tell(text)

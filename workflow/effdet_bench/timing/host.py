@@ -7,6 +7,7 @@ a pipe.
 """
 
 import contextlib
+import gc
 import os
 import platform
 import socket
@@ -237,3 +238,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    gc.freeze()  # see the end of `effdet_bench.__main__`

@@ -48,8 +48,11 @@ class Plan(NamedTuple):
         return [number for number in self.counted[mode] if number not in self.new]
 
     def staged(self, number: int, rounds: int) -> bool:
-        """Whether the new round `number` times stages, as the first `rounds` of each mode do."""
-        return any(self.counted[mode].index(number) < rounds for mode in self.new[number])
+        """Whether the new round `number` times stages, as the last `rounds` of each mode do."""
+        return any(
+            number in self.counted[mode][len(self.counted[mode]) - rounds :]
+            for mode in self.new[number]
+        )
 
 
 def plan_rounds(
