@@ -7,12 +7,15 @@ ENGINES ?= [engines]
 # An index of CPU builds of torch, which need no CUDA (4 GB). Empty for the default index.
 TORCH_INDEX ?=
 # pip shows its progress bar on a terminal, and no list of packages elsewhere.
-# It compiles no module, because Python compiles the few modules that a run imports.
+# It compiles no module: that takes a minute, and a run imports few of them.
 PIP := $(BIN)/python -m pip install --no-compile $(shell test -t 2 || echo -q)
 # A YAML file of settings that replace those of config.yaml.
 SETTINGS ?=
 SNAKEMAKE := $(BIN)/snakemake --cores 1
 OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
+
+# So Python must keep what it compiles when it first imports a module, even where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: report smoke retry confirm lint check test test-slurm soak
 

@@ -41,8 +41,7 @@ def run(archive: Archive, depends: dict, rounds: int = 6, anew: bool = False):
         measure(archive, number, {mode: depends[mode] for mode in modes})
     after = plan_rounds(archive, "cpu", depends, rounds)
     assert not after.new
-    if not anew:
-        assert after.counted == plan.counted
+    assert after.counted == plan.counted
     return plan
 
 
@@ -104,7 +103,9 @@ def test_more_rounds_are_added_to_every_set(archive):
     plan = run(archive, changed("openvino"), rounds=8)
     assert plan.new == {13: list(MODES), 14: list(MODES)}
     assert plan.why["fused"] == "6 of 8 rounds are measured"
-    assert not run(archive, changed("openvino"), rounds=4).new
+    plan = run(archive, changed("openvino"), rounds=4)
+    assert not plan.new
+    assert plan.counted["fused"] == [5, 6, 13, 14]
 
 
 def test_a_killed_set_loses_nothing_of_others_and_goes_on(archive):
@@ -145,6 +146,7 @@ def test_forced_rounds_are_new(archive):
     plan = run(archive, dict(NOW), anew=True)
     assert list(plan.new) == [7, 8, 9, 10, 11, 12]
     assert set(plan.why.values()) == {"forced"}
+    assert plan.counted == {mode: [7, 8, 9, 10, 11, 12] for mode in MODES}
 
 
 def test_without_a_baseline_modes_count_by_themselves(archive):

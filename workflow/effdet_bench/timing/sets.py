@@ -1,9 +1,9 @@
 """Which measured rounds count, and which rounds are to be timed; found before a run, from records.
 
 A round counts for a mode while everything that the mode depends on is as it was in that round, and
-while the round counts for `baseline`, too. Modes that lack rounds are timed in new rounds, together
-with `baseline` and its control. All other modes keep their figures. Modes that were timed in the
-same rounds are a set.
+while the round counts for `baseline`, too. Of these rounds the latest count, as many as are asked
+for. Modes that lack rounds are timed in new rounds, together with `baseline` and its control. All
+other modes keep their figures. Modes that were timed in the same rounds are a set.
 """
 
 import json
@@ -155,13 +155,13 @@ def _unchanged(
 
 
 def _in_use(own: Mapping[str, set[int]], rounds: int) -> dict[str, list[int]]:
-    """`own` in order, without the baselines of rounds whose other modes were changed or removed."""
-    used = set().union(*(own[mode] for mode in own if mode not in (BASELINE, CONTROL)))
-    kept = {mode: set(numbers) for mode, numbers in own.items()}
-    if CONTROL in kept and len(kept[CONTROL] & used) >= rounds:
-        kept[CONTROL] &= used
-    if BASELINE in kept and len(kept) > 1:
-        kept[BASELINE] &= used | kept.get(CONTROL, set())
+    """The latest `rounds` of `own` for each mode, and all that these need of the baselines."""
+    kept = {mode: set(sorted(numbers)[-rounds:]) for mode, numbers in own.items()}
+    used = set().union(*(kept[mode] for mode in kept if mode not in (BASELINE, CONTROL)))
+    if CONTROL in own and len(own[CONTROL] & used) >= rounds:
+        kept[CONTROL] = own[CONTROL] & used
+    if BASELINE in own and len(own) > 1:
+        kept[BASELINE] = own[BASELINE] & (used | kept.get(CONTROL, set()))
     return {mode: sorted(numbers) for mode, numbers in kept.items()}
 
 
