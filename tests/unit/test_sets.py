@@ -169,7 +169,8 @@ def test_baseline_alone_is_a_mode_like_others(tmp_path):
 
 
 def test_numbers_in_words():
-    assert spans([1, 2, 3, 5, 8, 9]) == "1 to 3, 5, 8 to 9"
+    assert spans([1, 2, 3, 5, 8, 9]) == "rounds 1 to 3, 5, 8 to 9"
+    assert spans([4]) == "round 4"
 
 
 def test_the_report_says_which_modes_were_measured_together_and_what_drifted():

@@ -272,9 +272,9 @@ def show_plan():
 
 
 def show_modes():
-    """Tells for each mode whether it is timed and why: in a dry run, and if others keep their figures."""
-    kept = any(plan.kept(mode) for plan in PLANS.values() for mode in plan.counted)
-    if any(plan.new for plan in PLANS.values()) and (kept or ASKED.dryrun):
+    """Tells for each mode whether it is timed and why: in a dry run, and if there were rounds before."""
+    new = [number for plan in PLANS.values() for number in plan.new]
+    if new and (ASKED.dryrun or min(new) > 1):
         for device, plan in PLANS.items():
             logger.info("\n".join(sets.describe(plan, device)))
 

@@ -17,7 +17,7 @@ def set_lines(summary: Summary) -> list[str]:
 
 def _line(device: str, sets: list[ModeSet]) -> str:
     together = "; ".join(
-        f"{', '.join(f'`{mode}`' for mode in one['modes'])} in rounds {spans(one['rounds'])}, "
+        f"{', '.join(f'`{mode}`' for mode in one['modes'])} in {spans(one['rounds'])}, "
         f"from {one['started'][:16].replace('T', ' ')} UTC"
         for one in sets
     )
@@ -26,14 +26,14 @@ def _line(device: str, sets: list[ModeSet]) -> str:
         "share no round are compared through `baseline`, which was timed with each of them."
     )
     drifted = [
-        f"{times(one['change']['ratio'])} as fast in rounds {spans(one['rounds'])}"
+        f"{times(one['change']['ratio'])} as fast in {spans(one['rounds'])}"
         for one in sets
         if one["drifted"] and one["change"]
     ]
     if not drifted:
         return text
     return (
-        f"{text} ⚠ `baseline` was {' and '.join(drifted)} as in rounds {spans(sets[0]['rounds'])}, "
+        f"{text} ⚠ `baseline` was {' and '.join(drifted)} as in {spans(sets[0]['rounds'])}, "
         "which is more than the noise. So compare speed-ups of modes that were measured apart, not "
         f"latencies. {TOGETHER} measures all modes together."
     )

@@ -122,24 +122,25 @@ def describe(plan: Plan, device: str) -> list[str]:
     for mode in plan.counted:
         timed = plan.timed(mode)
         if mode in plan.why:
-            text = f"timed in rounds {spans(timed)}: {plan.why[mode]}"
+            text = f"timed in {spans(timed)}: {plan.why[mode]}"
         elif timed:
-            text = f"timed in rounds {spans(timed)}: other modes are compared with it"
+            text = f"timed in {spans(timed)}: other modes are compared with it"
         else:
-            text = f"kept, from rounds {spans(plan.kept(mode))}"
+            text = f"kept, from {spans(plan.kept(mode))}"
         lines.append(f"{device} {mode:<{width}}  {text}")
     return lines
 
 
 def spans(numbers: Sequence[int]) -> str:
-    """Ascending numbers in words, such as `1 to 6, 9`."""
+    """Ascending numbers of rounds in words, such as `rounds 1 to 6, 9`."""
     ends: list[list[int]] = []
     for number in numbers:
         if ends and number == ends[-1][1] + 1:
             ends[-1][1] = number
         else:
             ends.append([number, number])
-    return ", ".join(f"{a} to {b}" if b > a else str(a) for a, b in ends)
+    word = "round" if len(numbers) == 1 else "rounds"
+    return f"{word} {', '.join(f'{a} to {b}' if b > a else str(a) for a, b in ends)}"
 
 
 def _unchanged(
@@ -184,11 +185,11 @@ def _why(found: Mapping[int, Record], digests: Digests, kept: int, rounds: int) 
         return "not measured yet"
     if kept:
         return f"{kept} of {rounds} rounds are measured"
-    before = found[max(found)].get("depends")
-    if before is None:
+    known = [record["depends"] for record in found.values() if "depends" in record]
+    if not known:
         return "measured by an older effdet-bench"
-    changed = [key for key in digests if digests[key] != before.get(key)]
-    return f"changed: {', '.join(changed) or BASELINE}"
+    changes = [[key for key in digests if digests[key] != before.get(key)] for before in known]
+    return f"changed: {', '.join(min(changes, key=len)) or BASELINE}"
 
 
 def _identity(source: Source) -> list[str | None]:

@@ -35,12 +35,14 @@ def draw_detections(archive: Archive, summary: Summary, folder: Path) -> None:
 
     The mode is the fastest valid one; without a valid mode, only the reference is drawn.
     """
-    photos = sorted(archive.thumbnails.glob("*"))
+    sizes = records.read_json(archive.photos, "photos")["photos"]
+    # a run with other photos may have left other copies
+    copies = [archive.thumbnails / size["file"] for size in sizes]
+    photos = [copy for copy in copies if copy.exists()]
     ranked = sorted((row for row in summary["rows"] if row["ranked"]), key=standing)
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(layout.TEMPLATES), trim_blocks=True, autoescape=True
     ).get_template("detections.svg.j2")
-    sizes = records.read_json(archive.photos, "photos")["photos"] if photos else []
     for entry in summary["ensemble"] if photos else []:
         path = archive.reference(entry["model"])
         known = records.read_detections(layout.reference_detections(path), "photo")
