@@ -123,6 +123,13 @@ def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
     ]
 
 
+def test_code_that_was_edited_while_the_run_went_on_is_not_timed(job):
+    planned = {"harness": "of before", "engine": "of before"}
+    mode = {"name": "no-network", "engine": "no_network", "depends": planned}
+    done = job(mode).communicate(timeout=100)[1]
+    assert "the code of harness and engine of no-network was edited while the run went on" in done
+
+
 def test_modes_take_turns(job, tmp_path):
     """An engine that notes who serves: in a turn each mode has its part, of the same time."""
     source = (job.project.package / "engines" / "no_network.py").read_text()

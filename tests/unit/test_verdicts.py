@@ -99,6 +99,19 @@ def test_a_step_is_ambiguous_where_the_control_gave_no_noise():
     assert step({1: rounds_of(100)[1]})["verdict"] == "AMBIGUOUS"
 
 
+def test_modes_that_share_one_round_of_several_are_compared_through_baseline():
+    """As after a retry; one common round would give no interval."""
+    first, second = rounds_of(50), rounds_of(25)
+    rounds = {
+        ("cpu", BASELINE): rounds_of(100),
+        ("cpu", "first"): {k: first[k] for k in (1, 2)},
+        ("cpu", "second"): {k: second[k] for k in (2, 3)},
+    }
+    found = Pairs([], rounds).compared(*({"device": "cpu", "mode": m} for m in ("second", "first")))
+    assert found.ratio == pytest.approx(2)
+    assert found.rounds == 2
+
+
 def test_devices_are_compared_by_all_turns_of_their_rounds():
     """The GPU runs at half speed in its first six turns, which tell nothing of the CPU's six."""
     gpu = {k: {t: [2e6 if t < 6 else 1e6] * 5 for t in range(100)} for k in range(1, 7)}

@@ -18,7 +18,7 @@ try:
     from effdet_bench.config import files, machine, modes, settings
     from effdet_bench.config.code import module_files
     from effdet_bench.config.names import CONTROL, NEEDS, NO_NETWORK, TUNED
-    from effdet_bench.config.photos import PICTURED, carried, list_photos
+    from effdet_bench.config.photos import CARRIED, PICTURED, carried, list_photos
     from effdet_bench.config.versions import versions
     from effdet_bench.errors import BenchError
     from effdet_bench.records import RAW_COLUMNS
@@ -128,7 +128,9 @@ DEPENDS = {
     for device in ([] if READS_ONLY or ASKS_CLUSTER else DEVICES)
 }
 PLANS = {
-    device: sets.plan_rounds(ARCHIVE, device, DEPENDS[device], CONFIG["rounds"], ANEW)
+    device: sets.plan_rounds(
+        ARCHIVE, device, DEPENDS[device], CONFIG["rounds"], CONFIG["stage_rounds"], ANEW
+    )
     for device in DEPENDS
 }
 ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
@@ -262,8 +264,9 @@ def show_plan():
     each = max((len(names) for plan in PLANS.values() for names in plan.new.values()), default=0)
     load = LOAD_SECONDS[LOAD] if LOAD else 0
     some = f"{timed} of " if timed < number else ""
+    plan = f"times {some}{number} modes on {where}, {rounds} rounds. Close other programs."
     logger.info(
-        f"effdet-bench: times {some}{number} modes on {where}, {rounds} rounds. Close other programs.",
+        f"effdet-bench: {plan if timed else f'{number} modes on {where} keep their figures.'}",
         extra={
             "round_seconds": each * (CONFIG["seconds"] + MODE_SECONDS),
             "load_seconds": load * (len(LOADS) if LOAD == "full" else 1),

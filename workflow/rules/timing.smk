@@ -69,7 +69,7 @@ for DEVICE, PLAN in PLANS.items():
                 seconds=CONFIG["seconds"],
                 requests=CONFIG["requests"],
                 warmup=CONFIG["warmup"],
-                stages=STAGE_REQUESTS if PLAN.staged(ROUND, CONFIG["stage_rounds"]) else 0,
+                stages=STAGE_REQUESTS if ROUND in PLAN.staged else 0,
                 threads=CONFIG["threads"],
                 seed=CONFIG["seed"],
                 photos=os.path.dirname(PHOTOS[0]),
@@ -105,11 +105,13 @@ for DEVICE, PLAN in PLANS.items():
                 folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
                 round=ROUND,
                 last=max(PLAN.new),
+                # with fewer rounds, requests may use fewer photos: then nothing would count
+                complete=PLAN.complete(ROUND) if FIRST <= CARRIED else 0,
             shell:
                 step(
                     "standings",
                     "--jobs {params.folders:q} --round {params.round} --rounds {params.last}",
-                    "--output {output:q}",
+                    "--complete {params.complete} --output {output:q}",
                 )
 
 

@@ -15,7 +15,7 @@ from effdet_bench.layout import PUBLISHED_LATENCIES, Archive
 from effdet_bench.records import Record
 from effdet_bench.report.capacity import load_table, read_capacities
 from effdet_bench.report.report import templates
-from effdet_bench.summary.rows import Row, Summary, p50, standing
+from effdet_bench.summary.rows import Row, Summary, p50, pace, standing
 from effdet_bench.summary.summary import read_summary
 
 # settings on which figures depend; older archives tell only what was served
@@ -146,7 +146,7 @@ def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
 def best(machine: Machine) -> Row | None:
     """The fastest valid mode of `machine`; `None` if there is none."""
     ranked = [row for row in machine["summary"]["rows"] if row["ranked"]]
-    return min(ranked, key=p50, default=None)
+    return min(ranked, key=pace, default=None)
 
 
 def _fastest(machine: Machine) -> float:

@@ -14,6 +14,8 @@ from effdet_bench import layout
 from effdet_bench.records import Record
 
 PACKAGE = layout.PACKAGE.name
+# what times, and what computes the answers that timed answers are compared with
+HARNESS = ("timing.job", "reference.reference", "reference.errors")
 SHORT = 12  # digits of a digest in records
 
 
@@ -53,6 +55,15 @@ def _imports(path: Path) -> list[str]:
     return [name for name in names if name.split(".")[0] == PACKAGE]
 
 
+def code_digests(engine: str, exported: bool) -> dict[str, str]:
+    """Digests of the code that times all modes, and of that of `engine` and its exports alone."""
+    harness = module_files(*HARNESS)
+    entries = [f"engines.{engine}", *(["export.export"] if exported else [])]
+    own = [path for path in module_files(*entries) if path not in harness]
+    files = {"harness": harness, "engine": own}
+    return {part: digest_without_comments(files[part])[:SHORT] for part in files}
+
+
 def code_of_job(engine: str) -> Record:
     """The code that times a mode of `engine`: see `code` in the schema of a job."""
     harness = module_files("timing.job")
@@ -66,9 +77,18 @@ def code_of_judge() -> str:
 
 
 def digest_without_comments(files: Iterable[Path]) -> str:
-    """The SHA-256 of what the Python `files` run: comments and layout do not change it."""
-    trees = [ast.dump(ast.parse(path.read_text())) for path in files]
-    return sha256("\n".join(trees).encode()).hexdigest()
+    """The SHA-256 of what the Python `files` run: comments, docstrings and layout do not count."""
+    trees = [_without_docstrings(ast.parse(path.read_text())) for path in files]
+    return sha256("\n".join(map(ast.dump, trees)).encode()).hexdigest()
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            del node.body[0]
+    return tree
 
 
 def digest(files: Iterable[Path]) -> str:

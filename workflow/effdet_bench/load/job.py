@@ -21,7 +21,7 @@ from effdet_bench.load.placement import splits
 from effdet_bench.load.plan import SETTINGS, Plan
 from effdet_bench.progress import tell
 from effdet_bench.records import Record
-from effdet_bench.summary.rows import Row, Summary, p50
+from effdet_bench.summary.rows import Row, Summary, pace
 from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing
 from effdet_bench.timing.spec import JobSpec
 
@@ -35,7 +35,7 @@ def why_not(summary: Summary, device: str, mode: str, setting: str) -> str | Non
     valid = [row for row in rows if row["mode"] != CONTROL]
     if mode not in [row["mode"] for row in valid]:
         return "only modes that completed their timing with valid answers are put under load."
-    fastest: list[Row] = sorted((r for r in valid if r["mode"] != BASELINE), key=p50)[:FASTEST]
+    fastest: list[Row] = sorted((r for r in valid if r["mode"] != BASELINE), key=pace)[:FASTEST]
     if setting == "quick" and mode not in [BASELINE, *(row["mode"] for row in fastest)]:
         return f"`quick` is for {BASELINE} and the {FASTEST} fastest valid modes alone."
     return None

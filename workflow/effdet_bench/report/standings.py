@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", nargs="+", required=True, help="folders of timing jobs so far")
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--rounds", type=int, required=True, help="number of the last round")
+    parser.add_argument(
+        "--complete", type=int, required=True, help="rounds that all modes have; 0 if they differ"
+    )
     parser.add_argument("--output", required=True, help="the text file to write")
 
 
@@ -63,12 +66,10 @@ def run(args: argparse.Namespace) -> None:
         f"{device} round {args.round} of {args.rounds} is done. So far, answers not yet checked:\n"
     )
     text += standings(jobs)
-    if args.round < args.rounds:
-        modes = [job.record["mode"] for job in jobs]
-        done = min(modes.count(mode) for mode in modes)
+    if args.complete > 1 and args.round < args.rounds:
         text += (
-            "\nIf this is enough, stop with Ctrl-C: the same command with "
-            f"`--config rounds={done}` then makes the report."
+            f"\nIf this is enough, stop with Ctrl-C. `snakemake --cores 1 --config rounds="
+            f"{args.complete}`, with the --configfile of this run if any, then makes the report."
         )
     print(text, file=sys.stderr)
     records.write_text(args.output, f"{text}\n")

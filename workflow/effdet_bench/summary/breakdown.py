@@ -95,7 +95,7 @@ def break_even(row: Row, baseline: Row) -> int | None:
     """
     if not row["ranked"] or row["comparison"] is None:
         return None
-    saved = (p50(baseline) - p50(row)) / 1e3
+    saved = (p50(baseline) * row["drift"] - p50(row)) / 1e3
     more = _start_seconds(row) - _start_seconds(baseline)
     return None if saved <= 0 else max(0, math.ceil(more / saved))
 

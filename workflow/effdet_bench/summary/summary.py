@@ -125,12 +125,18 @@ def to_table(summary: Summary) -> pd.DataFrame:
 
 
 def _check_alike(jobs: list[Job]) -> None:
+    def told(job: Job) -> dict[str, Any]:
+        keys = ("model", "architecture", "classes", "weights", "sha256")
+        weights = [[entry[key] for key in keys] for entry in job.record["ensemble"]]
+        return {**job.record, "ensemble": weights}
+
+    first = told(jobs[0])
     for job in jobs:
         for key in ("machine", "ensemble", "seconds"):
-            if job.record[key] != jobs[0].record[key]:
+            if told(job)[key] != first[key]:
                 raise BenchError(
                     f"jobs disagree about {key}: {job.label} and {jobs[0].label} were not measured "
-                    "alike; run snakemake again."
+                    "alike; run `snakemake --cores 1 --forcerun timing`."
                 )
 
 

@@ -72,9 +72,13 @@ class Pairs:
         if ours["device"] != theirs["device"]:
             return unpaired(before=other, after=one) if one and other else None
         base = self._of({"device": ours["device"], "mode": BASELINE})
-        if 2 * len(one.keys() & other.keys()) >= min(len(one), len(other)):
-            return compare(one, other, base)
-        return through_base(one, other, base)
+        together = compare(one, other, base)
+        if BASELINE in (ours["mode"], theirs["mode"]):
+            return together
+        shared, fewest = len(one.keys() & other.keys()), min(len(one), len(other))
+        if 2 * shared >= fewest and (shared > 1 or fewest == 1):
+            return together
+        return through_base(one, other, base) or together
 
     def versus(self, ours: Row, theirs: Row) -> Versus | None:
         """The comparison of `ours` with `theirs`, and its verdict."""

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from effdet_bench import layout, records
-from effdet_bench.config.code import code_of_job
+from effdet_bench.config.code import code_digests, code_of_job
 from effdet_bench.config.modes import Mode, engine_versions, export_of
 from effdet_bench.config.names import DEVICES
 from effdet_bench.config.photos import list_photos
@@ -97,7 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--modes",
         type=json.loads,
         required=True,
-        help="JSON list of {name, engine, options, env, python, depends}",
+        help="JSON list of {name, engine, options, env, python, depends}; depends may be left "
+        "out, but then no run counts the round",
     )
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--rounds", type=int, help="number of all rounds, shown on the terminal")
@@ -114,6 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    for mode in args.modes:
+        _refuse_changed_code(mode, args.device)
     ensemble = [records.read_json(path, "checkpoint") for path in args.records]
     archive = layout.Archive(Path(args.results))
     specs = [
@@ -128,7 +131,8 @@ def run(args: argparse.Namespace) -> None:
     ]
     label = f"{args.device} round {args.round}" + (f" of {args.rounds}" if args.rounds else "")
     known = {
-        mode["name"]: _job(args, spec, ensemble) | {"depends": mode["depends"]}
+        mode["name"]: _job(args, spec, ensemble)
+        | {key: mode[key] for key in ("depends",) if key in mode}
         for mode, spec in zip(args.modes, specs, strict=True)
     }
     results = run_jobs(specs, f"{args.seed} {args.device} {args.round}", label)
@@ -137,6 +141,21 @@ def run(args: argparse.Namespace) -> None:
         records.write_json(spec.folder / layout.JOB_RECORD, job, "job")
         if job["outcome"] != "completed":
             tell(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}")
+
+
+def _refuse_changed_code(mode: Any, device: str) -> None:
+    """Checks that the code is still that which the run saw when it planned.
+
+    Raises:
+        BenchError: it was edited since, so the digests of `depends` would be wrong.
+    """
+    now = code_digests(mode["engine"], exported=export_of(mode, device) is not None)
+    planned = mode.get("depends", now)  # by hand, nobody planned
+    if changed := [part for part in now if now[part] != planned[part]]:
+        raise BenchError(
+            f"the code of {' and '.join(changed)} of {mode['name']} was edited while the run went "
+            "on: run again; finished rounds are kept."
+        )
 
 
 def _job(args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]) -> records.Record:

@@ -1,9 +1,9 @@
 """Which measured rounds count, and which rounds are to be timed; found before a run, from records.
 
 A round counts for a mode while everything that the mode depends on is as it was in that round, and
-while the round counts for `baseline`, too. Of these rounds the latest count, as many as are asked
-for. Modes that lack rounds are timed in new rounds, together with `baseline` and its control. All
-other modes keep their figures. Modes that were timed in the same rounds are a set.
+while the round counts for `baseline` and its control, too. Of these rounds the latest count, as
+many as are asked for. Modes that lack rounds are timed in new rounds, together with `baseline` and
+its control. All other modes keep their figures. Modes that were timed in the same rounds are a set.
 """
 
 import json
@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 
 from effdet_bench import layout
 from effdet_bench.checkpoints.sources import Source
-from effdet_bench.config.code import SHORT, digest, digest_without_comments, module_files
+from effdet_bench.config.code import (
+    SHORT,
+    code_digests,
+    digest,
+    digest_without_comments,
+    module_files,
+)
 from effdet_bench.config.modes import Mode, engine_versions, export_of
 from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.layout import Archive
@@ -22,21 +28,21 @@ from effdet_bench.records import RAW_COLUMNS, Record
 
 Digests = dict[str, str]  # of each part that a mode depends on
 
-HARNESS = ("timing.job", "reference.reference", "reference.errors")
 # settings of a round, of which a change concerns every mode
-SETTINGS = ("threads", "seconds", "requests", "warmup", "stage_rounds", "seed")
+SETTINGS = ("threads", "seconds", "requests", "warmup", "seed")
 
 
 class Plan(NamedTuple):
     """The rounds of the modes of one device.
 
     `counted` are the rounds that count for each mode after the run, in ascending order. `new` are
-    the modes that are timed in each new round. `why` says in words why a mode is timed; it has no
-    entry for other modes.
+    the modes that are timed in each new round. `staged` are the new rounds that time stages. `why`
+    says in words why a mode is timed; it has no entry for other modes.
     """
 
     counted: dict[str, list[int]]
     new: dict[int, list[str]]
+    staged: set[int]
     why: dict[str, str]
 
     def timed(self, mode: str) -> list[int]:
@@ -47,30 +53,37 @@ class Plan(NamedTuple):
         """The rounds of earlier runs that count for `mode`."""
         return [number for number in self.counted[mode] if number not in self.new]
 
-    def staged(self, number: int, rounds: int) -> bool:
-        """Whether the new round `number` times stages, as the last `rounds` of each mode do."""
-        return any(
-            number in self.counted[mode][len(self.counted[mode]) - rounds :]
-            for mode in self.new[number]
-        )
+    def complete(self, number: int) -> int:
+        """How many rounds all modes have after round `number`; 0 if some have more than others."""
+        done = {sum(k <= number for k in rounds) for rounds in self.counted.values()}
+        return done.pop() if len(done) == 1 else 0
 
 
 def plan_rounds(
-    archive: Archive, device: str, depends: Mapping[str, Digests], rounds: int, anew: bool = False
+    archive: Archive,
+    device: str,
+    depends: Mapping[str, Digests],
+    rounds: int,
+    stage_rounds: int = 0,
+    anew: bool = False,
 ) -> Plan:
     """The plan that gives every mode of `depends` `rounds` rounds; `anew` counts none from before.
 
-    `depends` has the digests of what each mode depends on now, by name.
+    `depends` has the digests of what each mode depends on now, by name. `stage_rounds` of the
+    rounds of each mode time stages, the first ones.
     """
     found = {mode: {} if anew else _records(archive, device, mode) for mode in depends}
-    own = _unchanged(found, depends)
+    # without `baseline`, only modes of the same rounds can be compared
+    anchors = [mode for mode in depends if mode in (BASELINE, CONTROL)] or list(depends)
+    own = _unchanged(found, depends, anchors)
     lacking = {
-        mode: rounds - len(own[mode]) for mode in depends if mode != BASELINE or len(own) == 1
+        mode: rounds - len(own[mode])
+        for mode in [mode for mode in depends if mode not in anchors] or depends
     }
     last = archive.last_round(device)
     new = {
         last + count + 1: [
-            mode for mode in depends if mode in (BASELINE, CONTROL) or lacking[mode] > count
+            mode for mode in depends if mode in anchors or lacking.get(mode, 0) > count
         ]
         for count in range(max([0, *lacking.values()]))
     }
@@ -79,10 +92,11 @@ def plan_rounds(
         for mode in lacking
         if lacking[mode] > 0
     }
+    staged = _staged(archive, device, own, new, stage_rounds)
     for number, modes in new.items():
         for mode in modes:
             own[mode].add(number)
-    return Plan(_in_use(own, rounds), new, why)
+    return Plan(_in_use(own, anchors, rounds), new, staged, why)
 
 
 def depends_on(
@@ -93,16 +107,8 @@ def depends_on(
     They are taken of code and settings, not of the files that steps make of these: so they are
     known before the run. `photos` are those that requests send.
     """
-    harness = module_files(*HARNESS)
-    engine = [f"engines.{mode['engine']}"]
-    if export_of(mode, device):
-        engine.append("export.export")
-    own = [path for path in module_files(*engine) if path not in harness]
-    calibration = sorted(layout.CALIBRATION_PHOTOS.glob("*.jpg")) if len(engine) > 1 else []
     given = {key: mode[key] for key in ("engine", "options", "env", "python")}
     parts: dict[str, Any] = {
-        "harness": digest_without_comments(harness),
-        "engine": [digest_without_comments(own), digest(calibration)],
         "options": given,
         "versions": engine_versions(mode["engine"]),
         "settings": {key: config[key] for key in SETTINGS},
@@ -112,7 +118,11 @@ def depends_on(
         ],
         "photos": [[Path(path).name, digest([Path(path)])] for path in photos],
     }
-    return {key: _short(part) for key, part in parts.items()}
+    exported = export_of(mode, device) is not None
+    code = code_digests(mode["engine"], exported)
+    calibration = sorted(layout.CALIBRATION_PHOTOS.glob("*.jpg")) if exported else []
+    parts["calibration"] = digest(calibration)
+    return code | {key: _short(part) for key, part in parts.items()}
 
 
 def describe(plan: Plan, device: str) -> list[str]:
@@ -144,30 +154,55 @@ def spans(numbers: Sequence[int]) -> str:
 
 
 def _unchanged(
-    found: Mapping[str, Mapping[int, Record]], depends: Mapping[str, Digests]
+    found: Mapping[str, Mapping[int, Record]],
+    depends: Mapping[str, Digests],
+    anchors: Sequence[str],
 ) -> dict[str, set[int]]:
-    """The rounds of each mode whose records `found` have its digests, and those of `baseline`."""
+    """The rounds whose records `found` have the digests of the mode, and of all `anchors`."""
     own = {
         mode: {k for k, record in found[mode].items() if record.get("depends") == depends[mode]}
         for mode in depends
     }
-    base = own.get(BASELINE)
-    return {mode: numbers if base is None else numbers & base for mode, numbers in own.items()}
+    shared = set.intersection(*(own[mode] for mode in anchors)) if anchors else set()
+    return {mode: numbers & shared for mode, numbers in own.items()}
 
 
-def _in_use(own: Mapping[str, set[int]], rounds: int) -> dict[str, list[int]]:
-    """The latest `rounds` of `own` for each mode, and all that these need of the baselines."""
-    kept = {mode: set(sorted(numbers)[-rounds:]) for mode, numbers in own.items()}
-    used = set().union(*(kept[mode] for mode in kept if mode not in (BASELINE, CONTROL)))
-    if CONTROL in own and len(own[CONTROL] & used) >= rounds:
-        kept[CONTROL] = own[CONTROL] & used
-    if BASELINE in own and len(own) > 1:
-        kept[BASELINE] = own[BASELINE] & (used | kept.get(CONTROL, set()))
-    return {mode: sorted(numbers) for mode, numbers in kept.items()}
+def _staged(
+    archive: Archive,
+    device: str,
+    own: Mapping[str, set[int]],
+    new: Mapping[int, list[str]],
+    stage_rounds: int,
+) -> set[int]:
+    """The rounds of `new` in which a mode has its first `stage_rounds` rounds with stages."""
+    stages = {
+        mode: sum(
+            (archive.job(device, mode, number) / layout.STAGES).read_text().count("\n") > 1
+            for number in numbers
+        )
+        for mode, numbers in own.items()
+    }
+    staged = set()
+    for number, modes in new.items():
+        if any(stages[mode] < stage_rounds for mode in modes):
+            staged.add(number)
+            stages |= {mode: stages[mode] + 1 for mode in modes}
+    return staged
+
+
+def _in_use(
+    own: Mapping[str, set[int]], anchors: Sequence[str], rounds: int
+) -> dict[str, list[int]]:
+    """The latest `rounds` of `own` for each mode, and the rounds of `anchors` that these share."""
+    latest = {mode: set(sorted(numbers)[-rounds:]) for mode, numbers in own.items()}
+    others = [latest[mode] for mode in latest if mode not in anchors]
+    if others:
+        latest |= {mode: own[mode] & set().union(*others) for mode in anchors}
+    return {mode: sorted(numbers) for mode, numbers in latest.items()}
 
 
 def _records(archive: Archive, device: str, mode: str) -> dict[int, Record]:
-    """The records of `mode` by round; without those that are damaged or lack raw data."""
+    """The records of `mode` by round; without those that are damaged or of another machine."""
     found = {}
     for number in archive.rounds(device, mode):
         folder = archive.job(device, mode, number)
@@ -175,7 +210,9 @@ def _records(archive: Archive, device: str, mode: str) -> dict[int, Record]:
             record = json.loads((folder / layout.JOB_RECORD).read_text())
         except (OSError, ValueError):
             continue
-        if isinstance(record, dict) and all((folder / name).exists() for name in RAW_COLUMNS):
+        if not isinstance(record, dict) or record.get("machine") != archive.root.name:
+            continue
+        if all((folder / name).exists() for name in RAW_COLUMNS):
             found[number] = record
     return found
 
@@ -189,14 +226,17 @@ def _why(found: Mapping[int, Record], digests: Digests, kept: int, rounds: int) 
     if not known:
         return "measured by an older effdet-bench"
     changes = [[key for key in digests if digests[key] != before.get(key)] for before in known]
-    return f"changed: {', '.join(min(changes, key=len)) or BASELINE}"
+    fewest = min(map(len, changes))
+    changed = next(keys for keys in changes if len(keys) == fewest)
+    return f"changed: {', '.join(changed)}" if changed else "its rounds have no baseline"
 
 
 def _identity(source: Source) -> list[str | None]:
     """What tells a checkpoint from others, before it is downloaded or made."""
     known = source.sha256
     if source.weights == "synthetic":
-        known = digest_without_comments(module_files("checkpoints.synthetic"))
+        photos = sorted(layout.SHIPPED_PHOTOS.glob("*.jpg"))
+        known = digest(photos) + digest_without_comments(module_files("checkpoints.synthetic"))
     elif source.weights == "file":
         known = digest([Path(source.path)])
     return [source.weights, known]

@@ -16,7 +16,7 @@ from effdet_bench.report.figures.style import (
     plain_log,
 )
 from effdet_bench.summary.jobs import Job
-from effdet_bench.summary.rows import Place, Row, Stages, Step, Summary, p50, stages_of, unsplit
+from effdet_bench.summary.rows import Place, Row, Stages, Step, Summary, pace, stages_of, unsplit
 
 BLUES = ("#08306B", "#2171B5", "#6BAED6", "#C6DBEF")  # forward passes, model by model
 VERDICTS = {"FASTER": "#009E73", "SLOWER": "#D55E00", "SAME": "#56B4E9", "AMBIGUOUS": "#777777"}
@@ -31,7 +31,7 @@ def stages(summary: Summary, jobs: list[Job]) -> Figure:
     device.
     """
     measured = [row for row in summary["rows"] if row["stages"]]
-    by_device = _by_device(sorted(measured, key=p50))
+    by_device = _by_device(sorted(measured, key=pace))
     parts: list[Part] = [
         ("decode", "#999933", lambda s: s["decode_ms"]),
         ("preprocess", "#E69F00", lambda s: s["preprocess_ms"]),

@@ -17,7 +17,7 @@ from effdet_bench.report.figures.style import (
     plain_log,
 )
 from effdet_bench.summary.jobs import Job
-from effdet_bench.summary.rows import Row, Summary, p50
+from effdet_bench.summary.rows import Row, Summary, p50, pace
 
 VECTORS = 2000  # points of a figure that stay vectors; more become an image inside it
 JITTER = 0.28  # of a row, to either side
@@ -25,7 +25,7 @@ JITTER = 0.28  # of a row, to either side
 
 def distribution(summary: Summary, jobs: list[Job]) -> Figure:
     """Every timed request of every mode on a logarithmic axis, and each mode's median."""
-    rows = sorted((row for row in summary["rows"] if row["latency"]), key=p50)
+    rows = sorted((row for row in summary["rows"] if row["latency"]), key=pace)
     figure, axes = by_rows(len(rows))
     of_row = [_timed(jobs, row) for row in rows]
     image = sum(map(len, of_row)) > VECTORS
@@ -69,7 +69,7 @@ def course(summary: Summary, jobs: list[Job]) -> Figure:
 
 def _course_of(axes: Axes, rows: list[Row], jobs: list[Job], summary: Summary) -> None:
     image = sum(job.record["requests"] for row in rows for job in _of(jobs, row)) > VECTORS
-    for number, row in enumerate(sorted(rows, key=p50, reverse=True)):
+    for number, row in enumerate(sorted(rows, key=pace, reverse=True)):
         rounds = [_turns(job) for job in _of(jobs, row)]
         shortest = min(map(len, rounds))
         table = np.stack([one[:shortest] for one in rounds])
