@@ -6,10 +6,12 @@ import shutil
 import pytest
 
 from effdet_bench.config.names import BASELINE, CONTROL
+from effdet_bench.config.settings import defaults
+from effdet_bench.errors import BenchError
 from effdet_bench.layout import JOB_RECORD, Archive
 from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.report.sets import set_lines
-from effdet_bench.timing.sets import describe, plan_rounds, spans
+from effdet_bench.timing.sets import depends_on, describe, plan_rounds, spans
 
 MODES = (BASELINE, CONTROL, "fused", "openvino")
 NOW = {mode: {"engine": mode, "options": "same"} for mode in MODES}
@@ -178,6 +180,14 @@ def test_rounds_of_another_machine_do_not_count(archive):
 
 def test_baseline_alone_is_a_mode_like_others(tmp_path):
     assert list(run(Archive(tmp_path), {BASELINE: NOW[BASELINE]}).new) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_photo_that_cannot_be_read_is_named(tmp_path):
+    """A folder in its place, because root may read any file."""
+    config = defaults() | {"ensemble": []}
+    mode = {"name": "mine", "engine": "eager", "options": {}, "env": {}, "python": None}
+    with pytest.raises(BenchError, match=f"{tmp_path} cannot be read"):
+        depends_on(mode, "cpu", config, [], [str(tmp_path)])
 
 
 def test_numbers_in_words():

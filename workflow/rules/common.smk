@@ -120,13 +120,16 @@ THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PI
 # How many of the photos requests use.
 FIRST = carried(len(PHOTOS), CONFIG["requests"], CONFIG["rounds"])
 # What the modes of each device depend on, and the rounds in which they are timed.
-DEPENDS = {
-    device: {
-        mode["name"]: sets.depends_on(mode, device, CONFIG, [*SOURCES.values()], PHOTOS[:FIRST])
-        for mode in modes_of(device)
+try:
+    DEPENDS = {
+        device: {
+            mode["name"]: sets.depends_on(mode, device, CONFIG, [*SOURCES.values()], PHOTOS[:FIRST])
+            for mode in modes_of(device)
+        }
+        for device in ([] if READS_ONLY or ASKS_CLUSTER else DEVICES)
     }
-    for device in ([] if READS_ONLY or ASKS_CLUSTER else DEVICES)
-}
+except BenchError as error:
+    raise WorkflowError(str(error))
 PLANS = {
     device: sets.plan_rounds(
         ARCHIVE, device, DEPENDS[device], CONFIG["rounds"], CONFIG["stage_rounds"], ANEW

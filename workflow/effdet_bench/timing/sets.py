@@ -23,6 +23,7 @@ from effdet_bench.config.code import (
 )
 from effdet_bench.config.modes import Mode, engine_versions, export_of
 from effdet_bench.config.names import BASELINE, CONTROL
+from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.records import RAW_COLUMNS, Record
 
@@ -106,6 +107,9 @@ def depends_on(
 
     They are taken of code and settings, not of the files that steps make of these: so they are
     known before the run. `photos` are those that requests send.
+
+    Raises:
+        BenchError: a photo or checkpoint cannot be read.
     """
     given = {key: mode[key] for key in ("engine", "options", "env", "python")}
     parts: dict[str, Any] = {
@@ -116,7 +120,7 @@ def depends_on(
             [entry["model"], entry["architecture"], entry["classes"], *_identity(source)]
             for entry, source in zip(config["ensemble"], sources, strict=True)
         ],
-        "photos": [[Path(path).name, digest([Path(path)])] for path in photos],
+        "photos": [[Path(path).name, _digest_of(path)] for path in photos],
     }
     exported = export_of(mode, device) is not None
     code = code_digests(mode["engine"], exported)
@@ -238,8 +242,18 @@ def _identity(source: Source) -> list[str | None]:
         photos = sorted(layout.SHIPPED_PHOTOS.glob("*.jpg"))
         known = digest(photos) + digest_without_comments(module_files("checkpoints.synthetic"))
     elif source.weights == "file":
-        known = digest([Path(source.path)])
+        known = _digest_of(source.path)
     return [source.weights, known]
+
+
+def _digest_of(path: str) -> str:
+    try:
+        return digest([Path(path)])
+    except OSError as error:
+        raise BenchError(
+            f"{path} cannot be read ({error.strerror}): give yourself permission, or choose "
+            "another file."
+        ) from None
 
 
 def _short(part: Any) -> str:
