@@ -206,11 +206,16 @@ def standings_files():
 def export_records(device, names):
     """The records of the exports that the modes with these `names` need on `device`."""
     needed = [modes.export_of(MODE[name], device) for name in names]
-    return [
-        str(layout.export_record(name, source.model, source.weights))
-        for name in dict.fromkeys(export["name"] for export in needed if export)
-        for source in SOURCES.values()
+    exports = dict.fromkeys(export["name"] for export in needed if export)
+    return [record for export in exports for record in exports_of(export)]
+
+
+def exports_of(export):
+    """The records of an export, one for each model."""
+    found = [
+        layout.export_record(export, source.model, source.weights) for source in SOURCES.values()
     ]
+    return [str(record) for record in found]
 
 
 def export_of(wildcards):

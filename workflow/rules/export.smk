@@ -1,9 +1,4 @@
 # Networks exported to the formats of engines. Modes that need the same export share it.
-def exports_of(name):
-    """The records of the export `name`, one for each model."""
-    return [layout.export_record(name, source.model, source.weights) for source in SOURCES.values()]
-
-
 # One step exports all models, because importing PyTorch takes as long as exporting one of them.
 rule export_models:
     input:

@@ -74,7 +74,7 @@ for DEVICE, PLAN in PLANS.items():
                 seed=CONFIG["seed"],
                 photos=os.path.dirname(PHOTOS[0]),
                 first=FIRST,
-                results=str(ARCHIVE.root),
+                results=lambda wildcards, output: str(Path(output.jobs[0]).parents[4]),
             shell:
                 step(
                     "timing",
