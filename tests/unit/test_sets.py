@@ -11,7 +11,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.layout import JOB_RECORD, Archive
 from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.report.sets import set_lines
-from effdet_bench.timing.sets import depends_on, describe, plan_rounds, spans
+from effdet_bench.timing.sets import describe, plan_rounds, shared_digests, spans
 
 MODES = (BASELINE, CONTROL, "fused", "openvino")
 NOW = {mode: {"engine": mode, "options": "same"} for mode in MODES}
@@ -38,9 +38,9 @@ def measure(archive: Archive, number: int, depends: dict, staged=(1,)) -> None:
         )
 
 
-def run(archive: Archive, depends: dict, rounds: int = 6, anew: bool = False):
+def run(archive: Archive, depends: dict, rounds: int = 6, forced: bool = False):
     """Plans and measures; the next plan asks for nothing, and counts the same rounds."""
-    plan = plan_rounds(archive, "cpu", depends, rounds, 1, anew)
+    plan = plan_rounds(archive, "cpu", depends, rounds, 1, forced)
     for number, modes in plan.new.items():
         measure(archive, number, {mode: depends[mode] for mode in modes}, plan.staged)
     after = plan_rounds(archive, "cpu", depends, rounds)
@@ -151,7 +151,7 @@ def test_a_record_of_an_older_version_does_not_count(archive):
 
 
 def test_forced_rounds_are_new(archive):
-    plan = run(archive, dict(NOW), anew=True)
+    plan = run(archive, dict(NOW), forced=True)
     assert list(plan.new) == [7, 8, 9, 10, 11, 12]
     assert set(plan.why.values()) == {"forced"}
     assert plan.counted == {mode: [7, 8, 9, 10, 11, 12] for mode in MODES}
@@ -185,9 +185,8 @@ def test_baseline_alone_is_a_mode_like_others(tmp_path):
 def test_a_photo_that_cannot_be_read_is_named(tmp_path):
     """A folder in its place, because root may read any file."""
     config = defaults() | {"ensemble": []}
-    mode = {"name": "mine", "engine": "eager", "options": {}, "env": {}, "python": None}
     with pytest.raises(BenchError, match=f"{tmp_path} cannot be read"):
-        depends_on(mode, "cpu", config, [], [str(tmp_path)])
+        shared_digests(config, [], [str(tmp_path)])
 
 
 def test_numbers_in_words():

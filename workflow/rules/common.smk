@@ -33,8 +33,8 @@ except ImportError as error:
 READING = {"archive", "import_archive", "audit", "compare", "recommend"}
 ASKED = runs.asked(sys.argv[1:])
 TARGETS = {*ASKED.targets}
-# Whether the user asks to time modes again whose rounds count.
-ANEW = ASKED.forceall or "timing" in [*ASKED.forcerun, *(ASKED.targets if ASKED.force else [])]
+# Whether the user forces the timing of modes that have all their rounds.
+FORCED = ASKED.forceall or "timing" in [*ASKED.forcerun, *(ASKED.targets if ASKED.force else [])]
 READS_ONLY = bool(TARGETS) and TARGETS <= READING
 # Whether this process runs the target `cluster` on a login node, or a job of that target on a node.
 ASKS_CLUSTER = "cluster" in TARGETS
@@ -121,18 +121,16 @@ THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PI
 FIRST = carried(len(PHOTOS), CONFIG["requests"], CONFIG["rounds"])
 # What the modes of each device depend on, and the rounds in which they are timed.
 try:
+    SHARED = sets.shared_digests(CONFIG, [*SOURCES.values()], PHOTOS[:FIRST])
     DEPENDS = {
-        device: {
-            mode["name"]: sets.depends_on(mode, device, CONFIG, [*SOURCES.values()], PHOTOS[:FIRST])
-            for mode in modes_of(device)
-        }
+        device: {mode["name"]: SHARED | sets.own_digests(mode, device) for mode in modes_of(device)}
         for device in ([] if READS_ONLY or ASKS_CLUSTER else DEVICES)
     }
 except BenchError as error:
     raise WorkflowError(str(error))
 PLANS = {
     device: sets.plan_rounds(
-        ARCHIVE, device, DEPENDS[device], CONFIG["rounds"], CONFIG["stage_rounds"], ANEW
+        ARCHIVE, device, DEPENDS[device], CONFIG["rounds"], CONFIG["stage_rounds"], FORCED
     )
     for device in DEPENDS
 }

@@ -78,17 +78,18 @@ def code_of_judge() -> str:
 
 def digest_without_comments(files: Iterable[Path]) -> str:
     """The SHA-256 of what the Python `files` run: comments, docstrings and layout do not count."""
-    trees = [_without_docstrings(ast.parse(path.read_text())) for path in files]
-    return sha256("\n".join(map(ast.dump, trees)).encode()).hexdigest()
+    return sha256("\n".join(map(_without_comments, files)).encode()).hexdigest()
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+@functools.cache  # all modes share the harness
+def _without_comments(path: Path) -> str:
+    tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
             node
         ):
             del node.body[0]
-    return tree
+    return ast.dump(tree)
 
 
 def digest(files: Iterable[Path]) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from operator import itemgetter
 
 from effdet_bench import records
 from effdet_bench.config.names import BASELINE, NO_NETWORK
@@ -17,7 +18,7 @@ def standings(jobs: list[Job]) -> str:
     networks = [job for job in jobs if job.record["engine"] not in NO_NETWORK]
     modes = {mode: rounds for (_, mode), rounds in latencies_by_round(networks).items()}
     base = modes.get(BASELINE, {})
-    lines = sorted((_line(mode, rounds, base) for mode, rounds in modes.items()), key=_speed)
+    lines = sorted((_line(mode, rounds, base) for mode, rounds in modes.items()), key=itemgetter(0))
     header = ("", "p50", "as fast as baseline", "95 % interval")
     return aligned([header, *(line[1:] for line in lines)], "<>><")
 
@@ -32,10 +33,6 @@ def _line(mode: str, rounds: Rounds, base: Rounds) -> tuple[float, str, str, str
     if found.low is not None and found.high is not None and mode != BASELINE:
         interval = f"{times(found.low)} – {times(found.high)}"
     return -found.ratio, mode, brief(p50), times(found.ratio), interval
-
-
-def _speed(line: tuple[float, str, str, str, str]) -> float:
-    return line[0]
 
 
 def aligned(lines: Sequence[Sequence[str]], sides: str) -> str:

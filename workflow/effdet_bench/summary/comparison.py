@@ -1,6 +1,6 @@
 """Compares modes round by round: speed-ups and their confidence intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +69,11 @@ def round_ratios(ours: Rounds, theirs: Rounds, through: Rounds | None = None) ->
         for k in sorted(ours.keys() & theirs.keys())
     ]
     return np.array([log for log in logs if log is not None])
+
+
+def only(rounds: Rounds, numbers: Container[int]) -> Rounds:
+    """Those of `rounds` whose number is in `numbers`."""
+    return {number: turns for number, turns in rounds.items() if number in numbers}
 
 
 def first_of_turns(rounds: Rounds) -> Comparison | None:

@@ -1,7 +1,7 @@
 """Sets: modes of a device that were timed in the same rounds. After a change, a run makes a set."""
 
 from effdet_bench.config.names import BASELINE, CONTROL
-from effdet_bench.summary.comparison import Rounds, unpaired
+from effdet_bench.summary.comparison import only, unpaired
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import ModeSet
 from effdet_bench.summary.verdicts import Pairs
@@ -45,14 +45,10 @@ def _compare_baselines(first: ModeSet, other: ModeSet, pairs: Pairs) -> None:
     """Adds to `other` how `baseline` changed since `first`, and whether by more than the noise."""
     device = first["device"]
     base = pairs.rounds.get((device, BASELINE), {})
-    before, after = (_only(base, one["rounds"]) for one in (first, other))
+    before, after = (only(base, one["rounds"]) for one in (first, other))
     if not before or not after:
         return
     change = unpaired(before, after)
     least = pairs.noise_in(device, [*first["rounds"], *other["rounds"]])
     other["change"] = {key: getattr(change, key) for key in ("ratio", "low", "high")}
     other["drifted"] = change.differs and max(change.ratio, 1 / change.ratio) > 1 + (least or 0.0)
-
-
-def _only(rounds: Rounds, numbers: list[int]) -> Rounds:
-    return {number: rounds[number] for number in numbers if number in rounds}

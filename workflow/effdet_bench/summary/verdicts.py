@@ -4,7 +4,14 @@ import itertools
 from collections.abc import Container, Mapping, Sequence
 
 from effdet_bench.config.names import BASELINE, TUNED
-from effdet_bench.summary.comparison import Comparison, Turns, compare, through_base, unpaired
+from effdet_bench.summary.comparison import (
+    Comparison,
+    Turns,
+    compare,
+    only,
+    through_base,
+    unpaired,
+)
 from effdet_bench.summary.jobs import LatenciesByRound
 from effdet_bench.summary.rows import Gap, Place, Row, Step, Versus, p50, pace, place
 
@@ -121,7 +128,7 @@ class Pairs:
     def drift(self, row: Row) -> float:
         """How many times as long `baseline` took in the rounds of `row` as in all its rounds."""
         base = self._of({"device": row["device"], "mode": BASELINE})
-        own = {number: turns for number, turns in base.items() if number in self._of(row)}
+        own = only(base, self._of(row))
         return unpaired(before=own, after=base).ratio if own else 1.0
 
     def _of(self, row: Place | Row) -> Mapping[int, Turns]:
@@ -141,8 +148,7 @@ class Pairs:
     def _control(self, device: str, numbers: Container[int]) -> Comparison | None:
         """The control of `device`, compared with `baseline` in the rounds `numbers`."""
         twin = self._of(self._twins[device]) if device in self._twins else {}
-        own = {number: turns for number, turns in twin.items() if number in numbers}
-        return compare(own, self._of({"device": device, "mode": BASELINE}))
+        return compare(only(twin, numbers), self._of({"device": device, "mode": BASELINE}))
 
     def _noise(self, row: Row) -> list[float | None]:
         """The noise of the rounds of `row`; nothing if no control was timed on its device."""

@@ -66,14 +66,14 @@ def plan_rounds(
     depends: Mapping[str, Digests],
     rounds: int,
     stage_rounds: int = 0,
-    anew: bool = False,
+    forced: bool = False,
 ) -> Plan:
-    """The plan that gives every mode of `depends` `rounds` rounds; `anew` counts none from before.
+    """The plan that gives every mode of `depends` `rounds` rounds.
 
-    `depends` has the digests of what each mode depends on now, by name. `stage_rounds` of the
-    rounds of each mode time stages, the first ones.
+    If the user `forced` the timing, no round of an earlier run counts. `depends` has the digests of
+    what each mode depends on now, by name. The first `stage_rounds` rounds of a mode time stages.
     """
-    found = {mode: {} if anew else _records(archive, device, mode) for mode in depends}
+    found = {mode: {} if forced else _records(archive, device, mode) for mode in depends}
     # without `baseline`, only modes of the same rounds can be compared
     anchors = [mode for mode in depends if mode in (BASELINE, CONTROL)] or list(depends)
     own = _unchanged(found, depends, anchors)
@@ -89,32 +89,27 @@ def plan_rounds(
         for count in range(max([0, *lacking.values()]))
     }
     why = {
-        mode: "forced" if anew else _why(found[mode], depends[mode], len(own[mode]), rounds)
+        mode: "forced" if forced else _why(found[mode], depends[mode], len(own[mode]), rounds)
         for mode in lacking
         if lacking[mode] > 0
     }
-    staged = _staged(archive, device, own, new, stage_rounds)
+    staged = _staged(archive, device, own, new, stage_rounds) if new else set()
     for number, modes in new.items():
         for mode in modes:
             own[mode].add(number)
     return Plan(_in_use(own, anchors, rounds), new, staged, why)
 
 
-def depends_on(
-    mode: Mode, device: str, config: Record, sources: Sequence[Source], photos: Sequence[str]
-) -> Digests:
-    """Digests of everything that the figures of `mode` on `device` depend on.
+def shared_digests(config: Record, sources: Sequence[Source], photos: Sequence[str]) -> Digests:
+    """Digests of what the figures of all modes depend on, besides their code.
 
-    They are taken of code and settings, not of the files that steps make of these: so they are
+    They are taken of settings and code, not of the files that steps make of these: so they are
     known before the run. `photos` are those that requests send.
 
     Raises:
         BenchError: a photo or checkpoint cannot be read.
     """
-    given = {key: mode[key] for key in ("engine", "options", "env", "python")}
-    parts: dict[str, Any] = {
-        "options": given,
-        "versions": engine_versions(mode["engine"]),
+    parts = {
         "settings": {key: config[key] for key in SETTINGS},
         "checkpoints": [
             [entry["model"], entry["architecture"], entry["classes"], *_identity(source)]
@@ -122,10 +117,19 @@ def depends_on(
         ],
         "photos": [[Path(path).name, _digest_of(path)] for path in photos],
     }
+    return {key: _short(part) for key, part in parts.items()}
+
+
+def own_digests(mode: Mode, device: str) -> Digests:
+    """Digests of what the figures of `mode` on `device` depend on, besides the shared ones."""
     exported = export_of(mode, device) is not None
-    code = code_digests(mode["engine"], exported)
     calibration = sorted(layout.CALIBRATION_PHOTOS.glob("*.jpg")) if exported else []
-    parts["calibration"] = digest(calibration)
+    parts = {
+        "options": {key: mode[key] for key in ("engine", "options", "env", "python")},
+        "versions": engine_versions(mode["engine"]),
+        "calibration": digest(calibration),
+    }
+    code = code_digests(mode["engine"], exported)
     return code | {key: _short(part) for key, part in parts.items()}
 
 
