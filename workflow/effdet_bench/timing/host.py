@@ -54,6 +54,9 @@ class Host:
         # children that are not forked would get networks through a pipe, so they read their own
         forked = self._context.get_start_method() == "fork"
         self.networks = load_networks(specs) if forked else None
+        # each worker collects garbage before its first request: then only in what it made itself
+        gc.collect()
+        gc.freeze()
         self._workers: dict[str, Worker] = {}
 
     def load(self, mode: str) -> tuple[Outcome, int]:
