@@ -26,18 +26,18 @@ report: $(VENV)/.installed
 smoke: $(VENV)/.installed
 	$(SNAKEMAKE) --configfile smoke.yaml
 
-# Runs the modes again that failed or were unavailable.
+# Runs the modes again that failed or were unavailable in the latest run, or in RESULTS, a folder of results/.
 retry: $(VENV)/.installed
-	$(SNAKEMAKE) retry $(OF_SETTINGS)
+	$(BIN)/effdet-bench retry $(RESULTS)
 	$(SNAKEMAKE) $(OF_SETTINGS)
 
 # Compares two runs of this machine. If modes are slower in AFTER than in BEFORE, or no longer valid, it times them again,
 # because one run can be slower by chance. It fails if the third run confirms a regression.
 confirm: $(VENV)/.installed
 	rm -f .suspects.yaml
-	$(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --suspects .suspects.yaml || { \
+	$(BIN)/effdet-bench compare $(BEFORE) $(AFTER) --suspects .suspects.yaml || { \
 	  test -e .suspects.yaml && $(SNAKEMAKE) --configfile $(SETTINGS) .suspects.yaml && \
-	  $(BIN)/python -m effdet_bench compare --before $(BEFORE) --after $(AFTER) --again results/$$(sed -n "s/^machine: //p" .suspects.yaml); }
+	  $(BIN)/effdet-bench compare $(BEFORE) $(AFTER) --again results/$$(sed -n "s/^machine: //p" .suspects.yaml); }
 
 # Format, lint and types.
 lint: $(VENV)/.installed-test

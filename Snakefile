@@ -8,6 +8,7 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/plan.smk"
 include: "workflow/rules/checkpoints.smk"
 include: "workflow/rules/reference.smk"
 include: "workflow/rules/export.smk"
@@ -18,24 +19,18 @@ include: "workflow/rules/summary.smk"
 include: "workflow/rules/load.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/archive.smk"
-include: "workflow/rules/cluster.smk"
 
 
 show_modes()
 
 
 onstart:
-    runs.end_by_signal(workflow.scheduler.exit_gracefully)
+    begin()
     show_plan()
 
 
 onsuccess:
     show_finding()
-    show_cluster()
-
-
-onerror:
-    show_cluster()
 
 
 localrules:

@@ -84,7 +84,7 @@ def render_archive(results: Path, **options) -> str:
         "report": defaults | options,
     }
     records.write_json(results / "settings.json", {"config": config}, "settings")
-    main(["render", "--results", str(results)])
+    main(["render", str(results)])
     return documents(results)
 
 

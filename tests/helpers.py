@@ -46,8 +46,15 @@ class Workspace:
 
     def snakemake(self, *args: str, cores: int = 1) -> subprocess.CompletedProcess:
         """Runs Snakemake with smoke.yaml; stderr is merged into stdout."""
+        return self._run(self.command("--cores", str(cores), *args))
+
+    def effdet_bench(self, *args: str) -> subprocess.CompletedProcess:
+        """Runs a command of effdet-bench; stderr is merged into stdout."""
+        return self._run([sys.executable, "-m", "effdet_bench", *args])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess:
         return subprocess.run(
-            self.command("--cores", str(cores), *args),
+            command,
             cwd=self.path,
             env=self.env,
             text=True,

@@ -54,8 +54,8 @@ def test_an_older_archive_is_to_be_rendered_first(results):
     (results / "summary.json").write_text(json.dumps(summary))
     write_manifest(Archive(results))
     (told,) = audit(Archive(results))
-    assert f"effdet_bench render --results {results}`, and then audit again" in told
-    main(["render", "--results", str(results)])
+    assert f"effdet-bench render {results}`, and then audit again" in told
+    main(["render", str(results)])
     assert list(audit(Archive(results))) == []
 
 
@@ -86,19 +86,18 @@ def test_a_last_digit_that_the_noise_of_sums_decides_may_be_either(kept, found):
 
 
 def test_packed_brought_in_and_audited_by_the_workflow(finished, tmp_path):
-    finished.append("workflow/effdet_bench/timing/requests.py", "# an edit that times anew\n")
     done = finished.snakemake("archive")
     assert done.returncode == 0, done.stdout
     assert "Timing" not in done.stdout
     (packed,) = (finished.path / "archives").glob("smoke-*.zip")
     shutil.rmtree(finished.results)
-    done = finished.snakemake("import_archive", "--config", f"archive={packed}")
+    done = finished.effdet_bench("import", str(packed))
     assert done.returncode == 0, done.stdout
-    done = finished.snakemake("audit")
+    done = finished.effdet_bench("audit")
     assert done.returncode == 0, done.stdout
     assert "every number follows from its raw data" in done.stdout
     edit(finished.results / "report.md", 1)
-    done = finished.snakemake("audit")
+    done = finished.effdet_bench("audit")
     assert done.returncode != 0
     assert "report.md is not what the manifest says" in done.stdout
 
@@ -116,8 +115,7 @@ def test_what_an_earlier_run_left_is_no_difference(finished):
 
 def test_a_run_compared_with_itself_has_no_regression(finished):
     shutil.copytree(finished.results, finished.path / "before")
-    runs = ("before=before", "after=results/smoke")
-    done = finished.snakemake("compare", "--config", *runs)
+    done = finished.effdet_bench("compare", "before", "results/smoke")
     assert done.returncode == 0, done.stdout
     assert re.search(r"cpu baseline: .* 1\.00x as fast", done.stdout)
     assert finished.planned() == []
@@ -148,7 +146,7 @@ def test_figures_of_another_matplotlib_are_counted_as_not_compared(results, caps
     page = to_html(report, results, details)
     (results / "report.html").write_text(page)
     write_manifest(Archive(results))
-    main(["audit", "--results", str(results)])
+    main(["audit", str(results)])
     told = capsys.readouterr().out
     assert "2 figures were not compared, because Matplotlib v3.1.0 drew them" in told
     assert told.rstrip().endswith("speedup.svg, stages.svg")

@@ -69,8 +69,8 @@ def put_under_load(workspace: Workspace):
                 patch.delenv(variable, raising=False)
             main(step(workspace, mode, env))
             main(["capacities", "--results", str(RESULTS)])
-            main(["archive", "--manifest", str(RESULTS)])
-            main(["render", "--results", str(RESULTS)])
+            main(["manifest", "--results", str(RESULTS)])
+            main(["render", str(RESULTS)])
         return Archive(workspace.path / RESULTS)
 
     return put
@@ -121,8 +121,7 @@ def test_it_follows_from_its_raw_data_and_nothing_of_a_run_that_was_killed_stays
 
 
 def test_both_runs_of_a_comparison_show_what_they_sustain(loaded, tmp_path):
-    given = ["--before", str(loaded.root), "--after", str(loaded.root)]
-    main(["compare", *given, "--results", str(tmp_path)])
+    main(["compare", str(loaded.root), str(loaded.root), "--results", str(tmp_path)])
     text = (tmp_path / "changes.md").read_text()
     assert re.search(r"^\| CPU `baseline` \| p90 ≤ 60000 ms \| ([\d.]+/s) \| \1 \|$", text, re.M)
 

@@ -11,7 +11,8 @@ import pytest
 from archive import render_archive, write_archive
 from effdet_bench.__main__ import main
 from effdet_bench.archive.manifest import check_manifest, files_of, write_manifest
-from effdet_bench.archive.pack import pack, unpack
+from effdet_bench.archive.pack import pack
+from effdet_bench.archive.unpack import unpack
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 
@@ -163,7 +164,7 @@ def test_an_archive_of_an_older_version_still_renders(tmp_path):
     results = write_archive(tmp_path / "results" / "test", jobs)
     expected = render_archive(results)
     as_version_2(results)
-    main(["render", "--results", str(results)])
+    main(["render", str(results)])
     found = (results / "report.md").read_text()
     rows = [line for line in expected.splitlines() if line.startswith("| **CPU `")]
     assert len(rows) == 2
@@ -173,7 +174,7 @@ def test_an_archive_of_an_older_version_still_renders(tmp_path):
 def test_what_is_rendered_anew_is_in_the_manifest_and_raw_data_that_differ_still_do(results):
     requests = results / "timing/cpu/baseline/round-1/requests.csv"
     requests.write_text(requests.read_text().replace("1000000000", "1000000001"))
-    main(["render", "--results", str(results)])
+    main(["render", str(results)])
     assert check_manifest(Archive(results)) == [
         "timing/cpu/baseline/round-1/requests.csv is not what the manifest says: it was changed"
     ]
@@ -183,4 +184,4 @@ def test_a_newer_version_is_refused_in_one_sentence(results):
     path = results / "photos.json"
     path.write_text(re.sub(r'"schema_version": \d', '"schema_version": 9', path.read_text()))
     with pytest.raises(SystemExit, match=r"does not follow the photos schema, version 6"):
-        main(["render", "--results", str(results)])
+        main(["render", str(results)])

@@ -44,7 +44,7 @@ def compare(*args: str) -> None:
 
 def given(before, after) -> tuple:
     """Two runs as arguments; what is written lies beside the second."""
-    return "--before", before, "--after", after, "--results", after.parent
+    return before, after, "--results", after.parent
 
 
 def test_machines_stand_side_by_side_with_published_figures_apart(tmp_path):

@@ -73,30 +73,29 @@ def test_a_use_that_no_mode_has_requests_for_says_so(tmp_path):
     assert f"| Lowest latency | {none} | – |" in report
 
 
-def recommended(results, capsys, **needs) -> str:
+def recommended(results, capsys, *needs: str) -> str:
     from effdet_bench.__main__ import main
 
     capsys.readouterr()
-    given = json.dumps({f"recommend_{key}": value for key, value in needs.items()})
-    main(["recommend", "--results", str(results), "--needs", given])
+    main(["recommend", str(results), *needs])
     return capsys.readouterr().out
 
 
 def test_other_constraints_are_asked_of_an_archive(tmp_path, capsys):
     results = modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60)
     render_archive(results)
-    said = recommended(results, capsys, p90_ms=70, precisions=["fp32"])
+    said = recommended(results, capsys, "--p90-ms", "70", "--precisions", "fp32")
     assert "3 valid modes; asked for: p90 of at most 70 ms, computed in fp32." in said
     nothing = "nothing fits: the nearest is CPU `far`, but its p90 needs 64 requests and has 48"
     assert nothing in said
     assert "the nearest is CPU `far`, but its p90 of 60.0 ms is above 50 ms" in (
-        recommended(results, capsys, p90_ms=50)
+        recommended(results, capsys, "--p90-ms", "50")
     )
-    said = recommended(results, capsys, memory_mib=1000)
+    said = recommended(results, capsys, "--memory-mib", "1000")
     assert "Lowest latency:\n    CPU `far`: 60.0 ms\n    then CPU `near`: 20.0 ms more\n" in said
     mebibytes = "its 904 MiB of memory are above 500 MiB"
-    assert mebibytes in recommended(results, capsys, memory_mib=500)
-    assert "but it computes in fp32" in recommended(results, capsys, precisions=["bf16"])
+    assert mebibytes in recommended(results, capsys, "--memory-mib", "500")
+    assert "but it computes in fp32" in recommended(results, capsys, "--precisions", "bf16")
 
 
 def test_a_mode_that_keeps_the_constraints_is_recommended(tmp_path, capsys):

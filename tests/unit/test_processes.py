@@ -87,25 +87,17 @@ def test_a_step_ends_with_its_run():
     assert step.wait(10) == 1
 
 
-def test_locks_of_the_dead_are_forgotten_and_those_of_the_living_kept(tmp_path, monkeypatch):
+def test_a_folder_is_held_until_the_process_ends(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(runs.RUN, "")  # so that it is as before, after
-    code = (
-        "from effdet_bench import runs; import time; held = runs.begin(True); print(1, flush=True)"
-    )
+    (tmp_path / ".snakemake").mkdir()
+    code = "from effdet_bench import runs; import time; runs.hold_folder(); print(1, flush=True)"
     first = subprocess.Popen(
         [sys.executable, "-c", f"{code}; time.sleep(1000)"], stdout=subprocess.PIPE
     )
     first.stdout.read(1)
-    lock = tmp_path / ".snakemake" / "locks" / "0.input.lock"
-    lock.parent.mkdir()
-    lock.touch()
-    runs.begin(True).close()
-    assert lock.exists()
+    with pytest.raises(BenchError, match=f"another run is alive in {tmp_path}"):
+        runs.hold_folder()
     first.kill()
     first.wait()
     first.stdout.close()
-    runs.begin(False).close()
-    assert lock.exists()
-    runs.begin(True).close()
-    assert not lock.exists()
+    runs.hold_folder()

@@ -38,9 +38,9 @@ def measure(archive: Archive, number: int, depends: dict, staged=(1,)) -> None:
         )
 
 
-def run(archive: Archive, depends: dict, rounds: int = 6, forced: bool = False):
+def run(archive: Archive, depends: dict, rounds: int = 6, again: bool = False):
     """Plans and measures; the next plan asks for nothing, and counts the same rounds."""
-    plan = plan_rounds(archive, "cpu", depends, rounds, 1, forced)
+    plan = plan_rounds(archive, "cpu", depends, rounds, 1, again)
     for number, modes in plan.new.items():
         measure(archive, number, {mode: depends[mode] for mode in modes}, plan.staged)
     after = plan_rounds(archive, "cpu", depends, rounds)
@@ -151,9 +151,9 @@ def test_a_record_of_an_older_version_does_not_count(archive):
 
 
 def test_forced_rounds_are_new(archive):
-    plan = run(archive, dict(NOW), forced=True)
+    plan = run(archive, dict(NOW), again=True)
     assert list(plan.new) == [7, 8, 9, 10, 11, 12]
-    assert set(plan.why.values()) == {"forced"}
+    assert set(plan.why.values()) == {"the setting again"}
     assert plan.counted == {mode: [7, 8, 9, 10, 11, 12] for mode in MODES}
 
 

@@ -50,7 +50,7 @@ def test_rounds_of_one_checkpoint_go_together_whatever_it_is_called(tmp_path, ke
     job["ensemble"][0][key] = "another"
     path.write_text(json.dumps(job))
     if told:
-        with pytest.raises(BenchError, match="run `snakemake --cores 1 --forcerun timing`"):
+        with pytest.raises(BenchError, match="run `snakemake --cores 1 --config again=true`"):
             summary_of(results)
     else:
         assert summary_of(results)["rows"]

@@ -2,8 +2,12 @@
 
 import re
 
+import pytest
 
-def test_lint(workspace):
-    said = workspace.snakemake("--lint").stdout
+
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/cluster.smk"])
+def test_lint(workspace, snakefile):
+    workspace.append("smoke.yaml", "cluster: []\n")
+    said = workspace.snakemake("--lint", "--snakefile", snakefile).stdout
     complaints = set(re.findall(r"^    \* (.+)$", said, re.MULTILINE))
     assert complaints == {"Specify a conda environment or container for each rule.:"}

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from effdet_bench.__main__ import STEPS
+from effdet_bench.__main__ import COMMANDS, STEPS
 from helpers import ROOT, UNSEEN, Workspace
 
 REPORT = ["manifest results/smoke/MANIFEST.sha256", "report results/smoke/report.md"]
@@ -86,11 +86,12 @@ def test_a_rule_depends_on_the_code_of_its_step():
             code = re.search(r"step_code\(\s*\"([\w.]+)\"", rule)
             if name and code:
                 seen[name[1]] = code[1]
-    assert {name: STEPS[name][0] for name in seen} == seen
+    known = STEPS | COMMANDS
+    assert {name: known[name][0] for name in seen} == seen
     # no output depends on their code alone; what runs on a node is all of it
-    by_hand = {"render", "retry", "audit", "compare", "download", "strict", "node", "recommend"}
-    by_hand |= {"timing", "standings"}  # `timing.sets` says when, and a round's standings are kept
-    assert seen.keys() | by_hand == STEPS.keys()
+    others = {"download", "strict", "node"}
+    others |= {"timing", "standings"}  # `timing.sets` says when, and a round's standings are kept
+    assert seen.keys() - {"figures"} | others == STEPS.keys()
 
 
 def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
@@ -163,8 +164,8 @@ def test_a_dry_run_says_of_each_mode_whether_it_is_timed_and_why(finished):
     assert "cpu channels_last  timed in rounds 3 to 4: not measured yet" in said
 
 
-def test_all_modes_are_timed_together_where_that_is_forced(finished):
-    assert finished.planned("--forcerun", "timing") == sorted(EVERYTHING)
+def test_all_modes_are_timed_together_again_where_that_is_asked_for(finished):
+    assert finished.planned("--config", "again=true") == sorted(EVERYTHING)
 
 
 def test_annotations_rerun_the_gate(finished):
@@ -210,5 +211,5 @@ def test_retry_forgets_only_what_did_not_complete(finished):
     record = finished.results / "timing/cpu/no-network/round-1/job.json"
     job = json.loads(record.read_text()) | {"outcome": "failed", "reason": "a test"}
     record.write_text(json.dumps(job, indent=1))
-    assert finished.snakemake("retry").returncode == 0
+    assert finished.effdet_bench("retry").returncode == 0
     assert finished.planned() == sorted(timings(3) + GATE + SETTINGS)

@@ -1,6 +1,7 @@
-"""`python -m effdet_bench STEP …`: runs one step of the workflow by hand."""
+"""`effdet-bench COMMAND …`, and the steps of the workflow: `python -m effdet_bench STEP …`."""
 
 import argparse
+import atexit
 import errno
 import gc
 import os
@@ -10,6 +11,17 @@ from importlib import import_module
 from effdet_bench import runs
 from effdet_bench.errors import BenchError
 
+# modules with the functions `add_arguments` and `run`
+COMMANDS = {
+    "recommend": ("report.recommendation", "name the mode to deploy, by constraints"),
+    "compare": ("archive.compare", "compare all machines, or two runs of one"),
+    "audit": ("archive.audit", "recompute and check every number of an archive"),
+    "render": ("archive.render", "render an archive again, from its raw data alone"),
+    "figures": ("report.figures.draw", "draw the figures of the report, also as PNG"),
+    "retry": ("timing.retry", "have the next run repeat what failed or was unavailable"),
+    "pack": ("archive.pack", "pack an archive as one .zip file"),
+    "import": ("archive.unpack", "unpack the .zip file of another machine"),
+}
 STEPS = {
     "download": ("checkpoints.download", "fetch one release checkpoint"),
     "synthesise": ("checkpoints.synthetic", "make synthetic checkpoints"),
@@ -25,20 +37,14 @@ STEPS = {
     "roofline": ("roofline.roofline", "measure a device's ceilings, compute the bounds"),
     "timing": ("timing.job", "time all modes of one device and round"),
     "standings": ("report.standings", "show where things stand after a round"),
-    "retry": ("timing.retry", "delete records of uncompleted exports and timing jobs"),
     "validity": ("validity.gate", "judge the answers of one device and mode"),
     "load": ("load.job", "put one mode under load"),
     "capacities": ("load.capacities", "compute the capacities of modes under load"),
     "summary": ("summary.summary", "compute every number of a report"),
-    "figures": ("report.figures.draw", "draw the figures of the report"),
-    "render": ("archive.render", "render an archive again, from its raw data alone"),
-    "archive": ("archive.pack", "write a manifest, pack or unpack an archive"),
-    "audit": ("archive.audit", "recompute and check every number of an archive"),
+    "report": ("report.report", "render the report"),
+    "manifest": ("archive.manifest", "write the manifest of an archive"),
     "strict": ("archive.strict", "fail if a mode is not valid"),
     "node": ("cluster.node", "time this node, as one machine type of a cluster"),
-    "compare": ("archive.compare", "compare all machines, or two runs of one"),
-    "report": ("report.report", "render the report"),
-    "recommend": ("report.recommendation", "name the mode to deploy, by constraints"),
 }
 # what a user can do about errors of the operating system; all other errors are bugs here
 MENDS = {
@@ -61,24 +67,29 @@ THREAD_VARIABLES = (
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the step that `argv` names; without `argv`, the command line names it."""
+    """Runs the command or step that `argv` names; without `argv`, the command line names it."""
     argv = sys.argv[1:] if argv is None else argv
-    steps = "\n".join(f"  {name:12} {text}" for name, (_, text) in STEPS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m effdet_bench",
-        description=f"One step of effdet-bench:\n{steps}\n\nEach step has its own --help.",
+        prog="effdet-bench",
+        description="Reads results of effdet-bench; `snakemake --cores 1` measures.\n\n"
+        f"Commands:\n{_listed(COMMANDS)}\n\nSteps of the workflow:\n{_listed(STEPS)}\n\n"
+        "Each has its own --help.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="effdet-bench COMMAND …",
     )
-    parser.add_argument("step", choices=STEPS, metavar="STEP")
+    known = COMMANDS | STEPS
+    parser.add_argument("step", choices=known, metavar="COMMAND", help=argparse.SUPPRESS)
     step = parser.parse_args(argv[:1]).step
     runs.end_with_run()
     # torch and NumPy, which the step imports, read these variables when they are imported
     for variable in THREAD_VARIABLES:
         os.environ.pop(variable, None)
+    # the last search for garbage, among all of torch's objects, would take a second
+    atexit.register(gc.freeze)
     # looking for garbage among modules would take a quarter of the time of importing torch
     gc.disable()
     try:
-        module = import_module(f"effdet_bench.{STEPS[step][0]}")
+        module = import_module(f"effdet_bench.{known[step][0]}")
     finally:
         gc.enable()
     own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
@@ -96,6 +107,9 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
 
 
+def _listed(known: dict[str, tuple[str, str]]) -> str:
+    return "\n".join(f"  {name:12} {text}" for name, (_, text) in known.items())
+
+
 if __name__ == "__main__":
     main()
-    gc.freeze()  # the last search for garbage, among all of torch's objects, would take a second

@@ -13,8 +13,7 @@ SCHEMAS = PACKAGE / "schemas"
 TEMPLATES = PACKAGE / "templates"
 MODES = PACKAGE / "modes.yaml"
 TOLERANCES = SCHEMAS / "tolerances.yaml"
-# for archives of schema version 5, and of versions 2 to 4
-TOLERANCES_5, TOLERANCES_4 = SCHEMAS / "tolerances-5.yaml", SCHEMAS / "tolerances-4.yaml"
+TOLERANCES_5 = SCHEMAS / "tolerances-5.yaml"  # for archives of schema version 5
 SHIPPED_PHOTOS = PACKAGE / "resources" / "photos"
 CALIBRATION_PHOTOS = PACKAGE / "resources" / "calibration"
 COCO_NAMES = (

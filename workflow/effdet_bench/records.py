@@ -50,13 +50,7 @@ LOAD_COLUMNS = [
     *("pass", "request", "photo", "instance", "batch", "arrived_ns", "taken_ns", "began_ns"),
     *("ended_ns", "answered_ns", "answer"),
 ]
-OLD_REQUESTS = ["request", "phase", "photo", "latency_ns"]  # of schema versions 2 and 3
-OLD_COLUMNS = {
-    # of schema version 5
-    layout.ERRORS: ["errors", "class_levels", "box_levels", "classes"],
-    # of schema versions 2 to 4
-    layout.OUTPUTS: ["request", "photo", "model", "fault", "class_error", "box_error", "table"],
-}
+OLD_ERRORS = ["errors", "class_levels", "box_levels", "classes"]  # of schema version 5
 
 
 @functools.cache
@@ -111,7 +105,7 @@ def read_json(path: str | Path, schema: str) -> Record:
     Raises:
         BenchError: the file is missing, is not JSON, or does not follow `schema`.
 
-    Records of schema versions 2 to 5 are converted to the present version.
+    Records of schema version 5 are read as well.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -130,25 +124,10 @@ def read_json(path: str | Path, schema: str) -> Record:
 
 
 def _upgraded(record: Any) -> Any:
-    """`record`, converted to the present schema version if it is of versions 2 to 5."""
-    if not isinstance(record, dict) or record.get("schema_version") not in (2, 3, 4, 5):
-        return record
-    # from version 3 on, a model of an ensemble may have a name that differs from its architecture
-    named = [record, *record.get("ensemble", [])]
-    for entry in [one for one in named if "parameters" in one and "architecture" not in one]:
-        entry.update({"architecture": entry["model"], "classes": 90})
-    # from version 4 on, modes may have an environment, and all serve for the same time
-    own: Record = {"env": {}, "python": None}
-    if record.get("schema") == "job":
-        record = {**own, "seconds": 0, "groups": 1, **record}
-    if record.get("schema") == "summary":
-        own |= {"groups": 1, "effort": None, "over_tuned": None}
-        rows = [{**own, **row} for row in record.get("rows", [])]
-        # from version 5 on, rounds have unseen photos: photos that were never sent before
-        for row in rows:
-            row["validity"] = {"unseen": None, **row["validity"]}
-        record = {"seconds": 0, **record, "rows": rows}
-    return record | {"schema_version": SCHEMA_VERSION}
+    """`record` of schema version 5 as one of the present version, which only adds to it."""
+    if isinstance(record, dict) and record.get("schema_version") == 5:
+        return record | {"schema_version": SCHEMA_VERSION}
+    return record
 
 
 def begin_tables(folder: Path, columns: dict[str, list[str]]) -> None:
@@ -167,9 +146,7 @@ def end_tables(folder: Path, names: Iterable[str]) -> None:
 def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
     """Reads a CSV file of raw data; latencies and durations become 64-bit integers.
 
-    Requests of schema versions 2 and 3 get a column `turn`, in which each request is a turn of its
-    own, because modes then took turns after each request. Other columns that old tables lack
-    (requests of versions 2 and 3, outputs of 2 to 4, errors of 5) are not added.
+    Errors of schema version 5 keep their columns.
 
     Raises:
         BenchError: the file is missing or broken, or has other columns.
@@ -181,9 +158,7 @@ def read_table(path: str | Path, columns: list[str]) -> "pd.DataFrame":
         frame = pd.read_csv(path, keep_default_na=False, dtype=integers)
     except (OSError, ValueError) as error:
         raise BenchError(f"{path} cannot be read ({error}): run this timing again.") from None
-    if list(frame.columns) == OLD_REQUESTS and Path(path).name == layout.REQUESTS:
-        return frame.assign(turn=frame["request"])
-    old = list(frame.columns) == OLD_COLUMNS.get(Path(path).name)
+    old = Path(path).name == layout.ERRORS and list(frame.columns) == OLD_ERRORS
     if list(frame.columns) != columns and not old:
         raise BenchError(f"{path} has the columns {list(frame.columns)}, not {columns}.")
     return frame

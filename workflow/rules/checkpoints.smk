@@ -20,8 +20,7 @@ rule download_checkpoint:
     wildcard_constraints:
         file="|".join(Path(release.file).stem for release in RELEASE.values()),
     priority: AT_ONCE
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         model=released_model,
     shell:
@@ -44,8 +43,7 @@ if SYNTHETIC:
         log:
             f"{layout.CHECKPOINTS}/logs/synthesise.log",
         priority: BEFORE_TIMING
-        resources:
-            timing=1,
+        threads: ALONE
         params:
             ensemble=json.dumps(
                 [one for one in ENSEMBLE if SOURCES[one["model"]].path in SYNTHETIC]
@@ -63,15 +61,14 @@ if SYNTHETIC:
 
 rule verify_checkpoints:
     input:
-        checkpoints=[source.path for source in SOURCES.values()],
+        checkpoints=CHECKPOINTS,
         code=step_code("checkpoints.verify"),
     output:
         RECORDS,
     log:
         f"{layout.CHECKPOINTS}/logs/verify.log",
     priority: AT_ONCE
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         ensemble=json.dumps([one | expected(SOURCES[one["model"]]) for one in ENSEMBLE]),
         versions=versions(),

@@ -3,7 +3,7 @@
 rule export_models:
     input:
         records=RECORDS,
-        checkpoints=[source.path for source in SOURCES.values()],
+        checkpoints=CHECKPOINTS,
         photos=package_files(layout.CALIBRATION_PHOTOS, "*.jpg"),
         code=lambda wildcards: step_code(
             "export.export", f"engines.{export_of(wildcards)['engine']}"
@@ -13,8 +13,7 @@ rule export_models:
     log:
         layout.EXPORTS / "logs/{export}.log",
     priority: BEFORE_TIMING
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         engine=lambda wildcards: export_of(wildcards)["engine"],
         device=lambda wildcards: export_of(wildcards)["device"],
@@ -38,7 +37,7 @@ rule check_exports:
     input:
         exports=rules.export_models.output,
         records=RECORDS,
-        checkpoints=[source.path for source in SOURCES.values()],
+        checkpoints=CHECKPOINTS,
         photos=rules.export_models.input.photos,
         code=step_code("export.check"),
     output:
@@ -46,8 +45,7 @@ rule check_exports:
     log:
         layout.EXPORTS / "logs/{export}.check.log",
     priority: BEFORE_TIMING
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         threads=CONFIG["threads"],
         photos=lambda wildcards, input: os.path.dirname(input.photos[0]),

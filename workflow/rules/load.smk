@@ -1,19 +1,8 @@
 # Each mode as a service under load, after the summary, which says which modes are fast and valid.
-localrules:
-    load,
-
-
-# The manifest makes the report too, with its section on load.
-rule load:
-    input:
-        ARCHIVE.capacities,
-        ARCHIVE.manifest,
-
-
 rule load_mode:
     input:
         records=RECORDS,
-        checkpoints=[source.path for source in SOURCES.values()],
+        checkpoints=CHECKPOINTS,
         photos=rules.photos.output.record,
         references=REFERENCES,
         exports=lambda wildcards: export_records(wildcards.device, [wildcards.mode]),
@@ -25,12 +14,11 @@ rule load_mode:
         ARCHIVE.load("{device}", "{mode}") / layout.LOAD_RECORD,
     log:
         ARCHIVE.logs / "load/{device}-{mode}.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         machine=CONFIG["machine"],
         mode=lambda wildcards: json.dumps(MODE[wildcards.mode]),
-        setting=LOAD,
+        setting=CONFIG["load"],
         bounds=CONFIG["latency_bounds"],
         warmup=CONFIG["warmup"],
         threads=CONFIG["threads"],
@@ -60,8 +48,7 @@ rule capacities:
         ARCHIVE.capacities,
     log:
         ARCHIVE.logs / "capacities.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         results=lambda wildcards, output: os.path.dirname(output[0]),
     shell:

@@ -9,8 +9,7 @@ rule photos:
     log:
         ARCHIVE.logs / "photos.log",
     priority: AT_ONCE
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         folder=lambda wildcards, input: os.path.dirname(input.photos[0]),
         thumbnails=ARCHIVE.thumbnails,
@@ -32,8 +31,7 @@ rule annotations:
     log:
         ARCHIVE.logs / "annotations.log",
     priority: AT_ONCE
-    resources:
-        timing=1,
+    threads: ALONE
     shell:
         step("annotations", "--file {input.file:q} --photos {input.photos:q} --output {output:q}")
 
@@ -41,7 +39,7 @@ rule annotations:
 rule reference:
     input:
         records=RECORDS,
-        checkpoints=[source.path for source in SOURCES.values()],
+        checkpoints=CHECKPOINTS,
         photos=rules.photos.output.record,
         # Timing, not this rule, runs reference.errors. Snakemake does not repeat timing for a changed file on which
         # its ancient inputs, the checks of exports, also depend. But it repeats timing after a changed reference.
@@ -54,8 +52,7 @@ rule reference:
     log:
         ARCHIVE.logs / "reference.log",
     priority: BEFORE_TIMING
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         folder=os.path.dirname(PHOTOS[0]),
         first=FIRST,
@@ -76,15 +73,14 @@ rule rounding:
     input:
         references=REFERENCES,
         records=RECORDS,
-        checkpoints=[source.path for source in SOURCES.values()],
+        checkpoints=CHECKPOINTS,
         code=step_code("reference.rounding"),
     output:
         ROUNDINGS,
         ROUNDING_TABLES,
     log:
         ARCHIVE.logs / "rounding.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         folder=os.path.dirname(PHOTOS[0]),
         precisions=PRECISIONS,

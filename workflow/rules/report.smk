@@ -6,8 +6,7 @@ rule settings:
         ARCHIVE.settings,
     log:
         ARCHIVE.logs / "settings.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         config=json.dumps(settings.archived(CONFIG)),
         rounds=json.dumps({device: plan.counted for device, plan in PLANS.items()}),
@@ -21,7 +20,7 @@ rule settings:
 rule figures:
     input:
         summary=rules.summary.output.json,
-        capacities=rules.capacities.output if LOAD else [],
+        capacities=rules.capacities.output if CONFIG["load"] else [],
         annotations=rules.annotations.output if CONFIG["annotations"] else [],
         requests=job_files(layout.REQUESTS),
         stages=job_files(layout.STAGES),
@@ -50,18 +49,17 @@ rule figures:
         ],
     log:
         ARCHIVE.logs / "figures.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         results=lambda wildcards, input: os.path.dirname(input.summary),
     shell:
-        step("figures", "--results {params.results:q}")
+        step("figures", "{params.results:q}")
 
 
 rule report:
     input:
         summary=rules.summary.output.json,
-        capacities=rules.capacities.output if LOAD else [],
+        capacities=rules.capacities.output if CONFIG["load"] else [],
         figures=rules.figures.output,
         environment=rules.environment.output,
         photos=rules.photos.output.record,
@@ -74,8 +72,7 @@ rule report:
         report(ARCHIVE.report_page, caption="../report/report.rst", category="Report"),
     log:
         REPORT_LOG,
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         results=lambda wildcards, input: os.path.dirname(input.summary),
     shell:

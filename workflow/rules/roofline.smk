@@ -15,8 +15,7 @@ rule bound_device:
         ARCHIVE.roofline("{device}"),
     log:
         ARCHIVE.logs / "roofline/{device}.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         ensemble=json.dumps(ENSEMBLE),
         threads=CONFIG["threads"],

@@ -14,8 +14,7 @@ rule summary:
         csv=ARCHIVE.summary_table,
     log:
         ARCHIVE.logs / "summary.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         ablation=CONFIG["ablation"],
         results=lambda wildcards, output: os.path.dirname(output.json),

@@ -2,7 +2,6 @@
 # `timing.sets` says which rounds are new.
 localrules:
     timing,
-    retry,
 
 
 rule timing:
@@ -18,8 +17,7 @@ rule environment:
         ARCHIVE.environment,
     log:
         ARCHIVE.logs / "environment.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         machine=CONFIG["machine"],
         versions=versions(),
@@ -38,7 +36,7 @@ for DEVICE, PLAN in PLANS.items():
                 f"time_{DEVICE}_{ROUND}"
             input:
                 records=RECORDS,
-                checkpoints=[source.path for source in SOURCES.values()],
+                checkpoints=CHECKPOINTS,
                 photos=rules.photos.output.record,
                 references=REFERENCES,
                 exports=export_records(DEVICE, TIMED),
@@ -56,8 +54,7 @@ for DEVICE, PLAN in PLANS.items():
             log:
                 ARCHIVE.logs / f"timing/{DEVICE}-round-{ROUND}.log",
             priority: max(PLAN.new) + 1 - ROUND
-            resources:
-                timing=1,
+            threads: ALONE
             params:
                 device=DEVICE,
                 round=ROUND,
@@ -99,8 +96,7 @@ for DEVICE, PLAN in PLANS.items():
             log:
                 ARCHIVE.logs / f"standings/{DEVICE}-round-{ROUND}.log",
             priority: max(PLAN.new) + 1 - ROUND
-            resources:
-                timing=1,
+            threads: ALONE
             params:
                 folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
                 round=ROUND,
@@ -113,14 +109,3 @@ for DEVICE, PLAN in PLANS.items():
                     "--jobs {params.folders:q} --round {params.round} --rounds {params.last}",
                     "--complete {params.complete} --output {output:q}",
                 )
-
-
-# A failed or unavailable job leaves a record, so Snakemake takes it as done. This rule deletes such records.
-rule retry:
-    log:
-        ARCHIVE.logs / "retry.log",
-    params:
-        results=str(ARCHIVE.root),
-        exports=str(layout.EXPORTS),
-    shell:
-        step("retry", "--results {params.results:q} --exports {params.exports:q}")

@@ -25,8 +25,7 @@ rule judge_mode:
         ARCHIVE.validity("{device}", "{mode}"),
     log:
         ARCHIVE.logs / "validity/{device}-{mode}.log",
-    resources:
-        timing=1,
+    threads: ALONE
     params:
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
         annotations="--annotations" if CONFIG["annotations"] else "",

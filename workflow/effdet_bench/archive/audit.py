@@ -15,6 +15,7 @@ import matplotlib
 from effdet_bench import layout, records
 from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import counted_rounds, settings_of, summary_of
+from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
@@ -57,8 +58,8 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
     kept = read_summary(archive)
     if "code" not in kept:
         yield (
-            f"summary.json is of an older version, which computed other figures: run `python -m "
-            f"effdet_bench render --results {archive.root}`, and then audit again"
+            f"summary.json is of an older version, which computed other figures: run "
+            f"`effdet-bench render {archive.root}`, and then audit again"
         )
         return
     yield from differences(archive.summary.name, kept, summary)
@@ -69,7 +70,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
     if archive.details.exists():
         yield from _lines(archive.details.name, archive.details.read_text(), fresh.details)
     else:
-        yield "details.md is missing: `python -m effdet_bench render --results …` writes it"
+        yield "details.md is missing: `effdet-bench render …` writes it"
     missing, skipped = False, uncompared(archive)
     with tempfile.TemporaryDirectory() as folder:
         draw_archive(archive, kept, jobs, Path(folder))
@@ -155,7 +156,6 @@ def differences(where: str, kept: Any, fresh: Any, at: str = "") -> Iterator[str
             yield from differences(where, old, new, f"{at}[{index}]")
     elif isinstance(fresh, float) and isinstance(kept, int | float):
         near = {records.rounded(fresh * (1 + error)) for error in (-NOISE, 0, NOISE)}
-        # schema version 2 rounded nothing
         if kept not in near | {fresh} and not math.isclose(kept, fresh, rel_tol=0, abs_tol=1e-15):
             yield f"{where}: {at} is {kept}, but its raw data give {records.rounded(fresh)}"
     elif kept != fresh:
@@ -185,21 +185,20 @@ def _drawn_by(path: Path) -> str | None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", required=True, help="results/<machine>")
+    add_results(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    results = Path(args.results)
-    if not results.is_dir():
-        raise BenchError(f"{results} is not a folder: give results/<machine>.")
-    count = 0
-    for difference in audit(Archive(results)):
+    archive, count = chosen(args), 0
+    for difference in audit(archive):
         count += 1
         print(difference, file=sys.stderr, flush=True)
     if count:
-        raise BenchError(f"{results} is not what its raw data give: {count} differences in all.")
-    print(f"{results}: every number follows from its raw data")
-    if skipped := uncompared(Archive(results)):
+        raise BenchError(
+            f"{archive.root} is not what its raw data give: {count} differences in all."
+        )
+    print(f"{archive.root}: every number follows from its raw data")
+    if skipped := uncompared(archive):
         drawn_by = ", ".join(sorted(set(skipped.values())))
         print(
             f"but {len(skipped)} figures were not compared, because {drawn_by} drew them and "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from effdet_bench import records
+from effdet_bench import layout, records
 from effdet_bench.archive.machines import (
     differences,
     knows_code,
@@ -38,22 +38,22 @@ HOSTS_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", default="results", help="folder of all machines' results")
+    parser.add_argument("before", nargs="?", help="an archive, .zip or folder, before a change")
+    parser.add_argument("after", nargs="?", help="an archive of the same machine, after the change")
+    parser.add_argument("--again", help="a third archive, of modes that were slower in AFTER")
+    parser.add_argument("--threshold", type=float, default=0.05, help="allowed slow-down, a share")
+    parser.add_argument("--suspects", help="settings to write, to time slower modes again")
+    parser.add_argument("--results", default=layout.RESULTS, help="folder of all machines' results")
     parser.add_argument(
         "--types", type=json.loads, help="only these machines: {name: why it was not measured}"
     )
-    parser.add_argument("--before", help="an archive, .zip or folder, from before a change")
-    parser.add_argument("--after", help="an archive of the same machine, from after the change")
-    parser.add_argument("--again", help="a third archive, of modes that --after found slower")
-    parser.add_argument("--threshold", type=float, default=0.05, help="allowed slow-down, a share")
-    parser.add_argument("--suspects", help="settings to write, to time slower modes again")
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.before and args.after:
+    if args.after:
         compare_runs(args)
-    elif args.before or args.after:
-        raise BenchError("config: before and after belong together; give both.")
+    elif args.before:
+        raise BenchError(f"{args.before} is one run: give the run to compare it with, too.")
     else:
         _compare_machines(Path(args.results), args.types)
 

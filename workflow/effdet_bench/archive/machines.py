@@ -8,7 +8,6 @@ import yaml
 
 from effdet_bench import records
 from effdet_bench.archive.render import settings_of
-from effdet_bench.config.modes import in_present_words
 from effdet_bench.config.names import DEVICES
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import PUBLISHED_LATENCIES, Archive
@@ -97,7 +96,7 @@ def _changed_modes(first: Machine, second: Machine) -> list[str]:
     ours, theirs = (
         {
             f"{row['device']} {row['mode']}": (
-                in_present_words(row["options"]),
+                row["options"],
                 row["env"],
                 row["python"],
             )

@@ -4,6 +4,7 @@ Logs do not belong to an archive, nor do files that can be made again: figures a
 outputs of the reference, which are large.
 """
 
+import argparse
 import hashlib
 from pathlib import Path
 
@@ -80,3 +81,11 @@ def read_manifest(archive: Archive) -> dict[str, str]:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, required=True, help="results/<machine>")
+
+
+def run(args: argparse.Namespace) -> None:
+    write_manifest(Archive(args.results))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from effdet_bench import records
 from effdet_bench.archive.manifest import renew_manifest
-from effdet_bench.config.settings import defaults
+from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
@@ -20,26 +20,15 @@ from effdet_bench.summary.summary import read_summary, summarise, write_summary
 
 
 def settings_of(archive: Archive) -> records.Record:
-    """The settings of the archive. An old archive has none: then the defaults, with its own
-    devices, modes and number of rounds.
-    """
-    if archive.settings.exists():
-        config: records.Record = records.read_json(archive.settings, "settings")["config"]
-        return config
-    config = defaults()
-    modes = archive.modes()
-    config["devices"] = list(dict.fromkeys(device for device, _ in modes))
-    config["modes"] = [{"name": name} for name in dict.fromkeys(name for _, name in modes)]
-    rounds = [number for device, mode in modes for number in archive.rounds(device, mode)]
-    return config | {"rounds": max(rounds, default=0)}
+    """The settings of the archive."""
+    config: records.Record = records.read_json(archive.settings, "settings")["config"]
+    return config
 
 
 def counted_rounds(archive: Archive) -> dict[tuple[str, str], list[int]]:
     """The numbers of the rounds that count, by device and mode, in the order of the settings."""
-    config, there = settings_of(archive), set(archive.modes())
-    counted: dict[str, dict[str, list[int]]] = {}
-    if archive.settings.exists():
-        counted = records.read_json(archive.settings, "settings").get("counted", {})
+    record, there = records.read_json(archive.settings, "settings"), set(archive.modes())
+    config, counted = record["config"], record.get("counted", {})
     every = list(range(1, config["rounds"] + 1))  # in older archives, all modes share their rounds
     return {
         (device, mode["name"]): counted.get(device, {}).get(mode["name"], every)
@@ -85,8 +74,8 @@ def render_archive(archive: Archive) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", required=True, help="results/<machine>")
+    add_results(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    render_archive(Archive(Path(args.results)))
+    render_archive(chosen(args))

@@ -181,10 +181,7 @@ def archive_name(setting: str, results: Path) -> str:
 
 
 def is_of_this_machine(archive: Archive) -> bool:
-    """Whether a run may write to `archive`: it does not exist, or it is of this machine.
-
-    Archives of version 0.1 have no fingerprint, so processor, cores, memory and GPUs are compared.
-    """
+    """Whether a run may write to `archive`: it does not exist, or it is of this machine."""
     try:
         record = json.loads(archive.environment.read_text())
     except FileNotFoundError:
@@ -192,24 +189,13 @@ def is_of_this_machine(archive: Archive) -> bool:
     except (OSError, ValueError):
         return False
     ours = fingerprint()
-    theirs = record.get("fingerprint") or _of_old_record(record)
+    theirs = record.get("fingerprint", {})
     apart = abs(theirs.pop("memory_gib", 0) - ours["memory_gib"])
     return apart <= MEMORY_SLACK_GIB and all(ours.get(key) == theirs[key] for key in theirs)
 
 
 def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
-
-
-def _of_old_record(record: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a fingerprint that `record`, an environment of version 0.1, contains."""
-    if record.get("cpu") != cpu_name():
-        return {"vendor": "another"}
-    return {
-        "cores": record.get("cores"),
-        "memory_gib": round(record.get("memory_bytes", 0) / 2**30),
-        "gpus": [one for one in record.get("accelerators", []) if not one.endswith(" GPU")],
-    }
 
 
 def _of_linux() -> dict[str, str]:

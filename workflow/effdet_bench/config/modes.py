@@ -11,20 +11,11 @@ import yaml
 from effdet_bench import layout
 from effdet_bench.config.declarations import FP32, OptionValue, declaration, engine_names
 from effdet_bench.config.machine import gpu_names
-from effdet_bench.config.names import BASELINE, CONTROL, DEVICES, NO_NETWORK
+from effdet_bench.config.names import BASELINE, CONTROL, DEVICES
 from effdet_bench.config.versions import versions
 from effdet_bench.errors import BenchError, did_you_mean
 
 Options = dict[str, OptionValue]  # of a mode; options that it does not set are off
-
-# The options that `fused` of version 0.1 stands for, to read archives and configs of version 0.1.
-FUSED: dict[OptionValue, Options] = {
-    False: {},
-    "network": {"rewritten": True},
-    True: {"rewritten": True, "sparse_postprocess": True},
-}
-# In version 0.1, `no-network` and its engine were called `invalid`, as the verdict is.
-RENAMED = {"invalid": "no-network"}
 
 
 class Mode(TypedDict):
@@ -66,7 +57,6 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
     modes = []
     for index, entry in enumerate(shipped if given == "all" else given):
         if isinstance(entry, str):
-            entry = RENAMED.get(entry, entry)
             if entry not in shipped:
                 raise BenchError(
                     f"config: modes[{index}] is {entry!r}, but the shipped modes are "
@@ -117,12 +107,6 @@ def export_of(mode: Mode, device: str) -> Export | None:
     }
 
 
-def in_present_words(options: Options) -> Options:
-    """`options` of a mode, with options of version 0.1 replaced by the present ones."""
-    kept = {key: value for key, value in options.items() if key != "fused"}
-    return kept | FUSED.get(options.get("fused", False), {})
-
-
 def _for_this_system(mode: dict[str, Any]) -> dict[str, Any]:
     """A shipped `mode`. Without glibc, its settings of glibc's allocator in `env` are left out,
     except for a mode that consists of these settings only.
@@ -142,12 +126,8 @@ def _mode(
     python: str | None = None,
     **options: OptionValue,
 ) -> Mode:
-    engine = NO_NETWORK[0] if engine in NO_NETWORK else engine
     _check_choice(f"{where}.engine", engine, engine_names())
     known = declaration(engine).options
-    if "fused" not in known and options.get("fused") in list(FUSED):
-        present = in_present_words(options)
-        options = {key: value for key, value in present.items() if key in {*known, *options}}
     for key, value in options.items():
         if key not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no options"

@@ -24,8 +24,7 @@ from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.records import Record
 
 # paths, and settings that do not change how this machine is measured
-NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "archive", "before", "after"]
-NOT_ARCHIVED += ["again", "regression"]
+NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "again"]
 WORDS = {"true": True, "false": False, "off": False}  # booleans in YAML, but not in --config
 
 

@@ -50,15 +50,9 @@ def select_annotations(path: str | Path, photos: list[str]) -> Record:
 
 
 def annotations_of(archive: Archive) -> Path | None:
-    """The annotations that the run of `archive` used. A file of an earlier run may still be there.
-
-    Archives of version 0.1 have no settings, and no file that they did not use.
-    """
-    if archive.settings.exists():
-        config = records.read_json(archive.settings, "settings")["config"]
-        if not config.get("annotations"):
-            return None
-    return archive.annotations if archive.annotations.exists() else None
+    """The annotations that the run of `archive` used. A file of an earlier run may still be there."""
+    config = records.read_json(archive.settings, "settings")["config"]
+    return archive.annotations if config.get("annotations") else None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

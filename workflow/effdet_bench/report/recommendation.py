@@ -1,18 +1,16 @@
 """Names a mode for each use, among the modes that keep the constraints of the settings `NEEDS`.
 
-As the step `recommend` it prints them from an archive, for any constraints.
+As the command `recommend` it prints them from an archive, for any constraints.
 """
 
 import argparse
-import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from effdet_bench import records
+from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.config.names import NEEDS
-from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 from effdet_bench.report.capacity import best_capacities, load_view, read_capacities
 from effdet_bench.report.numbers import brief, mebibytes, seconds
@@ -20,7 +18,7 @@ from effdet_bench.report.words import name
 from effdet_bench.summary.rows import Row, latency_of, p50, place, standing
 from effdet_bench.summary.summary import read_summary
 
-NOT_MEASURED = "not measured: `snakemake --cores 1 load` measures it"
+NOT_MEASURED = "not measured: `snakemake --cores 1 --config load=quick` measures it"
 
 
 class Advice(TypedDict):
@@ -148,24 +146,24 @@ def _under_load(load: dict[str, Any] | None, places: list[Any]) -> list[Advice]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", required=True, help="results/<machine>")
-    parser.add_argument(
-        "--needs",
-        type=json.loads,
-        default={},
-        help=f"a JSON object of {', '.join(NEEDS)}: see config.yaml",
-    )
+    add_results(parser)
+    given = parser.add_argument_group("constraints", "by default, those of the run's settings")
+    given.add_argument("--p90-ms", type=float, help="the largest p90 of the latency")
+    given.add_argument("--memory-mib", type=float, help="the most memory of a mode's process")
+    given.add_argument("--precisions", nargs="+", help="such as fp32 bf16")
 
 
 def run(args: argparse.Namespace) -> None:
-    archive = Archive(Path(args.results))
+    archive = chosen(args)
     summary = read_summary(archive)
     config = records.read_json(archive.settings, "settings")["config"]
+    given = dict(zip(NEEDS, (args.p90_ms, args.memory_mib, args.precisions), strict=True))
+    needs = config | {key: value for key, value in given.items() if value is not None}
     valid = sorted((row for row in summary["rows"] if row["ranked"]), key=standing)
     load = load_view(read_capacities(archive), config)
-    asked = constraints(args.needs)
+    asked = constraints(needs)
     print(f"{archive.root}: {len(valid)} valid modes{asked and f'; asked for: {asked}'}.")
-    for one in advice(valid, load, args.needs):
+    for one in advice(valid, load, needs):
         runner_up = "" if one["runner_up"] == "–" else f"\n    then {one['runner_up']}"
         print(f"  {one['use']}:\n    {one['choice']}{runner_up}")
     if any(model["weights"] == "synthetic" for model in summary["ensemble"]):

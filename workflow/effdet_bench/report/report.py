@@ -18,7 +18,7 @@ from effdet_bench.report.page import to_html
 from effdet_bench.report.standings import aligned
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
 from effdet_bench.report.words import FILTERS, name, shown
-from effdet_bench.summary.rows import Summary, named, p50, unsplit
+from effdet_bench.summary.rows import Summary, p50, unsplit
 from effdet_bench.summary.summary import read_summary
 
 
@@ -73,12 +73,12 @@ def terminal(view: View) -> str:
     """What the report finds, for a terminal: the key finding, and a line per mode."""
     lines = [("", "p50", "as fast as baseline", "verdict", "answers")]
     for row in view["measured"]:
-        mode, versus = f"{row['device']} {named(row)}", row["comparison"]
+        mode, versus = f"{row['device']} {row['mode']}", row["comparison"]
         ratio = "1.00x" if row is view["baseline"] else times(versus["ratio"]) if versus else "–"
         verdict = versus["verdict"] if versus else "–"
         lines.append((mode, brief(p50(row)), ratio, verdict, row["validity"]["verdict"]))
     for row in view["missing"]:
-        mode, reason = f"{row['device']} {named(row)}", row["reason"] or ""
+        mode, reason = f"{row['device']} {row['mode']}", row["reason"] or ""
         lines.append((mode, "–", "–", row["outcome"], reason))
     answer = [f"{view['key_finding']}."]
     if view["valid"]:

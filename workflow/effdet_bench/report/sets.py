@@ -4,7 +4,7 @@ from effdet_bench.report.numbers import times
 from effdet_bench.summary.rows import ModeSet, Summary
 from effdet_bench.timing.sets import spans
 
-TOGETHER = "`snakemake --cores 1 --forcerun timing`"
+TOGETHER = "`snakemake --cores 1 --config again=true`"
 
 
 def set_lines(summary: Summary) -> list[str]:

@@ -15,7 +15,7 @@ from effdet_bench.summary.latency import percentile
 
 def standings(jobs: list[Job]) -> str:
     """A table of the modes of one device, the fastest first, with speed-ups over `baseline`."""
-    networks = [job for job in jobs if job.record["engine"] not in NO_NETWORK]
+    networks = [job for job in jobs if job.record["engine"] != NO_NETWORK]
     modes = {mode: rounds for (_, mode), rounds in latencies_by_round(networks).items()}
     base = modes.get(BASELINE, {})
     lines = sorted((_line(mode, rounds, base) for mode, rounds in modes.items()), key=itemgetter(0))

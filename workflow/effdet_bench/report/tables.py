@@ -211,10 +211,7 @@ def heaviest(row: Row) -> dict[str, Any] | None:
 
 
 def worst(row: Row) -> dict[str, float | None] | None:
-    """The worst figures of the gate over all models; `None` if there is none.
-
-    Archives of schema versions 2 to 4 do not have all of them.
-    """
+    """The worst figures of the gate over all models; `None` if there is none."""
     models = [model for model in row["validity"]["models"] if not model["fault"]]
     if not models:
         return None

@@ -22,7 +22,7 @@ from effdet_bench.report.numbers import (
 )
 from effdet_bench.summary.breakdown import physical_ms
 from effdet_bench.summary.comparison import Comparison
-from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of, named
+from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of
 from effdet_bench.summary.verdicts import noise_of
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -62,7 +62,7 @@ def around(versus: Versus | dict[str, Any]) -> str:
 
 def name(row: Row | Place) -> str:
     """A mode on a device: ``CPU `openvino` ``."""
-    return f"{row['device'].upper()} `{named(row)}`"
+    return f"{row['device'].upper()} `{row['mode']}`"
 
 
 def names(rows: list[Row]) -> str:

@@ -6,7 +6,7 @@ milliseconds, `_seconds` in seconds, `_bytes` in bytes.
 
 from typing import Any, NotRequired, TypedDict
 
-from effdet_bench.config.modes import RENAMED, Options, in_present_words
+from effdet_bench.config.modes import Options
 from effdet_bench.config.names import JOINT_ENGINES
 
 AND = " and "  # between versions of one package that rounds ran with
@@ -272,14 +272,9 @@ def place(row: Row) -> Place:
     return {"device": row["device"], "mode": row["mode"]}
 
 
-def named(row: Row | Place) -> str:
-    """The name of a mode; archives of version 0.1 have another name for `no-network`."""
-    return RENAMED.get(row["mode"], row["mode"]) if row.get("floor") else row["mode"]
-
-
 def traits(row: Row) -> dict[str, Any]:
-    """The entries of `row` and of its options, with options of version 0.1 in present words."""
-    return {**row, **in_present_words(row["options"])}
+    """The entries of `row` and of its options."""
+    return {**row, **row["options"]}
 
 
 def unsplit(row: Row) -> str | None:

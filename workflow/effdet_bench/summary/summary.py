@@ -136,7 +136,7 @@ def _check_alike(jobs: list[Job]) -> None:
             if told(job)[key] != first[key]:
                 raise BenchError(
                     f"jobs disagree about {key}: {job.label} and {jobs[0].label} were not measured "
-                    "alike; run `snakemake --cores 1 --forcerun timing`."
+                    "alike; run `snakemake --cores 1 --config again=true`."
                 )
 
 
@@ -177,7 +177,7 @@ def _row(group: list[Job], judged: Record) -> Row:
     completed = [job for job in group if job.completed]
     others = [job.record for job in group if not job.completed]
     record = group[0].record
-    floor, twin = record["engine"] in NO_NETWORK, record["mode"] == CONTROL
+    floor, twin = record["engine"] == NO_NETWORK, record["mode"] == CONTROL
     return {
         "device": record["device"],
         "mode": record["mode"],

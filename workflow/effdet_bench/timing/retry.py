@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 from effdet_bench import layout, records
+from effdet_bench.config.chosen import add_results, chosen
 
 
-def forget(results: str | Path, exports: str | Path) -> list[Path]:
-    """Deletes each record of `results/<machine>` and below `exports` that did not complete.
+def forget(archive: layout.Archive, exports: Path) -> list[Path]:
+    """Deletes each record of `archive` and below `exports` that did not complete.
 
     Snakemake counts a record that exists as done, whatever its outcome. Raw data stay until they
     are measured again.
@@ -15,10 +16,9 @@ def forget(results: str | Path, exports: str | Path) -> list[Path]:
     Returns:
         The paths of the deleted records.
     """
-    archive = layout.Archive(Path(results))
     schemas = {path: "job" for path in archive.job_records()}
     schemas |= {path: "load" for path in archive.load_records()}
-    for path in sorted(Path(exports).glob("*/*.json")):
+    for path in sorted(exports.glob("*/*.json")):
         schemas[path] = "export_check" if path.name.endswith(".check.json") else "export"
     forgotten = [
         path
@@ -31,12 +31,11 @@ def forget(results: str | Path, exports: str | Path) -> list[Path]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", required=True, help="results/<machine>")
-    parser.add_argument("--exports", required=True, help="the folder of all exports")
+    add_results(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    forgotten = forget(args.results, args.exports)
+    forgotten = forget(chosen(args), layout.EXPORTS)
     for path in forgotten:
         print(f"the next run makes this again: {path}")
     if not forgotten:

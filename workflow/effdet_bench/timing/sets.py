@@ -66,14 +66,14 @@ def plan_rounds(
     depends: Mapping[str, Digests],
     rounds: int,
     stage_rounds: int = 0,
-    forced: bool = False,
+    again: bool = False,
 ) -> Plan:
     """The plan that gives every mode of `depends` `rounds` rounds.
 
-    If the user `forced` the timing, no round of an earlier run counts. `depends` has the digests of
+    With `again`, no round of an earlier run counts. `depends` has the digests of
     what each mode depends on now, by name. The first `stage_rounds` rounds of a mode time stages.
     """
-    found = {mode: {} if forced else _records(archive, device, mode) for mode in depends}
+    found = {mode: {} if again else _records(archive, device, mode) for mode in depends}
     # without `baseline`, only modes of the same rounds can be compared
     anchors = [mode for mode in depends if mode in (BASELINE, CONTROL)] or list(depends)
     own = _unchanged(found, depends, anchors)
@@ -89,7 +89,9 @@ def plan_rounds(
         for count in range(max([0, *lacking.values()]))
     }
     why = {
-        mode: "forced" if forced else _why(found[mode], depends[mode], len(own[mode]), rounds)
+        mode: "the setting again"
+        if again
+        else _why(found[mode], depends[mode], len(own[mode]), rounds)
         for mode in lacking
         if lacking[mode] > 0
     }

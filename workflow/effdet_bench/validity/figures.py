@@ -31,22 +31,19 @@ class Answers(NamedTuple):
     `rows` are those of `outputs.csv`, one for each request and model. They give the numbers of the
     answer's entry in `tables` and in `errors`. `requests` are the rows of `requests.csv`. `outside`
     is the processor time that the mode used while other modes had their turn, as a share of the
-    time in its own turns. `requests` and `outside` are `None` under load. Archives of schema
-    versions 2 to 4 have no `errors`, and archives of version 5 have other columns there.
+    time in its own turns. `requests` and `outside` are `None` under load.
     """
 
     rows: pd.DataFrame
     tables: dict[int, np.ndarray]
-    errors: pd.DataFrame | None
+    errors: pd.DataFrame
     requests: pd.DataFrame | None = None
     outside: float | None = None
 
     @property
-    def version(self) -> int:
-        """The schema version whose limits judge these answers: 4 also stands for 2 and 3."""
-        if self.errors is None:
-            return 4
-        return records.SCHEMA_VERSION if "sizes" in self.errors else 5
+    def old(self) -> bool:
+        """Whether the limits of schema version 5 judge these answers."""
+        return "sizes" not in self.errors
 
 
 def model_figures(
@@ -72,7 +69,7 @@ def model_figures(
     distinct = {}
     for answers, part in zip(rounds, rows, strict=True):
         for photo, number in dict.fromkeys(zip(part["photo"], part["table"], strict=True)):
-            if photo in reference or answers.errors is None:
+            if photo in reference:
                 table = answers.tables.get(int(number), EMPTY)
                 distinct[photo, table.tobytes()] = reference.get(photo, EMPTY), table
     photos = [
@@ -126,7 +123,6 @@ def _multiples(
     found = pd.concat(
         own[["photo", "errors"]].astype({"errors": int}).drop_duplicates().merge(answers.errors)
         for answers, own in zip(rounds, rows, strict=True)
-        if answers.errors is not None
     )
     if isinstance(rounding, Rounding):
         return arithmetic(list(found["photo"]), measured_of(found), rounding)
@@ -139,7 +135,5 @@ def _multiples(
 
 def _logic(requests: pd.DataFrame) -> dict[str, int | None]:
     """Sums of `wrong` and `ties` (see `reference.logic.Logic`) over all checked tables."""
-    if "wrong" not in requests:
-        return {"wrong": None, "ties": None}
     checked = requests[requests["wrong"] != ""]
     return {key: int(checked[key].astype(int).sum()) for key in ("wrong", "ties")}

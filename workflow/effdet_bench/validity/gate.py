@@ -69,12 +69,11 @@ FAULTS = {
 }
 
 
-def tolerance_of(precision: str, version: int = records.SCHEMA_VERSION) -> dict[str, float]:
-    """The limits for answers in `precision`, by figure, in archives of the schema `version`."""
-    path = {4: layout.TOLERANCES_4, 5: layout.TOLERANCES_5}.get(version, layout.TOLERANCES)
-    table = yaml.safe_load(path.read_text())
+def tolerance_of(precision: str, old: bool = False) -> dict[str, float]:
+    """The limits for answers in `precision`, by figure; `old` for archives of schema version 5."""
+    table = yaml.safe_load((layout.TOLERANCES_5 if old else layout.TOLERANCES).read_text())
     row = "16-bit" if precision in ("bf16", "fp16") else precision
-    tolerance: dict[str, float] = table.get("every", {}) | table[row]
+    tolerance: dict[str, float] = table["every"] | table[row]
     return tolerance
 
 
@@ -98,7 +97,7 @@ def judge(
         for name, tables in references.items()
     ]
     requests = [answers.requests for answers in rounds if answers.requests is not None]
-    unseen = compare_unseen(requests) if requests and rounds[0].version > 4 else None
+    unseen = compare_unseen(requests) if requests else None
     outside = max((one.outside for one in rounds if one.outside is not None), default=None)
     found = next(_failures(models, unseen, outside, tolerance), None)
     return {
@@ -199,17 +198,17 @@ class Standards(NamedTuple):
 
 
 def standards(
-    job: Record, references: list[Path], roundings: list[Path], version: int
+    job: Record, references: list[Path], roundings: list[Path], old: bool
 ) -> Standards:
     """The standards for the answers of the timing job with the record `job`.
 
     `references` and `roundings` are records of the steps `reference` and `rounding`, one for each
-    model; `version` is as in `tolerance_of`.
+    model; `old` is as in `tolerance_of`.
 
     Raises:
         BenchError: a file is missing or broken, or does not contain the job's precision.
     """
-    tolerance = tolerance_of(job["precision"], version)
+    tolerance = tolerance_of(job["precision"], old)
     known = {}
     if "errors" in tolerance or "classes" in tolerance:
         known = dict(_rounding(path, job) for path in roundings)
@@ -245,7 +244,7 @@ def judge_jobs(
     record = completed[0][1]
     rounds = [read_answers(folder, record) for folder, record in completed]
     tolerance, known_roundings, expected = standards(
-        record, references, roundings, rounds[0].version
+        record, references, roundings, rounds[0].old
     )
     result |= {"precision": record["precision"], "tolerance": tolerance}
     # the roundings of archives of schema version 5
@@ -299,5 +298,5 @@ def run(args: argparse.Namespace) -> None:
     records.write_json(args.output, result | {"judge": code_of_judge()}, "validity")
     words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
     text = f"{result['device']} {result['mode']}: {words}"
-    floor = records.read_json(args.jobs[0] / layout.JOB_RECORD, "job")["engine"] in NO_NETWORK
+    floor = records.read_json(args.jobs[0] / layout.JOB_RECORD, "job")["engine"] == NO_NETWORK
     print(text) if floor or result["verdict"] == "valid" else tell(text)

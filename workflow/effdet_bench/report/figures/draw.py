@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
+from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.layout import Archive
 from effdet_bench.reference.annotations import annotations_of
 from effdet_bench.report.capacity import read_capacities
@@ -45,11 +46,11 @@ def draw_archive(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", required=True, help="results/<machine>")
+    add_results(parser)
     parser.add_argument("--kind", choices=["svg", "png"], default="svg")
 
 
 def run(args: argparse.Namespace) -> None:
-    archive = Archive(Path(args.results))
+    archive = chosen(args)
     summary = read_summary(archive)
     draw_archive(archive, summary, jobs_of(summary, archive), archive.figures, args.kind)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from effdet_bench import records
-from effdet_bench.summary.rows import Place, Row, named
+from effdet_bench.summary.rows import Place, Row
 
 # Okabe and Ito's colours, then Tol's: distinct on white for any colour vision
 COLOURS: tuple[str, ...] = (
@@ -79,7 +79,7 @@ def label_rows(axes: Axes, rows: Sequence[Place]) -> None:
 
 def name(row: Row | Place) -> str:
     """The name of a row in figures, such as `CPU baseline`."""
-    return f"{row['device'].upper()} {named(row)}"
+    return f"{row['device'].upper()} {row['mode']}"
 
 
 def plain_log(axes: Axes, *which: str) -> None:

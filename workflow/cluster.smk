@@ -1,0 +1,24 @@
+# The workflow that times the machine types of a cluster: see docs/cluster.md.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/checkpoints.smk"
+include: "rules/cluster.smk"
+
+
+onstart:
+    begin()
+
+
+onsuccess:
+    show_cluster()
+
+
+onerror:
+    show_cluster()

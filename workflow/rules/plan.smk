@@ -1,0 +1,155 @@
+# What a run measures on this machine: photos, modes, exports, and the rounds that are new.
+import atexit
+import time
+
+from effdet_bench.config import machine, modes
+from effdet_bench.config.names import CONTROL, NO_NETWORK, TUNED
+from effdet_bench.config.photos import CARRIED, PICTURED, carried, list_photos
+from effdet_bench.records import RAW_COLUMNS
+from effdet_bench.timing import sets
+
+ASKED_NAME = CONFIG["machine"]
+DEVICES = CONFIG["devices"]
+MODE = {mode["name"]: mode for mode in CONFIG["modes"]}
+MODES = {
+    device: [name for name, mode in MODE.items() if device in mode["devices"]] for device in DEVICES
+}
+
+try:
+    settings.refuse_too_many(CONFIG["threads"])
+    CONFIG["machine"] = machine.archive_name(config.get("machine", "auto"), layout.RESULTS)
+    ARCHIVE = layout.Archive(layout.RESULTS / CONFIG["machine"])
+    PHOTOS = [str(path) for path in list_photos(os.path.relpath(CONFIG["photos"]))]
+    # how many of the photos requests use
+    FIRST = carried(len(PHOTOS), CONFIG["requests"], CONFIG["rounds"])
+    EXPORTS = {
+        export["name"]: export
+        for device in DEVICES
+        for name in MODES[device]
+        if (export := modes.export_of(MODE[name], device)) is not None
+    }
+    # what the modes of each device depend on, and the rounds in which they are timed
+    SHARED = sets.shared_digests(CONFIG, [*SOURCES.values()], PHOTOS[:FIRST])
+    DEPENDS = {
+        device: {name: SHARED | sets.own_digests(MODE[name], device) for name in MODES[device]}
+        for device in DEVICES
+    }
+except BenchError as error:
+    raise WorkflowError(str(error))
+if CONFIG["machine"] != ASKED_NAME:
+    logger.warning(
+        f"results/{ASKED_NAME} is of another machine: this run writes to results/{CONFIG['machine']}."
+    )
+
+PLANS = {
+    device: sets.plan_rounds(
+        ARCHIVE, device, DEPENDS[device], CONFIG["rounds"], CONFIG["stage_rounds"], CONFIG["again"]
+    )
+    for device in DEVICES
+}
+# records of all modes under load, except `no-network` and the control `baseline-twin`
+LOADS = [
+    ARCHIVE.load(device, mode) / layout.LOAD_RECORD
+    for device in DEVICES
+    for mode in MODES[device]
+    if CONFIG["load"] and MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
+]
+# The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm up a
+# mode in a round, less what fast modes save of `seconds`; and for a load test, of all modes together (quick) or of each
+# mode (full).
+MODE_SECONDS = 3
+LOAD_SECONDS = {"quick": 540, "full": 5400}
+STAGE_REQUESTS = 4  # of each mode, in a round's separate pass that times stages
+REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
+THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PICTURED]]
+ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
+ROUNDING_TABLES = [str(layout.rounding_table(record)) for record in ROUNDINGS]
+# int8 is not emulated, because quantisation is not a rounding of the same network
+PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"int8"})
+# An interpreter whose allocator keeps the memory of large tensors. The default one requests new memory for each
+# tensor, with which emulated rounding takes twice as long.
+KEEPING = " ".join(f"{k}={v}" for k, v in modes.shipped_modes()[TUNED]["env"].items())
+KEEPING = f"env {KEEPING} python3"
+FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
+FIGURES += ["accuracy"] if CONFIG["annotations"] else []
+FIGURES += ["load"] if CONFIG["load"] else []
+REPORT_LOG = str(ARCHIVE.logs / "report.log")
+STARTED = time.time()
+
+
+wildcard_constraints:
+    device="|".join(DEVICES),
+    mode="|".join(MODE),
+    model="|".join(SOURCES),
+    export="|".join(EXPORTS) or "none",
+
+
+def job_files(name, device=None, mode=None, last=None):
+    """The file `name` of every timing job that counts.
+
+    Or only of those of one `device`, of one `mode` on it, and up to the round `last`.
+    """
+    return [
+        str(ARCHIVE.job(where, which, number) / name)
+        for where, plan in PLANS.items()
+        for which in MODES[where]
+        for number in plan.counted[which]
+        if device in (None, where) and mode in (None, which) and (last is None or number <= last)
+    ]
+
+
+def standings_files():
+    """The standings after each new round."""
+    return [ARCHIVE.standings(device, number) for device in PLANS for number in PLANS[device].new]
+
+
+def export_records(device, names):
+    """The records of the exports that the modes with these `names` need on `device`."""
+    needed = [modes.export_of(MODE[name], device) for name in names]
+    exports = dict.fromkeys(export["name"] for export in needed if export)
+    return [record for export in exports for record in exports_of(export)]
+
+
+def exports_of(export):
+    """The records of an export, one for each model."""
+    found = [
+        layout.export_record(export, source.model, source.weights) for source in SOURCES.values()
+    ]
+    return [str(record) for record in found]
+
+
+def export_of(wildcards):
+    return EXPORTS[wildcards.export]
+
+
+def show_plan():
+    """Tells the user what this run measures, and the logger plugin the seconds for its estimate."""
+    where = " and ".join(device.upper() for device in PLANS)
+    number = sum(len(MODES[device]) for device in PLANS)
+    timed = sum(bool(plan.timed(mode)) for plan in PLANS.values() for mode in plan.counted)
+    rounds = max((len(plan.new) for plan in PLANS.values()), default=0)
+    each = max((len(names) for plan in PLANS.values() for names in plan.new.values()), default=0)
+    load = LOAD_SECONDS[CONFIG["load"]] if CONFIG["load"] else 0
+    some = f"{timed} of " if timed < number else ""
+    plan = f"times {some}{number} modes on {where}, {rounds} rounds. Close other programs."
+    logger.info(
+        f"effdet-bench: {plan if timed else f'{number} modes on {where} keep their figures.'}",
+        extra={
+            "round_seconds": each * (CONFIG["seconds"] + MODE_SECONDS),
+            "load_seconds": load * (len(LOADS) if CONFIG["load"] == "full" else 1),
+        },
+    )
+
+
+def show_modes():
+    """Tells for each mode whether it is timed and why, if the run times any."""
+    for device, plan in PLANS.items():
+        if plan.new:
+            logger.info("\n".join(sets.describe(plan, device)))
+
+
+def show_finding():
+    """Prints the conclusion of the report as the last lines, if this run wrote the report."""
+    if os.path.exists(REPORT_LOG) and os.path.getmtime(REPORT_LOG) > STARTED:
+        # at exit, because Snakemake prints a few lines of its own after this
+        atexit.register(print, Path(REPORT_LOG).read_text())
