@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from effdet_bench import records
+from effdet_bench import layout, records
 
+PHOTOS = ("a.jpg", "b.jpg", "c.jpg")
 MODELS = ("tf_efficientdet_d0", "tf_efficientdet_d1")
 VERSIONS = {"python": "3.12.8", "torch": "2.9.1", "effdet": "0.4.1"}
 VALID = {"class_error": 0.0, "box_error": 0.0, "count": 1.0, "duplicates": 0.0, "matched": 1.0}
@@ -47,8 +48,9 @@ def write_archive(results: Path, jobs: dict[tuple[str, str, int], dict]) -> Path
         "versions": VERSIONS,
     }
     records.write_json(results / "environment.json", environment, "environment")
-    photo = {"file": "a.jpg", "bytes": 12_345, "sha256": "a" * 64, "width": 640, "height": 480}
-    records.write_json(results / "photos.json", {"photos": [photo]}, "photos")
+    photo = {"bytes": 12_345, "sha256": "a" * 64, "width": 640, "height": 480}
+    photos = [{"file": name, **photo} for name in PHOTOS]
+    records.write_json(results / "photos.json", {"photos": photos}, "photos")
     return results
 
 
@@ -180,11 +182,15 @@ def conditions(before_ms: float = 5.0, after_ms: float = 5.0, other: float = 0.0
 
 
 def _requests(latencies_ns: list[int]) -> str:
+    """A request is a turn of its own; the machine has no counters."""
+    columns = records.RAW_COLUMNS[layout.REQUESTS]
+    empty = "," * (len(columns) - 5)
+    phases = ["warmup", *["timed"] * len(latencies_ns)]
     rows = [
-        f"{index},{'timed' if index else 'warmup'},a.jpg,{latency}\n"
-        for index, latency in enumerate(latencies_ns)
+        f"{index},{phases[index]},{index},{PHOTOS[index % len(PHOTOS)]},{ns}{empty}\n"
+        for index, ns in enumerate(latencies_ns)
     ]
-    return "request,phase,photo,latency_ns\n" + "".join(rows)
+    return ",".join(columns) + "\n" + "".join(rows)
 
 
 def _stages(durations_ns: list[int]) -> str:
@@ -193,7 +199,7 @@ def _stages(durations_ns: list[int]) -> str:
         (stage, model) for model in MODELS for stage in ("preprocess", "forward", "postprocess")
     ]
     rows = [
-        f"{index // 7},a.jpg,{names[index % 7][0]},{names[index % 7][1]},{duration}\n"
+        f"{index // 7},{PHOTOS[0]},{names[index % 7][0]},{names[index % 7][1]},{duration}\n"
         for index, duration in enumerate(durations_ns)
     ]
     return "request,photo,stage,model,duration_ns\n" + "".join(rows)

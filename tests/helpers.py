@@ -145,8 +145,8 @@ def synthetic_model(name: str, classes: int = 90, architecture: str | None = Non
     import torch
 
     from effdet_bench.checkpoints.synthetic import synthesise
-    from effdet_bench.config.photos import list_photos
     from effdet_bench.detector.ensemble import build_model
+    from effdet_bench.facts.photos import list_photos
 
     architecture = architecture or name
     model = build_model(architecture, classes, name)

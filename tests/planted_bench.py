@@ -12,17 +12,17 @@ import torch
 from PIL import Image
 
 from effdet_bench import layout, records
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector import request
 from effdet_bench.engines.base import Engine
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.rounding import emulate
-from effdet_bench.timing import loaded
 from effdet_bench.timing import requests as timed
-from effdet_bench.timing.networks import Networks
-from effdet_bench.timing.spec import JobSpec, ModelFiles
 from effdet_bench.timing.unseen import make_unseen
 from effdet_bench.validity.figures import Answers
 from effdet_bench.validity.gate import judge, read_answers, standards
+from effdet_bench.worker import loaded
+from effdet_bench.worker.networks import Networks
+from effdet_bench.worker.spec import JobSpec, ModelFiles
 from helpers import SHIPPED, make_references
 
 PHOTOS = 2

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from effdet.anchors import clip_boxes_xyxy, decode_box_outputs
-from effdet.bench import _post_process
 from PIL import Image
 from torchvision.ops import batched_nms, nms
 
 from effdet_bench.detector import request
 from effdet_bench.detector.request import ModelInput
+from effdet_bench.detector.upstream import post_process
 
 # Preprocessing: (image, model, device) -> ModelInput.
 
@@ -86,7 +86,7 @@ def _again(iou=0.5, by_class=True, clip=True, most=100, candidates=5000, squash=
     def detect(engine, index, outputs, scale, size, table):
         model = engine.models[index]
         config = model.config
-        classes, boxes, indices, labels = _post_process(
+        classes, boxes, indices, labels = post_process(
             *outputs, config.num_levels, config.num_classes, candidates
         )
         decoded = decode_box_outputs(boxes[0].float(), model.anchors[indices[0]], output_xyxy=True)

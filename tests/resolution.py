@@ -21,10 +21,10 @@ import torch
 
 from effdet_bench import records
 from effdet_bench.config.names import UNSEEN_MARK
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.ensemble import load_model
 from effdet_bench.engines.base import engine_module, load_engine
 from effdet_bench.export.export import Exporter, ExportSpec
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
 from effdet_bench.reference.errors import Errors, relative_errors
 from effdet_bench.reference.reference import upstream_input

@@ -10,7 +10,7 @@ import pandas as pd
 
 from archive import documents
 from effdet_bench.archive.render import summary_of
-from effdet_bench.config.photos import PICTURED, list_photos
+from effdet_bench.facts.photos import PICTURED, list_photos
 from effdet_bench.layout import Archive
 from effdet_bench.records import RAW_COLUMNS, rounded
 from effdet_bench.report.figures.detections import draw_detections

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import serve, serve_together
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import UnavailableError
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.validity.agreement import match
 from helpers import SHIPPED
 

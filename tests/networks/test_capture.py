@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from effdet_bench.config.photos import list_photos
+from effdet_bench.facts.photos import list_photos
 from helpers import SHIPPED, make_references, unlimited
 
 BUSY = """
@@ -13,8 +13,8 @@ from effdet_bench.detector.ensemble import build_model
 from effdet_bench.detector.request import serve
 from effdet_bench.engines.base import load_engine
 from effdet_bench.reference.outputs import read_reference
-from effdet_bench.timing.capture import Capture
-from effdet_bench.timing.checks import Checks
+from effdet_bench.validity.capture import Capture
+from effdet_bench.validity.checks import Checks
 record, photo, folder = map(pathlib.Path, sys.argv[1:])
 torch.set_num_threads(1)
 numpy.ones((512, 512)) @ numpy.ones((512, 512))  # its BLAS has threads from here on

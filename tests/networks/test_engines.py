@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from effdet_bench.__main__ import main
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
 from effdet_bench.engines import onnxruntime as onnxruntime_engine
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.export.check import ExportCheck
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import counts_of, sample_outputs
 from effdet_bench.reference.errors import relative_errors
 from effdet_bench.reference.outputs import read_reference

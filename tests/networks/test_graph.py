@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from effdet_bench.detector import letterbox, request
+from effdet_bench.detector import request
 from effdet_bench.detector.ensemble import Model, describe_model
 from effdet_bench.detector.nms import detect
 from effdet_bench.engines import graph
-from effdet_bench.engines.graph import Graph
+from effdet_bench.engines.graph import Graph, letterbox
 
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import UnavailableError
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, sample_outputs
 from effdet_bench.validity.agreement import match
 from helpers import SHIPPED, synthetic_model

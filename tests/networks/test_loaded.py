@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from effdet_bench import records
-from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.timing import rounds
 from effdet_bench.timing.host import Host, RemoteHost
 from effdet_bench.timing.requests import Measurement
-from effdet_bench.timing.spec import JobSpec, ModelFiles
+from effdet_bench.worker.spec import JobSpec, ModelFiles
 from helpers import SHIPPED
 
 MODEL = "tf_efficientdet_lite0"

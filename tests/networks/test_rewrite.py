@@ -8,7 +8,6 @@ import torch
 import torchvision
 from effdet.anchors import Anchors
 
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.nms import (
     FIRST_CANDIDATES,
     IOU_THRESHOLD,
@@ -19,6 +18,7 @@ from effdet_bench.detector.nms import (
 from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.detector.rewrite import Flat, rewritten
 from effdet_bench.engines.base import load_engine
+from effdet_bench.facts.photos import list_photos
 from helpers import SHIPPED
 
 CPU = torch.device("cpu")

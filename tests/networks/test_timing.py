@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from effdet_bench.config.names import UNSEEN_MARK
-from effdet_bench.config.photos import list_photos
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.timing import job as timing_job
 from helpers import SHIPPED, copy_project

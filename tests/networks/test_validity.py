@@ -11,14 +11,14 @@ import torch
 import yaml
 
 from effdet_bench import layout, records
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.request import Answer, serve
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.outputs import check_reference, read_reference
-from effdet_bench.timing.capture import Capture
-from effdet_bench.timing.checks import Checks
 from effdet_bench.validity.arithmetic import Measured, Rounding
+from effdet_bench.validity.capture import Capture
+from effdet_bench.validity.checks import Checks
 from effdet_bench.validity.gate import GATES, judge, read_answers, tolerance_of
 from helpers import SHIPPED, make_references, synthetic_model
 
@@ -112,7 +112,7 @@ def test_tables_of_new_outputs_cost_a_hundredth_of_processor_time(
     with torch.inference_mode():
         answer = serve(load_engine("eager", models[:1], CPU), photo.read_bytes())
     clock = iter(seconds + 0.001 * number for number in range(100))
-    monkeypatch.setattr("effdet_bench.timing.checks.time.process_time", lambda: next(clock))
+    monkeypatch.setattr("effdet_bench.validity.checks.time.process_time", lambda: next(clock))
     logic = []
     for number in range(3):
         classes, boxes = answer.outputs[0]

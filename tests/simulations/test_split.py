@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from effdet_bench.config.names import BASELINE
-from effdet_bench.config.settings import defaults
+from effdet_bench.config.settings import resolve
 from effdet_bench.layout import Archive
 from effdet_bench.summary.comparison import compare
 from effdet_bench.summary.jobs import Job, jobs_of, latencies_by_round
@@ -12,7 +12,7 @@ from effdet_bench.summary.summary import read_summary
 from helpers import EXAMPLES
 
 RUNS = 60
-DEFAULT = defaults()["rounds"]
+DEFAULT = resolve({})["rounds"]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Archives: a manifest that sees every change, and files that come back as they were packed."""
 
 import hashlib
-import json
 import re
 import stat
 import zipfile
@@ -146,29 +145,6 @@ def test_a_damaged_archive_is_refused(results, tmp_path):
             out.writestr(name, data.replace(b"0", b"1", 1) if name.endswith(".csv") else data)
     with pytest.raises(BenchError, match="is damaged"):
         unpack(packed, tmp_path)
-
-
-def as_version_2(results):
-    """Makes an archive what version 2 would have written of the same measurement."""
-    (results / "settings.json").unlink()
-    for path in [*results.rglob("*.json")]:
-        record = json.loads(path.read_text()) | {"schema_version": 2}
-        for entry in record.get("ensemble", []):
-            del entry["architecture"], entry["classes"]
-        path.write_text(json.dumps(record))
-
-
-def test_an_archive_of_an_older_version_still_renders(tmp_path):
-    latencies = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
-    jobs = {("cpu", mode, k): latencies for mode in ("baseline", "no-network") for k in (1, 2)}
-    results = write_archive(tmp_path / "results" / "test", jobs)
-    expected = render_archive(results)
-    as_version_2(results)
-    main(["render", str(results)])
-    found = (results / "report.md").read_text()
-    rows = [line for line in expected.splitlines() if line.startswith("| **CPU `")]
-    assert len(rows) == 2
-    assert rows == [line for line in found.splitlines() if line.startswith("| **CPU `")]
 
 
 def test_what_is_rendered_anew_is_in_the_manifest_and_raw_data_that_differ_still_do(results):

@@ -11,9 +11,9 @@ import yaml
 from effdet_bench import records
 from effdet_bench.__main__ import main
 from effdet_bench.cluster import node, scheduler
-from effdet_bench.config import machine
 from effdet_bench.config.settings import resolve
 from effdet_bench.errors import BenchError
+from effdet_bench.facts import machine
 
 SINFO = """#!/bin/sh
 case "$*" in

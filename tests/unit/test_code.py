@@ -7,23 +7,25 @@ import subprocess
 import pytest
 
 from effdet_bench import layout
-from effdet_bench.__main__ import STEPS
-from effdet_bench.config import code
-from effdet_bench.config.code import code_of_job, code_of_judge, module_files
+from effdet_bench.__main__ import COMMANDS, STEPS
 from effdet_bench.config.declarations import engine_names
+from effdet_bench.facts import code
+from effdet_bench.facts.code import code_of_job, code_of_judge, module_files
 from helpers import ROOT
 
 # Nothing earlier imports anything later. What stands on one line may import each other.
 ORDER = [
     ("errors", "records", "layout", "processes", "locks", "runs", "progress", "terminal"),
+    ("facts",),
     ("config",),
     ("detector",),
     ("engines",),
     ("checkpoints",),
     ("reference",),
     ("export",),
-    ("timing",),
     ("validity",),
+    ("worker",),
+    ("timing",),
     ("roofline",),
     ("summary",),
     ("load",),
@@ -41,7 +43,7 @@ JUDGES = {
 def closure(*entries: str) -> set[str]:
     """The modules of a step, such as `timing/job`."""
     return {
-        path.relative_to(layout.PACKAGE).with_suffix("").as_posix()
+        path.relative_to(layout.PACKAGE).with_suffix("").as_posix().removesuffix("/__init__")
         for path in module_files(*entries)
     }
 
@@ -90,8 +92,8 @@ def test_every_folder_has_its_place_and_says_what_it_may_import():
         assert "import" in words, name
 
 
-def test_every_step_has_a_module_and_help():
-    for module, text in STEPS.values():
+def test_every_command_and_step_has_a_module_and_help():
+    for module, text in (COMMANDS | STEPS).values():
         assert (layout.PACKAGE / f"{module.replace('.', '/')}.py").exists()
         assert text
 
@@ -102,7 +104,7 @@ def test_every_step_has_a_module_and_help():
     [
         (
             "timing.job",
-            {"timing/rounds", "timing/requests", "detector/request", "config/photos"},
+            {"timing/rounds", "timing/requests", "detector/request", "facts/photos"},
             {},
         ),
         ("export.export", {"detector/rewrite", "export/export"}, {"export/check"}),
@@ -123,20 +125,20 @@ def test_judges_and_checks_are_no_part_of_what_they_judge(engine, step, made_of,
 CLOSURES = {
     "checkpoints.verify": ({"detector/ensemble"}, {"engines/base", "checkpoints/download"}),
     "checkpoints.synthetic": ({"detector/request"}, {"engines/base", "timing/requests"}),
-    "config.settings": ({"config/modes", "config/machine"}, {"checkpoints/catalogue"}),
-    "config.photos": ({"records"}, {"detector/request"}),
+    "config.settings": ({"config/modes", "facts/machine"}, {"checkpoints/catalogue"}),
+    "facts.photos": ({"records"}, {"detector/request"}),
     "reference.annotations": ({"records"}, {"detector/ensemble"}),
     "reference.rounding": (
         {"reference/errors", "reference/reference"},
-        {"engines/base", "timing/capture", *JUDGES},
+        {"engines/base", "validity/capture", *JUDGES},
     ),
     "reference.reference": (
         {"reference/outputs"},
-        {"engines/base", "timing/capture", "reference/rounding", *JUDGES},
+        {"engines/base", "validity/capture", "reference/rounding", *JUDGES},
     ),
     "export.check": ({"export/export", "engines/base", "reference/errors"}, {*JUDGES}),
-    "timing.environment": ({"config/machine"}, {"timing/requests", "detector/ensemble"}),
-    "validity.gate": (JUDGES, {"timing/capture", "detector/ensemble", "reference/reference"}),
+    "timing.environment": ({"facts/machine"}, {"timing/requests", "detector/ensemble"}),
+    "validity.gate": (JUDGES, {"validity/capture", "detector/ensemble", "reference/reference"}),
     "roofline.roofline": ({"roofline/ceilings", "roofline/bound"}, {"engines/base", *JUDGES}),
     "summary.summary": (
         {"summary/verdicts", "summary/latency", "summary/comparison", "summary/stability"},
@@ -190,7 +192,7 @@ def edited(tmp_path, monkeypatch):
     code._commit.cache_clear()
 
     def edit(name: str) -> None:
-        (package / name).write_text((package / name).read_text() + "\n")
+        (package / name).write_text((package / name).read_text() + "EDITED: 1\n")
 
     yield edit
     code._commit.cache_clear()
@@ -207,9 +209,9 @@ def edited(tmp_path, monkeypatch):
     ],
 )
 def test_an_edit_changes_the_digest_of_what_it_concerns(edited, name, changed):
-    before = code_of_job("eager") | {"judge": code_of_judge()}
+    before = code_of_job("eager", False) | {"judge": code_of_judge()}
     edited(name)
-    after = code_of_job("eager") | {"judge": code_of_judge()}
+    after = code_of_job("eager", False) | {"judge": code_of_judge()}
     assert {key for key in before if before[key] != after[key]} == changed
     assert before["commit"] is before["changed"] is None
 
@@ -217,6 +219,6 @@ def test_an_edit_changes_the_digest_of_what_it_concerns(edited, name, changed):
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
 def test_a_checkout_names_its_commit():
     told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True, capture_output=True)
-    found = code_of_job("eager")
+    found = code_of_job("eager", False)
     assert found["commit"] == told.stdout.strip()
     assert found["changed"] in (True, False)

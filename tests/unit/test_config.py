@@ -190,23 +190,3 @@ def test_modes_share_an_export_that_serves_both():
     assert modes["baseline"] is None
     assert modes["openvino-bf16"] == modes["openvino-bf16-parallel"]
     assert modes["openvino-bf16"]["name"] == "openvino-cpu-bf16-rewritten"
-
-
-@pytest.mark.parametrize(
-    ("engine", "given", "options"),
-    [
-        ("eager", True, {"rewritten": True, "sparse_postprocess": True}),
-        ("eager", "network", {"rewritten": True}),
-        ("eager", False, {}),
-        ("invalid", True, {"sparse_postprocess": True}),  # as `no_network` was called
-    ],
-)
-def test_fused_of_version_0_1_is_still_read(engine, given, options):
-    mode = {"name": "mine", "engine": engine, "fused": given}
-    assert resolve(config(modes=[mode]))["modes"][0]["options"] == options
-
-
-def test_the_mode_without_a_network_is_still_read_by_its_name_of_version_0_1():
-    assert resolve(config(modes=["invalid"])) == resolve(config(modes=["no-network"]))
-    mode = {"name": "mine", "engine": "invalid"}
-    assert resolve(config(modes=[mode]))["modes"][0]["engine"] == "no_network"

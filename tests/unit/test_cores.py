@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from effdet_bench.config import cores
+from effdet_bench.facts import cores
 
 TWO, ONE = "0::/user/job\n", "5:cpuset:/\n4:cpu,cpuacct:/job\n1:name=systemd:/job\n"
 

@@ -1,7 +1,5 @@
 """What a report advises: which mode leads, how sure that is, and a mode for each use."""
 
-import json
-
 from archive import modes, render_archive, summary_of, write_archive
 
 

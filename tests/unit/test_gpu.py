@@ -7,7 +7,7 @@ import types
 import pytest
 import torch
 
-from effdet_bench.timing.gpu import Gpu, uuid_of
+from effdet_bench.worker.gpu import Gpu, uuid_of
 
 UUID = "45ba4d09"
 FIELD = "NVML_FI_DEV_CLOCKS_EVENT_REASON_"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from effdet_bench.config import machine
 from effdet_bench.errors import BenchError
+from effdet_bench.facts import machine
 
 EPYC = {"vendor": "AuthenticAMD", "family": "26", "model": "2"}
 

@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from effdet_bench.config.photos import describe_photos, list_photos
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.photos import describe_photos, list_photos
 from helpers import SHIPPED
 
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from effdet_bench import processes, runs
+from effdet_bench.errors import BenchError
 from effdet_bench.processes import Worker, process_context
 
 
@@ -50,6 +51,7 @@ def test_what_ends_a_worker_is_known_and_its_end_waited_for(monkeypatch, method,
 
 HANGS = """
 import ctypes
+from effdet_bench.errors import BenchError
 from effdet_bench.processes import Worker, process_context
 
 class Hanging:

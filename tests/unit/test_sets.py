@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from effdet_bench.config.names import BASELINE, CONTROL
-from effdet_bench.config.settings import defaults
+from effdet_bench.config.settings import resolve
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import JOB_RECORD, Archive
 from effdet_bench.records import RAW_COLUMNS
@@ -58,7 +58,7 @@ def test_the_first_run_times_all_modes_together(tmp_path):
     assert plan.staged == {1}
     assert [plan.complete(number) for number in (1, 6)] == [1, 6]
     assert plan.new == {number: list(MODES) for number in range(1, 7)}
-    assert describe(plan, "cpu")[2] == "cpu fused          timed in rounds 1 to 6: not measured yet"
+    assert describe(plan, "cpu") == [f"cpu: timed in rounds 1 to 6: {', '.join(MODES)}"]
 
 
 def test_nothing_changed_times_nothing(archive):
@@ -184,7 +184,7 @@ def test_baseline_alone_is_a_mode_like_others(tmp_path):
 
 def test_a_photo_that_cannot_be_read_is_named(tmp_path):
     """A folder in its place, because root may read any file."""
-    config = defaults() | {"ensemble": []}
+    config = resolve({}) | {"ensemble": []}
     with pytest.raises(BenchError, match=f"{tmp_path} cannot be read"):
         shared_digests(config, [], [str(tmp_path)])
 

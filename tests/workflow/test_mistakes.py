@@ -2,7 +2,7 @@
 
 import pytest
 
-from effdet_bench.config.machine import default_name
+from effdet_bench.facts.machine import default_name
 from helpers import SHIPPED, Workspace
 
 

@@ -7,7 +7,7 @@ import pytest
 from sleeper import seconds
 
 from effdet_bench.load import job
-from effdet_bench.timing.spec import Environment, JobSpec
+from effdet_bench.worker.spec import Environment, JobSpec
 from queues import mdc_capacity
 
 CORES = 64

@@ -28,7 +28,7 @@ STEPS = {
     "verify": ("checkpoints.verify", "verify checkpoints and record them"),
     "settings": ("config.settings", "record the settings of a run"),
     "environment": ("timing.environment", "record this machine and its versions"),
-    "photos": ("config.photos", "check the photos and record them"),
+    "photos": ("facts.photos", "check the photos and record them"),
     "annotations": ("reference.annotations", "check and keep COCO annotations of the photos"),
     "reference": ("reference.reference", "compute upstream's answers, by which modes are judged"),
     "rounding": ("reference.rounding", "measure what rounding does to a reference"),

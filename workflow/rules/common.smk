@@ -13,8 +13,8 @@ try:
     from effdet_bench.checkpoints import sources
     from effdet_bench.checkpoints.catalogue import RELEASE
     from effdet_bench.config import files, settings
-    from effdet_bench.config.code import module_files
-    from effdet_bench.config.versions import versions
+    from effdet_bench.facts.code import module_files
+    from effdet_bench.facts.versions import versions
     from effdet_bench.errors import BenchError
 except ImportError as error:
     raise WorkflowError(

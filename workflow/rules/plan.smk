@@ -2,9 +2,10 @@
 import atexit
 import time
 
-from effdet_bench.config import machine, modes
-from effdet_bench.config.names import CONTROL, NO_NETWORK, TUNED
-from effdet_bench.config.photos import CARRIED, PICTURED, carried, list_photos
+from effdet_bench.facts import machine
+from effdet_bench.config import modes
+from effdet_bench.config.names import CONTROL, DRAWINGS, NO_NETWORK, TUNED
+from effdet_bench.facts.photos import CARRIED, PICTURED, carried, list_photos
 from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.timing import sets
 
@@ -70,9 +71,9 @@ PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"i
 # tensor, with which emulated rounding takes twice as long.
 KEEPING = " ".join(f"{k}={v}" for k, v in modes.shipped_modes()[TUNED]["env"].items())
 KEEPING = f"env {KEEPING} python3"
-FIGURES = ["speedup", "distribution", "stages", "ablation", "roofline", "course"]
-FIGURES += ["accuracy"] if CONFIG["annotations"] else []
-FIGURES += ["load"] if CONFIG["load"] else []
+DRAWN = [*DRAWINGS]
+DRAWN += ["accuracy"] if CONFIG["annotations"] else []
+DRAWN += ["load"] if CONFIG["load"] else []
 REPORT_LOG = str(ARCHIVE.logs / "report.log")
 STARTED = time.time()
 

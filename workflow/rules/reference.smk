@@ -2,7 +2,7 @@
 rule photos:
     input:
         photos=PHOTOS,
-        code=step_code("config.photos"),
+        code=step_code("facts.photos"),
     output:
         record=ARCHIVE.photos,
         thumbnails=THUMBNAILS,

@@ -37,7 +37,7 @@ rule figures:
                 caption=f"../report/{name}.rst",
                 category="Figures",
             )
-            for name in FIGURES
+            for name in DRAWN
         ],
         [
             report(

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from effdet_bench.archive.machines import Machine, incomparable, read_machine
-from effdet_bench.archive.unpack import unpack
 from effdet_bench.archive.render import settings_of
+from effdet_bench.archive.unpack import unpack
 from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive

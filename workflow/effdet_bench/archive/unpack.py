@@ -1,4 +1,4 @@
-"""Brings in an archive of another machine: unpacks the .zip file that `pack` made of its results."""
+"""Brings in an archive of another machine: unpacks the .zip file that `pack` made."""
 
 import argparse
 import re

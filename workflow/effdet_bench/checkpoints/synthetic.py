@@ -21,9 +21,9 @@ from PIL import Image
 from torch.utils.hooks import RemovableHandle
 
 from effdet_bench import records
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.ensemble import Model, build_model
 from effdet_bench.detector.request import letterbox_scale, preprocess
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.records import Record
 
 CLASS_STD, BOX_STD = 2.0, 0.15  # of logits and of box regressions, without padding

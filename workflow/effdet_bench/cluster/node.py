@@ -20,13 +20,13 @@ from typing import Any
 import yaml
 
 from effdet_bench import layout, records
-from effdet_bench.config import machine
+from effdet_bench.cluster.scheduler import ALLOCATED
 from effdet_bench.errors import BenchError
+from effdet_bench.facts import machine
 
 # shared with the project; not exports, because some fit only one processor or GPU
 SHARED = ("Snakefile", "workflow", "profiles", "checkpoints", "results")
 PATHS = ("photos", "annotations", "weights_folder")  # settings that are paths
-ALLOCATED = "SLURM_JOB_PARTITION"
 
 
 def refuse_another_type(kind: dict[str, Any], results: Path) -> None:

@@ -1,4 +1,4 @@
-"""The settings of a run and the machine it runs on, read without importing torch.
+"""The settings of a run, read without importing torch.
 
-It may import only the ground: `errors`, `records`, `layout`, `processes`.
+It may import only facts and the ground.
 """

@@ -35,8 +35,16 @@ class Declaration:
 
 
 def engine_names() -> list[str]:
-    """Names of all engines: the files in the package's folder `engines`."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NO_ENGINES)
+    """Names of all engines: the files and folders in the package's folder `engines`."""
+    files = {path.stem for path in FOLDER.glob("*.py")} - {*NO_ENGINES}
+    return sorted(files | {path.parent.name for path in FOLDER.glob("*/__init__.py")})
+
+
+def engine_file(engine: str) -> str:
+    """The file of `engine` inside the package; of an engine with a folder, its first file."""
+    file = FOLDER / f"{engine}.py"
+    path = FOLDER / engine / "__init__.py" if (FOLDER / engine).is_dir() else file
+    return path.relative_to(layout.PACKAGE).as_posix()
 
 
 @functools.cache
@@ -46,7 +54,7 @@ def declaration(engine: str) -> Declaration:
     Raises:
         BenchError: the file does not declare an engine correctly; the text names the file.
     """
-    path = FOLDER / f"{engine}.py"
+    path = layout.PACKAGE / engine_file(engine)
     try:
         tree = ast.parse(path.read_text(), str(path))
     except SyntaxError as error:
@@ -71,7 +79,7 @@ def assigned(module: Path, name: str) -> ast.expr | None:
 
 
 def _wrong(engine: str, what: str) -> BenchError:
-    return BenchError(f"engines/{engine}.py: {what}; docs/engines.md says what an engine needs.")
+    return BenchError(f"{engine_file(engine)}: {what}; docs/engines.md says what an engine needs.")
 
 
 def _checked(engine: str, options: Any, exports: Any, packages: Any) -> Declaration:
@@ -102,7 +110,7 @@ def _values(engine: str, tree: ast.Module, names: tuple[str, ...]) -> dict[str, 
     space: dict[str, Any] = {"__name__": f"{layout.PACKAGE.name}.engines.{engine}"}
     try:
         # safe to run: it is the engine's own code, which the timing job imports anyway
-        exec(compile(ast.Module(statements, []), f"engines/{engine}.py", "exec"), space)
+        exec(compile(ast.Module(statements, []), engine_file(engine), "exec"), space)
     except Exception as error:
         shown = " and ".join(name for name in names if name not in space)
         raise _wrong(engine, f"{shown} cannot be computed ({in_one_line(error)})") from None

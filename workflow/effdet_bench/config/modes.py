@@ -10,10 +10,10 @@ import yaml
 
 from effdet_bench import layout
 from effdet_bench.config.declarations import FP32, OptionValue, declaration, engine_names
-from effdet_bench.config.machine import gpu_names
 from effdet_bench.config.names import BASELINE, CONTROL, DEVICES
-from effdet_bench.config.versions import versions
 from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.facts.machine import gpu_names
+from effdet_bench.facts.versions import versions
 
 Options = dict[str, OptionValue]  # of a mode; options that it does not set are off
 

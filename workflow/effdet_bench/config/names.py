@@ -7,6 +7,7 @@ TUNED = "baseline-malloc"  # baseline with an allocator that keeps memory
 NO_NETWORK = "no_network"  # the engine without a network
 JOINT_ENGINES = ("vmap", "grouped")  # engines that run all networks of an ensemble as one network
 COCO_CLASSES = 90  # highest label id of COCO; the released networks have 90 classes
+DRAWINGS = ("speedup", "distribution", "stages", "ablation", "roofline", "course")  # of all reports
 UNSEEN_MARK = "+unseen"  # in the name of a photo that no mode was sent before
 # settings of the constraints that a recommended mode must meet
 NEEDS = ("recommend_p90_ms", "recommend_memory_mib", "recommend_precisions")

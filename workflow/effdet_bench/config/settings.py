@@ -15,12 +15,12 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from effdet_bench import layout, records
-from effdet_bench.config import machine
-from effdet_bench.config.cores import usable_cores
 from effdet_bench.config.declarations import assigned
 from effdet_bench.config.modes import Mode, read_modes, shipped_modes
 from effdet_bench.config.names import BASELINE, COCO_CLASSES, CONTROL
 from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.facts import machine
+from effdet_bench.facts.cores import usable_cores
 from effdet_bench.records import Record
 
 # paths, and settings that do not change how this machine is measured
@@ -72,12 +72,6 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         index = names.index(BASELINE)
         config["modes"].insert(index + 1, config["modes"][index] | {"name": CONTROL})
     return config
-
-
-def defaults() -> dict[str, Any]:
-    """The settings of an empty config.yaml, with `auto` and modes not yet resolved."""
-    settings: Record = _with_defaults({}, records.load_schema("config"))
-    return settings
 
 
 def archived(config: dict[str, Any]) -> dict[str, Any]:

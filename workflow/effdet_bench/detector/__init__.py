@@ -1,4 +1,4 @@
 """What is measured: an ensemble of detectors, and one request from JPEG to detections.
 
-May import `config` and the ground.
+It may import config, facts and the ground.
 """

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from effdet.anchors import clip_boxes_xyxy, decode_box_outputs
-from effdet.bench import _batch_detection, _post_process
 from torchvision.ops import nms
 
 from effdet_bench.detector.ensemble import Model
+from effdet_bench.detector.upstream import batch_detection, post_process
 
 IOU_THRESHOLD = 0.5  # of effdet's NMS
 FIRST_CANDIDATES = 500  # NMS usually keeps the 100 wanted detections of these
@@ -38,11 +38,11 @@ def detect(
         id from 1.
     """
     config = model.config
-    classes, boxes, indices, labels = _post_process(
+    classes, boxes, indices, labels = post_process(
         *outputs, config.num_levels, config.num_classes, config.max_detection_points
     )
     # scores and boxes in fp32, whatever the network computed in
-    tables: torch.Tensor = _batch_detection(
+    tables: torch.Tensor = batch_detection(
         1,
         classes.float(),
         boxes.float(),

@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from effdet_bench.config.declarations import FP32, declaration, engine_names
+from effdet_bench.config.declarations import FP32, declaration, engine_file, engine_names
 from effdet_bench.config.modes import Options
 from effdet_bench.detector import request
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
 from effdet_bench.detector.rewrite import Flat, mean_by_blocks
-from effdet_bench.detector.static import detect_at_once
+from effdet_bench.engines.graph.static import detect_at_once
 from effdet_bench.errors import BenchError, UnavailableError
 
 T = TypeVar("T")
@@ -230,15 +230,15 @@ def load_engine(
     try:
         engine = module.load(models, device, options or {})
     except Exception as error:
-        error.add_note(f"while engines/{name}.py was loaded")
+        error.add_note(f"while {engine_file(name)} was loaded")
         raise
     if not isinstance(engine, Engine):
-        raise BenchError(f"engines/{name}.py: load returns {engine!r}, which is no Engine.")
+        raise BenchError(f"{engine_file(name)}: load returns {engine!r}, which is no Engine.")
     if not isinstance(getattr(engine, "version", None), str):
-        raise BenchError(f"engines/{name}.py: the engine has no `version`, a text.")
+        raise BenchError(f"{engine_file(name)}: the engine has no `version`, a text.")
     if engine.precision not in PRECISIONS:
         raise BenchError(
-            f"engines/{name}.py: the precision is {engine.precision!r}, but must be one of "
+            f"{engine_file(name)}: the precision is {engine.precision!r}, but must be one of "
             f"{', '.join(PRECISIONS)}."
         )
     return engine
@@ -252,12 +252,12 @@ def engine_module(name: str) -> ModuleType:
         BenchError: there is no such file, or it breaks the rules for engines; the text names it.
     """
     if name not in engine_names():
-        raise BenchError(f"there is no engine {name!r}, as there is no file engines/{name}.py.")
+        raise BenchError(f"there is no engine {name!r}, as there is no file {engine_file(name)}.")
     try:
         module = import_module(f"effdet_bench.engines.{name}")
     except ImportError as error:
         if (error.name or "").split(".")[0] == "effdet_bench":
-            raise BenchError(f"engines/{name}.py cannot be imported: {error}.") from None
+            raise BenchError(f"{engine_file(name)} cannot be imported: {error}.") from None
         raise missing_package(name, error) from None
     declaration(name)
     return module

@@ -2,13 +2,13 @@
 
 import torch
 
-from effdet_bench.config import machine
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.rewrite import rewritten
 from effdet_bench.engines.base import TYPES, Engine
 from effdet_bench.errors import UnavailableError
+from effdet_bench.facts import machine
 
 OPTIONS = {
     "precision": ["fp32", "tf32", "bf16", "fp16"],

@@ -8,12 +8,12 @@ import numpy as np
 import onnxruntime
 import torch
 
-from effdet_bench.config.machine import adds_bytes_exactly
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.devices import synchronize
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.engines.base import INPUTS, OUTPUTS, ExportedEngine, write_onnx
 from effdet_bench.errors import UnavailableError
+from effdet_bench.facts.machine import adds_bytes_exactly
 
 OPTIONS = {
     "precision": ["fp32", "int8"],

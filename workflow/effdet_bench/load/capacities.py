@@ -166,7 +166,7 @@ def _answers(archive: Archive, folder: Path, record: Record, rows: pd.DataFrame)
     references = [archive.reference(model) for model in record["ensemble"]]
     roundings = [layout.reference_rounding(path) for path in references]
     captured = [read_captured(path) for path in sorted((folder / layout.ANSWERS).glob("*"))]
-    gate = standards(job, references, roundings, captured[0].version)
+    gate = standards(job, references, roundings, captured[0].old)
     verdict = judge(captured, gate.expected, gate.tolerance, gate.roundings)
     kinds = {one["pass"]: one["kind"] for one in record["passes"]}
     detected = _answered(rows[rows["pass"].map(kinds) != "null"])

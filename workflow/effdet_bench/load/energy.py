@@ -81,7 +81,7 @@ def _read(file: Path) -> int:
 
 def _gpu() -> list[Counter]:
     from effdet_bench.detector.devices import open_device
-    from effdet_bench.timing.gpu import Gpu, uuid_of
+    from effdet_bench.worker.gpu import Gpu, uuid_of
 
     gpu = Gpu(uuid_of(open_device("cuda")))
     if gpu.energy_mj() is None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from effdet_bench.errors import Outcome, UnavailableError, outcome_of
 from effdet_bench.load.messages import InstanceSpec, Served
 from effdet_bench.processes import end_with_parent
-from effdet_bench.timing.host import refuse_other_code, without_effect
+from effdet_bench.worker.interpreter import refuse_other_code, without_effect
 
 if TYPE_CHECKING:
     from effdet_bench.detector.request import Answer
@@ -40,8 +40,8 @@ class Instance:
 
     def __init__(self, spec: InstanceSpec) -> None:
         # here, because torch's libraries read which cores they may use when they are loaded
-        from effdet_bench.timing.capture import Capture
-        from effdet_bench.timing.loaded import LoadedMode
+        from effdet_bench.validity.capture import Capture
+        from effdet_bench.worker.loaded import LoadedMode
 
         assert spec.job is not None and spec.folder is not None
         self._mode: LoadedMode = LoadedMode(spec.job)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from effdet_bench import layout, records
-from effdet_bench.config.cores import physical_cores
 from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.errors import BenchError, Outcome, outcome_of
+from effdet_bench.facts.cores import physical_cores
 from effdet_bench.load.loadgen import generator
 from effdet_bench.load.passes import Passes
 from effdet_bench.load.placement import splits
@@ -23,7 +23,7 @@ from effdet_bench.progress import tell
 from effdet_bench.records import Record
 from effdet_bench.summary.rows import Row, Summary, pace
 from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing
-from effdet_bench.timing.spec import JobSpec
+from effdet_bench.worker.spec import JobSpec
 
 FASTEST = 2  # modes that `quick` puts under load besides `baseline`, on each device
 LEFT_OUT = {"unbatched": None, "no_energy": None}  # until `Plan.run` returns its reasons

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from effdet_bench.timing.spec import JobSpec
+from effdet_bench.worker.spec import JobSpec
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from effdet_bench.load.placement import Split
 from effdet_bench.load.service import Done, Service
 from effdet_bench.progress import progress
 from effdet_bench.records import LOAD_COLUMNS, RAW_COLUMNS, Record, begin_tables, end_tables
-from effdet_bench.timing.spec import JobSpec
+from effdet_bench.worker.spec import JobSpec
 
 
 class Place(NamedTuple):

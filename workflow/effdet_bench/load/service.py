@@ -13,10 +13,10 @@ from typing import NamedTuple
 import psutil
 
 from effdet_bench.errors import Outcome
-from effdet_bench.load.messages import InstanceSpec, Served
+from effdet_bench.load.messages import InstanceSpec
 from effdet_bench.processes import ENDING
-from effdet_bench.timing.host import Interpreter, code_digest
-from effdet_bench.timing.spec import Environment
+from effdet_bench.worker.interpreter import Interpreter, code_digest
+from effdet_bench.worker.spec import Environment
 
 HANGING = 300  # seconds that a batch may take
 LIMIT = 100_000  # requests in the queue; more show a fault of the generator
@@ -117,7 +117,7 @@ class Service:
             if lost:
                 self.outcome = Outcome("failed", f"{LIMIT} requests waited in the queue.")
             lost += self._dispatch()
-        self._give_up(lost)
+        self._tell_lost(lost)
 
     def memory(self) -> int:
         """Bytes of resident memory of all instances together."""
@@ -135,22 +135,26 @@ class Service:
             process.pipe.close()
 
     def _dispatch(self) -> list[Request]:
-        """Gives idle instances work; returns waiting requests if no instance is left."""
-        for number in self._alive:
-            if not self._waiting:
-                break
-            if number in self._work:
-                continue
-            count = 1 << (min(len(self._waiting), self.batch).bit_length() - 1)
-            batch = [self._waiting.popleft() for _ in range(count)]
-            self._work[number] = batch, time.monotonic_ns()
-            with contextlib.suppress(ConnectionError):  # `_take` sees that it died
-                self._processes[number].pipe.send(([one.photo for one in batch], self.judged))
+        """Gives idle instances work; returns waiting requests if no instance is left.
+
+        The caller holds the lock.
+        """
+        for number in [one for one in self._alive if one not in self._work]:
+            if self._waiting:
+                self._send_batch(number)
         if self._alive:
             return []
         lost = list(self._waiting)
         self._waiting.clear()
         return lost
+
+    def _send_batch(self, number: int) -> None:
+        """Sends waiting requests to an instance: of 5 requests, 4, if `batch` is 4 or more."""
+        count = 1 << (min(len(self._waiting), self.batch).bit_length() - 1)
+        batch = [self._waiting.popleft() for _ in range(count)]
+        self._work[number] = batch, time.monotonic_ns()
+        with contextlib.suppress(ConnectionError):  # `_take` sees that it died
+            self._processes[number].pipe.send(([one.photo for one in batch], self.judged))
 
     def _receive(self) -> None:
         """The thread that takes answers, until no instance lives."""
@@ -170,6 +174,7 @@ class Service:
                 self._processes[number].process.kill()
 
     def _take(self, number: int) -> None:
+        """Takes what an instance sent, or that it has died, and gives it the next work."""
         outcome, served = self._processes[number].receive()
         now = time.monotonic_ns()
         with self._lock:
@@ -181,20 +186,19 @@ class Service:
                     self.outcome = Outcome(outcome.outcome, reason)
             told = self._told
             lost = self._dispatch()
-        served = served or Served(now, now, [b""] * len(batch))
         if batch:
+            began, ended = (served.began_ns, served.ended_ns) if served else (now, now)
+            answers = map(_digest, served.tables) if served else [""] * len(batch)
+            times = (taken, began, ended, now)
             told(
                 [
-                    Done(
-                        request, number, len(batch), taken, served.began_ns, served.ended_ns, now,
-                        _digest(tables) if outcome.completed else "",
-                    )
-                    for request, tables in zip(batch, served.tables, strict=True)
+                    Done(request, number, len(batch), *times, answer)
+                    for request, answer in zip(batch, answers, strict=True)
                 ]
-            )  # fmt: skip
-        self._give_up(lost)
+            )
+        self._tell_lost(lost)
 
-    def _give_up(self, lost: list[Request]) -> None:
+    def _tell_lost(self, lost: list[Request]) -> None:
         """Reports requests that no instance will serve, as done without an answer."""
         now = time.monotonic_ns()
         if lost:

@@ -50,7 +50,7 @@ def select_annotations(path: str | Path, photos: list[str]) -> Record:
 
 
 def annotations_of(archive: Archive) -> Path | None:
-    """The annotations that the run of `archive` used. A file of an earlier run may still be there."""
+    """The annotations that the run of `archive` used; a file of an earlier run may lie there."""
     config = records.read_json(archive.settings, "settings")["config"]
     return archive.annotations if config.get("annotations") else None
 

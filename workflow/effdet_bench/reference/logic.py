@@ -113,28 +113,46 @@ def _alike(rows: torch.Tensor, others: torch.Tensor, paired: bool = False) -> to
 
 
 def _against_rules(rows: torch.Tensor, candidates: Candidates, full: bool) -> Logic:
-    """Counts `rows` that NMS would not return, and missing `candidates` that it would return."""
+    """Counts `rows` that NMS would not return, and missing `candidates` that it would return.
+
+    For example, a candidate with a score of 0.8 is missing. If a row of its class with a score of
+    0.9 overlaps with it by 0.7, NMS suppressed it. If the overlap is 0.50005, rounding decides, so
+    this is a tie. If no row overlaps with it, it is wrong.
+    """
     boxes, scores, labels = candidates
-    known = _alike(rows, torch.cat([boxes, scores[:, None], labels[:, None]], 1))
+    same = _alike(rows, torch.cat([boxes, scores[:, None], labels[:, None]], 1))
+    of_class = labels[:, None] == rows[None, :, 5]
+    overlap = box_iou(boxes, rows[:, :4])
+    # [candidates]: whether a row suppresses a candidate if every tie falls that way, and surely
+    better, surely_better = (
+        scores[:, None] <= rows[None, :, 4] + SCORE,
+        scores[:, None] < rows[None, :, 4] - SCORE,
+    )
+    possibly = (of_class & better & (overlap > IOU_THRESHOLD - OVERLAP)).any(1)
+    surely = (of_class & surely_better & (overlap > IOU_THRESHOLD + OVERLAP)).any(1)
     last = rows[:, 4].min() if full else scores.min()
-    # where the number of candidates is limited, an equal of the last candidate may replace it
-    cut = (rows[:, 4] - scores.min()).abs() <= SCORE if not full else torch.tensor(False)
-    invented = ~known.any(1) & ~cut
+    missing = ~same.any(0)
+    demanded = missing & (scores > last + SCORE)
+    wrong = demanded & ~possibly
+    tied = demanded & possibly & ~surely
+    # candidates beside the last row, and rows whose place any of them could take
+    beside = missing & ~surely & ((scores - last).abs() <= SCORE)
+    at_cut = ((rows[:, 4] - last).abs() <= SCORE).sum().clamp(max=beside.sum())
+    forbidden = _forbidden(rows, same, None if full else scores.min())
+    return Logic(int(forbidden + wrong.sum()), int(tied.sum() + at_cut * full))
+
+
+def _forbidden(rows: torch.Tensor, same: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
+    """The number of `rows` that are no candidate, out of order, or suppressed by a better row.
+
+    `same` [rows, candidates] says which are the same. `last` is the score of the last candidate if
+    their number is limited: then an equal of the last candidate may stand in its place.
+    """
+    invented = ~same.any(1)
+    if last is not None:
+        invented &= (rows[:, 4] - last).abs() > SCORE
     unordered = rows[1:, 4] > rows[:-1, 4] + SCORE
     same_class = rows[:, None, 5] == rows[None, :, 5]
     overlap = box_iou(rows[:, :4], rows[:, :4])
     doubled = ((overlap > IOU_THRESHOLD + OVERLAP) & same_class).triu(1).any(0)
-    of_class = labels[:, None] == rows[None, :, 5]
-    better = of_class & (scores[:, None] <= rows[None, :, 4] + SCORE)
-    overlap = box_iou(boxes, rows[:, :4])
-    missing = ~known.any(0) & (scores > last + SCORE)
-    wrong = missing & ~(better & (overlap > IOU_THRESHOLD - OVERLAP)).any(1)
-    # only a tie decides: an equal score came first, the overlap is at the threshold, or the score
-    # equals the last one
-    plain = of_class & (scores[:, None] < rows[None, :, 4] - SCORE)
-    plain = (plain & (overlap > IOU_THRESHOLD + OVERLAP)).any(1)
-    tied = missing & ~wrong & ~plain
-    beside = ~known.any(0) & ~plain & ((scores - last).abs() <= SCORE)
-    at_cut = ((rows[:, 4] - last).abs() <= SCORE).sum().clamp(max=beside.sum())
-    errors = invented.sum() + unordered.sum() + doubled.sum() + wrong.sum()
-    return Logic(int(errors), int(tied.sum() + at_cut * full))
+    return invented.sum() + unordered.sum() + doubled.sum()

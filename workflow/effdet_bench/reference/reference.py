@@ -17,11 +17,11 @@ from PIL import Image
 
 from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
-from effdet_bench.config.versions import versions
 from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.request import ModelInput
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.versions import versions
 from effdet_bench.records import Record
 from effdet_bench.reference.anchors import Sampled, sample_outputs
 from effdet_bench.reference.outputs import level_shapes, sample_input

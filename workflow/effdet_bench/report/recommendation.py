@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypedDict
 
 from effdet_bench import records
-from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.config.names import NEEDS
+from effdet_bench.facts.chosen import add_results, chosen
 from effdet_bench.records import Record
 from effdet_bench.report.capacity import best_capacities, load_view, read_capacities
 from effdet_bench.report.numbers import brief, mebibytes, seconds

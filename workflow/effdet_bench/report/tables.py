@@ -3,33 +3,29 @@
 Pure functions of the archive. Templates lay out what is decided here.
 """
 
-from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any
 
 from effdet_bench.config.names import BASELINE, TUNED
 from effdet_bench.records import Record
 from effdet_bench.report.decision import accuracy_cost, key_finding, standing_of
-from effdet_bench.report.doubts import CommonDoubt, common_doubts, marked, shared_doubts
-from effdet_bench.report.ladder import AblationLine, GapLine, ablation_lines, gap_lines
+from effdet_bench.report.doubts import common_doubts, marked, shared_doubts
+from effdet_bench.report.ladder import ablation_lines, gap_lines
 from effdet_bench.report.numbers import milliseconds, times
-from effdet_bench.report.recommendation import Advice, advice, constraints
-from effdet_bench.report.roadmap import RoadmapLine, roadmap
+from effdet_bench.report.recommendation import advice, constraints
+from effdet_bench.report.roadmap import roadmap
 from effdet_bench.report.sets import set_lines
-from effdet_bench.report.targets import Reach, Targets, latency_targets, reach, throughput_targets
+from effdet_bench.report.targets import latency_targets, reach, throughput_targets
 from effdet_bench.report.words import LIMITED, interval
 from effdet_bench.summary.rows import (
     AND,
     Row,
     Summary,
-    Warned,
     latency_of,
     place,
     stages_of,
     standing,
     unsplit,
 )
-
-MATRIX_PRODUCT = "a dense matrix product"  # all that version 0.1 measured
 
 LEAST = ("count", "matched", "agreement")  # of which less is worse
 WORST = (
@@ -43,61 +39,7 @@ WORST = (
 )
 
 
-class View(TypedDict):
-    """What templates see of an archive.
-
-    `measured` are the rows with a latency, ranked ones first; `valid` those that are ranked. Of
-    `shared_doubts` all modes of a device have the same, and most have one of each of the kinds in
-    `common_doubts`; `marked` rows have a doubt of another kind. `undercut`
-    are valid modes that beat the physical bound, which is a finding about the bound.
-    """
-
-    summary: Summary
-    environment: Record
-    photos: list[Record]
-    config: Record
-    smoke: bool
-    key_finding: str
-    measured: list[Row]
-    valid: list[Row]
-    baseline: Row | None
-    other_devices: list[Row]
-    floors: list[Row]
-    twins: list[Row]
-    pictured: list[str]
-    load: dict[str, Any] | None
-    judged: list[Row]
-    accurate: list[Row]
-    doubted: list[Row]
-    missing: list[Row]
-    starts: list[Row]
-    bounded: list[Row]
-    undercut: list[Row]
-    shared_doubts: dict[str, list[Warned]]
-    common_doubts: dict[str, list[CommonDoubt]]
-    marked: list[Row]
-    efforts: list[Row]
-    own_settings: list[Row]
-    tuned: bool
-    page_faults: str
-    groups: int
-    roofs: list[Record]
-    dense_kernel: str
-    kernel_column: str
-    synthetic: list[Record]
-    mixed: list[str]
-    unsupported: dict[str, int]
-    requests_for: Callable[[int], str]
-    sets: list[str]
-    gaps: list[GapLine]
-    ablation: list[AblationLine]
-    roadmap: list[RoadmapLine]
-    standing: str
-    accuracy_cost: str
-    advice: list[Advice]
-    constraints: str
-    targets: Targets
-    reach: Reach
+View = dict[str, Any]  # what templates see of an archive, by the name that they use
 
 
 def context(
@@ -108,7 +50,7 @@ def context(
     pictured: list[str],
     load: dict[str, Any] | None = None,
 ) -> View:
-    """What the templates see.
+    """The view of an archive. A template fails if it uses a name that is not in the view.
 
     `config` are the settings of the archive, `pictured` models with a figure of their detections,
     and `load` is what `capacity.load_view` makes of modes under load.
@@ -117,63 +59,104 @@ def context(
     measured = sorted((row for row in rows if row["latency"]), key=standing)
     valid = [row for row in measured if row["ranked"]]
     baseline = next((row for row in valid if place(row) == summary["baseline"]), None)
-    devices = list(dict.fromkeys(row["device"] for row in rows))
-    judged = [row for row in rows if row["validity"]["models"]]
-    bounded = [row for row in measured if row["bound"]]
-    roofs = [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"]
-    common = {device: common_doubts(measured, device) for device in devices}
-    several = any("kernels" in roof for roof in roofs)
-    accelerated = bool(environment["accelerators"] or set(devices) - {"cpu"})
     return {
         "summary": summary,
         "environment": environment,
         "photos": photos,
         "config": config,
         "smoke": config["smoke"],
-        "key_finding": key_finding(valid, baseline),
+        "pictured": pictured,
+        "load": load,
         "measured": measured,
         "valid": valid,
         "baseline": baseline,
-        "other_devices": [r for r in valid if r["mode"] == BASELINE and r is not baseline],
-        "floors": [row for row in measured if row["floor"]],
-        "twins": [row for row in measured if row["twin"]],
-        "judged": judged,
-        "pictured": pictured,
-        "load": load,
-        "accurate": [r for r in judged if r["validity"]["accuracy"] is not None and not r["floor"]],
-        "doubted": [row for row in measured if row["doubts"]],
-        "missing": [row for row in rows if row["outcome"] != "completed"],
-        "starts": [row for row in measured if not row["floor"] and not row["twin"]],
-        "bounded": bounded,
-        "undercut": [row for row in bounded if row["ranked"] and over_bound(row) < 1],
-        "shared_doubts": {device: shared_doubts(measured, device) for device in devices},
-        "common_doubts": common,
-        "marked": marked(measured, common),
-        "efforts": [row for row in measured if row["effort"]],
-        "own_settings": [row for row in rows if row["env"] or row["python"]],
-        "tuned": any(row["over_tuned"] for row in rows),
-        "page_faults": page_faults(valid),
-        "groups": max((row["groups"] for row in rows), default=1),
-        "roofs": roofs,
-        "dense_kernel": "the fastest of several dense kernels" if several else MATRIX_PRODUCT,
-        "kernel_column": "Fastest kernel" if several else "Matrix product",
-        "mixed": [f"{k} {v}" for k, v in summary["versions"].items() if AND in v],
+        "key_finding": key_finding(valid, baseline),
+        "standing": standing_of(valid),
         "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
-        "unsupported": _unsupported(measured),
+        "mixed": [f"{k} {v}" for k, v in summary["versions"].items() if AND in v],
         "requests_for": lambda needs: f"requests={-(-needs // summary['rounds'])}",
         "sets": set_lines(summary),
         "gaps": gap_lines(summary),
         "ablation": ablation_lines(summary),
-        "roadmap": roadmap(valid, summary, {*devices, *(["accelerator"] if accelerated else [])}),
-        "standing": standing_of(valid),
-        "accuracy_cost": accuracy_cost(worst(valid[0])) if valid else "",
+        "page_faults": page_faults(valid),
+        "groups": max((row["groups"] for row in rows), default=1),
+        **_rows_of_tables(rows, measured, baseline),
+        **_doubts(rows, measured),
+        **_bounds(summary, measured),
+        **_decision(summary, environment, valid, config, load),
+    }
+
+
+def _rows_of_tables(rows: list[Row], measured: list[Row], baseline: Row | None) -> View:
+    """The rows that single tables show: of all `rows`, and of those with a latency, in order."""
+    judged = [row for row in rows if row["validity"]["models"]]
+    return {
+        "judged": judged,
+        "accurate": [r for r in judged if r["validity"]["accuracy"] is not None and not r["floor"]],
+        "missing": [row for row in rows if row["outcome"] != "completed"],
+        "own_settings": [row for row in rows if row["env"] or row["python"]],
+        "tuned": any(row["over_tuned"] for row in rows),
+        "floors": [row for row in measured if row["floor"]],
+        "twins": [row for row in measured if row["twin"]],
+        "starts": [row for row in measured if not row["floor"] and not row["twin"]],
+        "efforts": [row for row in measured if row["effort"]],
+        "other_devices": [
+            row
+            for row in measured
+            if row["ranked"] and row["mode"] == BASELINE and row is not baseline
+        ],
+        "unsupported": _unsupported(measured),
+    }
+
+
+def _doubts(rows: list[Row], measured: list[Row]) -> View:
+    """Doubts about figures. All modes of a device have `shared_doubts`. Most have one of each kind
+    of `common_doubts`; rows in `marked` have another one.
+    """
+    devices = dict.fromkeys(row["device"] for row in rows)
+    common = {device: common_doubts(measured, device) for device in devices}
+    return {
+        "doubted": [row for row in measured if row["doubts"]],
+        "shared_doubts": {device: shared_doubts(measured, device) for device in devices},
+        "common_doubts": common,
+        "marked": marked(measured, common),
+    }
+
+
+def _bounds(summary: Summary, measured: list[Row]) -> View:
+    """Ceilings and bounds. Valid modes that beat the physical bound, which shows that the bound is
+    wrong, are in `undercut`.
+    """
+    bounded = [row for row in measured if row["bound"]]
+    return {
+        "roofs": [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"],
+        "bounded": bounded,
+        "undercut": [row for row in bounded if row["ranked"] and over_bound(row) < 1],
+    }
+
+
+def _decision(
+    summary: Summary,
+    environment: Record,
+    valid: list[Row],
+    config: Record,
+    load: dict[str, Any] | None,
+) -> View:
+    """What a reader decides by: the mode for each use, and targets that modes meet."""
+    kinds = {row["device"] for row in summary["rows"]}
+    if environment["accelerators"] or kinds - {"cpu"}:
+        kinds |= {"accelerator"}
+    targets = config["report"]
+    return {
         "advice": advice(valid, load, config),
         "constraints": constraints(config),
+        "accuracy_cost": accuracy_cost(worst(valid[0])) if valid else "",
+        "roadmap": roadmap(valid, summary, kinds),
         "targets": {
-            "latency": latency_targets(valid, config["report"]["latency_targets"]),
-            "throughput": throughput_targets(valid, config["report"]["throughput_targets"]),
+            "latency": latency_targets(valid, targets["latency_targets"]),
+            "throughput": throughput_targets(valid, targets["throughput_targets"]),
         },
-        "reach": reach(valid, config["report"]["latency_targets"]),
+        "reach": reach(valid, targets["latency_targets"]),
     }
 
 

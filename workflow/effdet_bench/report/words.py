@@ -24,6 +24,7 @@ from effdet_bench.summary.breakdown import physical_ms
 from effdet_bench.summary.comparison import Comparison
 from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of
 from effdet_bench.summary.verdicts import noise_of
+from effdet_bench.timing.sets import spans
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 # Figures of the gate by column of the report.
@@ -163,9 +164,7 @@ def percentile_with_interval(row: Row, name: str) -> str:
 
 def doubt(warning: Warned) -> str:
     """A reason to doubt figures, as a clause."""
-    numbers, value = warning["rounds"], warning["value"] or 0.0
-    which = "round" if len(numbers) == 1 else "rounds"
-    rounds = f"{which} {', '.join(map(str, numbers))}"
+    rounds, value = spans(warning["rounds"]), warning["value"] or 0.0
     share = percent(abs(value))
     return {
         "spread": f"the standard deviation is {share} of the mean",

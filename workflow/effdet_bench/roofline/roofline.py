@@ -7,9 +7,9 @@ import torch
 
 from effdet_bench import records
 from effdet_bench.config.names import DEVICES
-from effdet_bench.config.versions import versions
 from effdet_bench.detector.devices import open_device
 from effdet_bench.errors import BenchError, outcome_of
+from effdet_bench.facts.versions import versions
 from effdet_bench.roofline.bound import request_bounds
 from effdet_bench.roofline.ceilings import measure_ceilings
 

@@ -10,7 +10,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,14 +18,16 @@ import psutil
 import torch
 
 from effdet_bench.detector.devices import open_device, synchronize
+from effdet_bench.processes import Worker, process_context
 from effdet_bench.records import Record
 from effdet_bench.timing.effort import busy_and_steal
-from effdet_bench.timing.gpu import Gpu, uuid_of
+from effdet_bench.worker.gpu import Gpu, uuid_of
 
 PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # side of the matrices; float32 values that are copied
 PROBE_RUNS, PROBE_WARMUP = 50, 40
 PROBE_WARMUP_SECONDS = 0.5  # on a GPU at least; an idle GPU needs less to raise its clocks
 LOAD_SECONDS = 1.0  # for shorter times, the system's counters are too coarse
+UNKNOWN = {"probe_ms": None, "gpu": None}
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -104,6 +106,37 @@ class Load:
                 times = psutil.Process(pid).cpu_times()
                 seconds += times.user + times.system
         return seconds
+
+
+class Watch:
+    """The machine around the turns of a round, from when this object is made to `end`.
+
+    `gpu` is what `gpu.uuid_of` says of `device`.
+    """
+
+    def __init__(self, device: str, threads: int) -> None:
+        self._surroundings = Worker(process_context(), Surroundings, device, threads)
+        self._before = self._surroundings.call("now") or UNKNOWN
+        self.gpu: str | None = self._surroundings.call("uuid")
+        self._asleep = slept()
+        self._spans: list[Taken] = []
+
+    @contextlib.contextmanager
+    def turns(self, pids: Iterable[int]) -> Iterator[None]:
+        """Counts what others take while the processes `pids` have their turns."""
+        load = Load(pids)
+        yield
+        self._spans.append(load.taken())
+
+    def end(self) -> Record:
+        """The conditions of the round, as in the schema of a job."""
+        conditions: Record = {"before": self._before, "power": power()}
+        conditions["load"] = shares(self._spans)
+        if self._asleep is not None and (now := slept()) is not None:
+            conditions["slept_seconds"] = max(0.0, round(now - self._asleep, 1))
+        conditions["after"] = self._surroundings.call("now") or UNKNOWN
+        self._surroundings.end()
+        return conditions
 
 
 def shares(spans: Sequence[Taken]) -> dict[str, float | None]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 
 from effdet_bench import records
-from effdet_bench.config import machine
-from effdet_bench.config.cores import usable_cores
-from effdet_bench.config.versions import versions
+from effdet_bench.facts import machine
+from effdet_bench.facts.cores import usable_cores
+from effdet_bench.facts.versions import versions
 from effdet_bench.records import Record
 
 

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from effdet_bench import layout, records
-from effdet_bench.config.code import code_digests, code_of_job
 from effdet_bench.config.modes import Mode, engine_versions, export_of
 from effdet_bench.config.names import DEVICES
-from effdet_bench.config.photos import list_photos
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.code import code_digests, code_of_job
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.locks import hold
 from effdet_bench.progress import tell
-from effdet_bench.timing.spec import Environment, JobSpec, ModelFiles
+from effdet_bench.worker.spec import Environment, JobSpec, ModelFiles
 
 # not in TMPDIR, which differs between users; tests that run side by side set locks of their own
 LOCK = os.environ.get("EFFDET_BENCH_LOCK", "/tmp/effdet-bench.lock")
@@ -179,7 +179,7 @@ def _job(args: argparse.Namespace, spec: JobSpec, ensemble: list[records.Record]
         "warmup": spec.warmup,
         "threads": spec.threads,
         "versions": {} if spec.environment.python else engine_versions(spec.engine),
-        "code": code_of_job(spec.engine),
+        "code": code_of_job(spec.engine, any(files.export for files in spec.models)),
     }
 
 

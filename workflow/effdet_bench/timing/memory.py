@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import psutil
 
-from effdet_bench.timing.gpu import Gpu
+from effdet_bench.worker.gpu import Gpu
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")

@@ -14,17 +14,18 @@ import psutil
 import torch
 
 from effdet_bench import layout, records
+from effdet_bench.config.declarations import engine_file
 from effdet_bench.config.modes import engine_versions
 from effdet_bench.detector.devices import peak_memory, synchronize
 from effdet_bench.detector.request import Answer, serve, serve_in_stages
-from effdet_bench.timing.capture import Capture
 from effdet_bench.timing.effort import Meter
-from effdet_bench.timing.gpu import Gpu, uuid_of
-from effdet_bench.timing.loaded import LoadedMode
-from effdet_bench.timing.networks import Networks
 from effdet_bench.timing.outside import Outside
-from effdet_bench.timing.spec import JobSpec, ModelFiles
 from effdet_bench.timing.turns import goes_on, photo_at
+from effdet_bench.validity.capture import Capture
+from effdet_bench.worker.gpu import Gpu, uuid_of
+from effdet_bench.worker.loaded import LoadedMode
+from effdet_bench.worker.networks import Networks
+from effdet_bench.worker.spec import JobSpec, ModelFiles
 
 
 class WarmUp(NamedTuple):
@@ -122,7 +123,7 @@ class Measurement:
             synchronize(self._device)
             return time.perf_counter_ns() - begin, answer
         except Exception as error:
-            error.add_note(f"while engines/{self._spec.engine}.py served a request")
+            error.add_note(f"while {engine_file(self._spec.engine)} served a request")
             raise
 
     @torch.inference_mode()

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from effdet_bench import layout, records
-from effdet_bench.config.chosen import add_results, chosen
+from effdet_bench.facts.chosen import add_results, chosen
 
 
 def forget(archive: layout.Archive, exports: Path) -> list[Path]:

@@ -17,15 +17,14 @@ from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.processes import Worker, process_context
 from effdet_bench.progress import progress
 from effdet_bench.records import Record
-from effdet_bench.timing.conditions import Load, Surroundings, power, shares, slept
+from effdet_bench.timing.conditions import Watch
 from effdet_bench.timing.host import Host, RemoteHost
 from effdet_bench.timing.memory import Room
-from effdet_bench.timing.spec import Environment, JobSpec
 from effdet_bench.timing.turns import plan_turns
+from effdet_bench.worker.spec import Environment, JobSpec
 
 SETTLE_SECONDS = 0.02  # after a turn, for threads that wait for work to stop spinning
 PROGRESS_SECONDS = 5.0
-UNKNOWN = {"probe_ms": None, "gpu": None}
 
 
 class Parent(NamedTuple):
@@ -137,8 +136,13 @@ class Timed:
         time.sleep(SETTLE_SECONDS)
         return result
 
+    def serve(self, turn: int, part: float, unseen: bool) -> float:
+        """Serves the timed requests of a turn; returns the seconds that they took."""
+        seconds: float | None = self.turn("serve", turn, part, unseen)
+        return seconds or 0.0
+
     def end(self) -> None:
-        """Lets its worker finish, and ends its process."""
+        """Lets its worker finish, and ends its process; does nothing if it has ended."""
         measured = self.turn("finish")
         if measured:
             imported = round(self._hosts.of(self.spec).import_seconds, 3)
@@ -161,37 +165,41 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
         For each mode, what its worker recorded, with `outcome` and `reason`.
     """
     order = random.Random(seed)
-    shared = specs[0]
     hosts = Hosts(specs)
     modes = [Timed(spec, hosts) for spec in order.sample(list(specs), len(specs))]
-    if not (unseen := hosts.make_unseen(shared, seed)).completed:
+    unseen = hosts.make_unseen(specs[0], seed)
+    if not unseen.completed:
         hosts.close()
         return {spec.mode: {**unseen._asdict(), "groups": 1, "group": None} for spec in specs}
-    surroundings = Worker(process_context(), Surroundings, shared.device, shared.threads)
-    before = surroundings.call("now") or UNKNOWN
-    room = Room(surroundings.call("uuid"))
-    waiting = sorted(modes, key=lambda mode: not mode.stays)
-    turns, groups, spans, asleep = 0, 0, [], slept()
-    loaded: list[Timed] = []
-    while waiting:
-        groups += 1
-        loaded += _load_group(waiting, room, groups, label)
-        load = Load([mode.pid for mode in loaded if mode.pid is not None])
-        text = f"{label}, group {groups}" if waiting or groups > 1 else label
-        turns += _take_turns(loaded, turns, order, text)
-        spans.append(load.taken())
-        for mode in [mode for mode in loaded if waiting and not mode.stays]:
-            loaded.remove(mode)
-            mode.end()
-    conditions = {"before": before, "power": power(), "load": shares(spans)}
-    if asleep is not None and (now := slept()) is not None:
-        conditions["slept_seconds"] = max(0.0, round(now - asleep, 1))
-    conditions["after"] = surroundings.call("now") or UNKNOWN
-    surroundings.end()
-    for mode in loaded:
+    watch = Watch(specs[0].device, specs[0].threads)
+    groups = _serve_in_groups(modes, watch, order, label)
+    conditions = watch.end()
+    for mode in modes:
         mode.end()
     hosts.close()
     return {mode.spec.mode: _result(mode, groups, conditions) for mode in modes}
+
+
+def _serve_in_groups(modes: list[Timed], watch: Watch, order: random.Random, label: str) -> int:
+    """Loads `modes` in groups that fit into memory; each group serves; returns how many groups.
+
+    Modes that are not in every group have ended afterwards, except those of the last group.
+    """
+    room = Room(watch.gpu)
+    waiting = sorted(modes, key=lambda mode: not mode.stays)
+    loaded: list[Timed] = []
+    turns = groups = 0
+    while waiting:
+        groups += 1
+        loaded += _load_group(waiting, room, groups, label)
+        text = f"{label}, group {groups}" if waiting or groups > 1 else label
+        with watch.turns([mode.pid for mode in loaded if mode.pid is not None]):
+            turns += _take_turns(loaded, turns, order, text)
+        if waiting:
+            for mode in [mode for mode in loaded if not mode.stays]:
+                loaded.remove(mode)
+                mode.end()
+    return groups
 
 
 def _result(mode: Timed, groups: int, conditions: Record) -> Record:
@@ -223,12 +231,12 @@ def _load_group(waiting: list[Timed], room: Room, number: int, label: str) -> li
     return group
 
 
-def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: str) -> int:
-    """Lets every mode serve in turns, numbered from `before` + 1 on; returns how many turns."""
+def _take_turns(loaded: list[Timed], taken: int, order: random.Random, label: str) -> int:
+    """Lets every mode serve in turns, numbered from `taken` + 1 on; returns how many turns."""
     spec = loaded[0].spec
     latencies = [mode.seconds for mode in loaded if mode.alive]
     plan = plan_turns(latencies, spec.seconds, spec.requests, order)
-    served = dict.fromkeys(loaded, 0.0)
+    served = dict.fromkeys(loaded, 0.0)  # seconds of timed requests
     told = time.monotonic()
     for turn in range(1, plan.turns + 1):
         alive = [mode for mode in loaded if mode.alive]
@@ -236,8 +244,7 @@ def _take_turns(loaded: list[Timed], before: int, order: random.Random, label: s
             break
         for mode in order.sample(alive, len(alive)):
             if plan.serves(turn, served[mode]):
-                given = (before + turn, plan.part, turn == plan.unseen)
-                served[mode] += mode.turn("serve", *given) or 0.0
+                served[mode] += mode.serve(taken + turn, plan.part, turn == plan.unseen)
         now = time.monotonic()
         if now - told >= PROGRESS_SECONDS or turn == plan.turns:
             told = now

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 from effdet_bench import layout
 from effdet_bench.checkpoints.sources import Source
-from effdet_bench.config.code import (
+from effdet_bench.config.modes import Mode, engine_versions, export_of
+from effdet_bench.config.names import BASELINE, CONTROL
+from effdet_bench.errors import BenchError
+from effdet_bench.facts.code import (
     SHORT,
     code_digests,
     digest,
     digest_without_comments,
     module_files,
 )
-from effdet_bench.config.modes import Mode, engine_versions, export_of
-from effdet_bench.config.names import BASELINE, CONTROL
-from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.records import RAW_COLUMNS, Record
 
@@ -136,7 +136,12 @@ def own_digests(mode: Mode, device: str) -> Digests:
 
 
 def describe(plan: Plan, device: str) -> list[str]:
-    """One line for each mode: whether it is kept, or in which rounds it is timed and why."""
+    """One line for each mode: whether it is kept, or in which rounds it is timed and why.
+
+    One line for all modes if nothing was measured before.
+    """
+    if 1 in plan.new:
+        return [f"{device}: timed in {spans(sorted(plan.new))}: {', '.join(plan.counted)}"]
     width = max(map(len, plan.counted), default=0)
     lines = []
     for mode in plan.counted:

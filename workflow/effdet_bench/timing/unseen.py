@@ -18,8 +18,8 @@ from PIL.JpegImagePlugin import get_sampling
 from effdet_bench import layout
 from effdet_bench.config.names import UNSEEN_MARK
 from effdet_bench.reference.reference import write_reference
-from effdet_bench.timing.networks import Networks, load_networks
-from effdet_bench.timing.spec import JobSpec
+from effdet_bench.worker.networks import Networks, load_networks
+from effdet_bench.worker.spec import JobSpec
 
 MOST_CROPPED = 0.04  # of a side: every pixel moves, and the size hardly changes
 QUALITIES = range(85, 96)

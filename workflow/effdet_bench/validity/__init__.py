@@ -1,4 +1,4 @@
-"""The gate: the step that judges the answers of timed requests.
+"""Whether answers are right: checks between timed requests, and the gate that judges all answers.
 
-A step may import engines, detector, config, the ground, and earlier steps.
+It may import everything up to export.
 """

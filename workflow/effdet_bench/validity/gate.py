@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 
 from effdet_bench import layout, records
-from effdet_bench.config.code import code_of_judge
 from effdet_bench.config.names import NO_NETWORK
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.code import code_of_judge
 from effdet_bench.progress import tell
 from effdet_bench.records import Record
 from effdet_bench.validity.accuracy import mean_average_precision
@@ -154,9 +154,7 @@ def read_captured(folder: Path) -> Answers:
     """
     columns = records.RAW_COLUMNS
     rows = records.read_table(folder / layout.OUTPUTS, columns[layout.OUTPUTS])
-    errors = None
-    if "errors" in rows:
-        errors = records.read_table(folder / layout.ERRORS, columns[layout.ERRORS])
+    errors = records.read_table(folder / layout.ERRORS, columns[layout.ERRORS])
     tables = records.read_detections(folder / layout.DETECTIONS, "table")
     return Answers(rows, tables, errors)
 
@@ -197,9 +195,7 @@ class Standards(NamedTuple):
     expected: dict[str, dict[str, np.ndarray]]
 
 
-def standards(
-    job: Record, references: list[Path], roundings: list[Path], old: bool
-) -> Standards:
+def standards(job: Record, references: list[Path], roundings: list[Path], old: bool) -> Standards:
     """The standards for the answers of the timing job with the record `job`.
 
     `references` and `roundings` are records of the steps `reference` and `rounding`, one for each
@@ -243,9 +239,7 @@ def judge_jobs(
         return result | {"verdict": "not judged", "failed": None, "reason": reason, "models": []}
     record = completed[0][1]
     rounds = [read_answers(folder, record) for folder, record in completed]
-    tolerance, known_roundings, expected = standards(
-        record, references, roundings, rounds[0].old
-    )
+    tolerance, known_roundings, expected = standards(record, references, roundings, rounds[0].old)
     result |= {"precision": record["precision"], "tolerance": tolerance}
     # the roundings of archives of schema version 5
     shown = [

@@ -32,17 +32,9 @@ def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
     logarithms, blocked by rounds, with the spread of requests within rounds (Montgomery, "Design
     and Analysis of Experiments", ch. 4).
     """
-    count, pairs = 0, []
-    for rows in rounds:
-        first = ~rows["photo"].duplicated()
-        timed = rows["phase"] == "timed"
-        unseen = timed & first & rows["photo"].str.contains(UNSEEN_MARK, regex=False)
-        count += int(unseen.sum())
-        new, known = (
-            np.log(rows["latency_ns"][one]).to_numpy() for one in (unseen, timed & ~first)
-        )
-        if len(new) and len(known):
-            pairs.append((new, known))
+    logs = [_new_and_known(rows) for rows in rounds]
+    count = sum(len(new) for new, _ in logs)
+    pairs = [(new, known) for new, known in logs if len(new) and len(known)]
     if not pairs:
         return Unseen(count, None, None)
     times = float(np.exp(np.mean([new.mean() - known.mean() for new, known in pairs])))
@@ -58,19 +50,32 @@ def compare_unseen(rounds: list[pd.DataFrame]) -> Unseen:
     return Unseen(count, times, float(at_least))
 
 
+def _new_and_known(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms of the latencies of a round's unseen photo, and of photos sent before."""
+    first = ~rows["photo"].duplicated()
+    timed = rows["phase"] == "timed"
+    unseen = timed & first & rows["photo"].str.contains(UNSEEN_MARK, regex=False)
+    new, known = (np.log(rows["latency_ns"][one]) for one in (unseen, timed & ~first))
+    return new.to_numpy(), known.to_numpy()
+
+
 def _at_least_by_ranks(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
     """The lower limit that ranks within rounds support; 0 if there are too few requests.
 
     `pairs` have logarithms of latencies of a round: of its one unseen photo, and of known photos.
-    If unseen photos took no longer, each number from 0 to n of the n known photos would be equally
-    likely to be faster, apart from the extra time that the first request of a turn takes. The
-    limit is the largest multiple at which the sum of these numbers over rounds is still too large
-    for chance (Lehmann, "Nonparametrics", ch. 2 and 3).
+    Of the n known photos of a round, some number is faster than the unseen photo. If unseen photos
+    took no longer, each number from 0 to n would be equally likely, apart from the extra time that
+    the first request of a turn takes. The limit is the largest multiple at which the sum of these
+    numbers over rounds is still too large for chance (Lehmann, "Nonparametrics", ch. 2 and 3).
+
+    For example, in each of two rounds the unseen photo is slower than all 40 known photos. Of 41²
+    equally likely pairs of numbers, one has a sum of 80, so 80 has a chance of 0.0006, below 0.001.
+    All 80 known photos must be faster, so the limit is the smallest of the 80 multiples.
     """
-    differences = np.sort(np.concatenate([new[0] - known for new, known in pairs]))
-    sums = np.ones(1)
+    multiples = np.sort(np.concatenate([new[0] - known for new, known in pairs]))
+    chances = np.ones(1)  # of a sum of exactly 0, 1, 2, …
     for _, known in pairs:
-        sums = np.convolve(sums, np.full(len(known) + 1, 1 / (len(known) + 1)))
-    beyond = np.cumsum(sums[::-1])[::-1]  # chances of a sum of at least 0, 1, 2, …
-    needed = int(np.searchsorted(-beyond, CERTAINTY - 1))
-    return float(np.exp(differences[-needed])) if needed < len(sums) else 0.0
+        chances = np.convolve(chances, np.full(len(known) + 1, 1 / (len(known) + 1)))
+    at_least = np.cumsum(chances[::-1])[::-1]  # chances of a sum of at least 0, 1, 2, …
+    needed = int(np.searchsorted(-at_least, CERTAINTY - 1))
+    return float(np.exp(multiples[-needed])) if needed < len(chances) else 0.0

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from effdet_bench import layout, records
 from effdet_bench.config.names import COCO_CLASSES
-from effdet_bench.config.photos import THUMBNAIL
+from effdet_bench.facts.photos import THUMBNAIL
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 from effdet_bench.report.figures.style import COLOURS

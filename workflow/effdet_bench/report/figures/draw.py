@@ -5,7 +5,8 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from effdet_bench.config.chosen import add_results, chosen
+from effdet_bench.config.names import DRAWINGS
+from effdet_bench.facts.chosen import add_results, chosen
 from effdet_bench.layout import Archive
 from effdet_bench.reference.annotations import annotations_of
 from effdet_bench.report.capacity import read_capacities
@@ -20,14 +21,16 @@ from effdet_bench.summary.jobs import Job, jobs_of
 from effdet_bench.summary.rows import Summary
 from effdet_bench.summary.summary import read_summary
 
-FIGURES = (speedup, distribution, stages, ablation, roofline, course)  # of every archive
+BY_NAME = {
+    draw.__name__: draw for draw in (speedup, distribution, stages, ablation, roofline, course)
+}
 
 
 def draw(summary: Summary, jobs: list[Job], folder: Path, kind: str = "svg") -> None:
     """Writes the figures that every archive has to `folder`, as svg or png files (`kind`)."""
-    for figure in FIGURES:
+    for name in DRAWINGS:
         with plt.rc_context(STYLE):
-            save(figure(summary, jobs), folder / f"{figure.__name__}.{kind}")
+            save(BY_NAME[name](summary, jobs), folder / f"{name}.{kind}")
 
 
 def draw_archive(

@@ -57,27 +57,33 @@ class Checks:
         self, photo: str, given: ModelInput, outputs: Outputs, table: np.ndarray
     ) -> Compared:
         """Compares an answer to `photo`, a file name; `given` is the input of the network."""
+        if fault := self._fault(photo, given, outputs, table):
+            return Compared(fault)
+        sampled, expected = sample_outputs(outputs, self._anchors), self._expected(photo)
+        digest = hash(sampled.numpy().tobytes())
+        known = digest in self._answered
+        if not known:
+            if not _are_finite(outputs):
+                return Compared("not finite")
+            self._answered[digest] = photo, relative_errors(sampled, expected, self._counts)
+        first_photo, errors = self._answered[digest]
+        if not np.array_equal(self._expected(first_photo), expected):
+            return Compared("stale")
+        answer = digest, table.tobytes()
+        due = self._is_due(photo, answer, known)
+        logic = self._check(photo, answer, outputs, table) if due else None
+        return Compared("", errors, logic)
+
+    def _fault(
+        self, photo: str, given: ModelInput, outputs: Outputs, table: np.ndarray
+    ) -> str | None:
+        """The fault of an answer that shows without the values of its outputs; `None` for none."""
         record = self._record
         if level_shapes(outputs) != record["shapes"] or table.shape != (record["rows"], 6):
-            return Compared("shape")
+            return "shape"
         if not same_input(sample_input(given), self._references[photo].input_of(photo)):
-            return Compared("input")
-        sampled = sample_outputs(outputs, self._anchors)
-        expected, answered = self._expected(photo), hash(sampled.numpy().tobytes())
-        known = answered in self._answered
-        if not (known or _are_finite(outputs)) or not np.isfinite(table).all():
-            return Compared("not finite")
-        if not known:
-            errors = relative_errors(sampled, expected, self._counts)
-            self._answered[answered] = photo, errors
-        other, errors = self._answered[answered]
-        if not np.array_equal(self._expected(other), expected):
-            return Compared("stale")
-        answer = answered, table.tobytes()
-        logic = None
-        if self._is_due(photo, answer, known):
-            logic = self._check(photo, answer, outputs, table)
-        return Compared("", errors, logic)
+            return "input"
+        return None if np.isfinite(table).all() else "not finite"
 
     def _expected(self, photo: str) -> np.ndarray:
         """The reference's outputs at the anchors of this round, read when they are needed."""

@@ -10,7 +10,7 @@ from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.detector.ensemble import Model, describe_model, load_model
 from effdet_bench.errors import BenchError, UnavailableError
-from effdet_bench.timing.spec import JobSpec, ModelFiles
+from effdet_bench.worker.spec import JobSpec, ModelFiles
 
 
 @dataclass(frozen=True)

@@ -64,11 +64,9 @@ def code_digests(engine: str, exported: bool) -> dict[str, str]:
     return {part: digest_without_comments(files[part])[:SHORT] for part in files}
 
 
-def code_of_job(engine: str) -> Record:
+def code_of_job(engine: str, exported: bool) -> Record:
     """The code that times a mode of `engine`: see `code` in the schema of a job."""
-    harness = module_files("timing.job")
-    own = [path for path in module_files(f"engines.{engine}") if path not in harness]
-    return {**_commit(), "harness": digest(harness)[:SHORT], "engine": digest(own)[:SHORT]}
+    return {**_commit(), **code_digests(engine, exported)}
 
 
 def code_of_judge() -> str:

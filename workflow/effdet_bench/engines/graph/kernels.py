@@ -11,7 +11,7 @@ import torch
 import triton
 import triton.language as tl
 
-from effdet_bench.detector.resample import WEIGHT_BITS
+from effdet_bench.engines.graph.resample import WEIGHT_BITS
 
 BLOCK = 2048  # values that one program computes
 AS_IT_IS, ENLARGED, POOLED = range(3)  # what `weighted_sum` does with an input
@@ -200,7 +200,7 @@ def letterbox(
 
     Args:
         photo: uint8, flat.
-        table: int32, flat, with the numbers of `detector.letterbox._numbers`.
+        table: int32, flat, with the numbers of `letterbox._numbers`.
         colours: fp32 [3, 3], for each channel the number to subtract, the number to divide by, and
             the byte to take where there is no photo.
         out: fp32 [1, 3, height, width], contiguous.
@@ -220,7 +220,7 @@ def _letterbox(
     photo, table, colours, out, height, width,
     BLOCK: tl.constexpr, HEAD: tl.constexpr, BITS: tl.constexpr, HALF: tl.constexpr,
 ):  # fmt: skip
-    # in the order of `detector.letterbox._numbers`
+    # in the order of `letterbox._numbers`
     rows, columns = tl.load(table), tl.load(table + 1)
     high, wide = tl.load(table + 2), tl.load(table + 3)
     by_row, by_column, by_channel = tl.load(table + 4), tl.load(table + 5), tl.load(table + 6)

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from effdet_bench import layout
-from effdet_bench.config.machine import is_of_this_machine
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.machine import is_of_this_machine
 from effdet_bench.layout import Archive
 
 

@@ -19,8 +19,8 @@ from effdet_bench.detector.devices import synchronize
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect
 from effdet_bench.detector.rewrite import rewritten
-from effdet_bench.detector.static import detect_statically
 from effdet_bench.engines.base import TYPES, Engine, T, check_triton
+from effdet_bench.engines.graph.static import detect_statically
 from effdet_bench.errors import UnavailableError
 
 OPTIONS = {
@@ -45,7 +45,7 @@ class Graph(Engine):
     def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, {"precision": "fp16", **options})
         # here, because they need Triton
-        from effdet_bench.detector.letterbox import Letterbox, captured
+        from effdet_bench.engines.graph.letterbox import Letterbox, captured
 
         # for one photo cuDNN is a fifth faster on NCHW; the Triton kernels need NHWC
         kernels = bool(self.options.get("kernels"))
@@ -74,7 +74,7 @@ class Graph(Engine):
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.float()
             return placed
-        from effdet_bench.detector.lowered import lowered
+        from effdet_bench.engines.graph.lowered import lowered
 
         return lowered(placed)
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.kernels import LETTERBOX_HEAD, letterbox
 from effdet_bench.detector.request import ModelInput, letterbox_scale
-from effdet_bench.detector.resample import columns_first, taps
+from effdet_bench.engines.graph.kernels import LETTERBOX_HEAD, letterbox
+from effdet_bench.engines.graph.resample import columns_first, taps
 
 PHOTO_BYTES = 2**23  # room at first; a larger photo enlarges it
 TAPS = 8

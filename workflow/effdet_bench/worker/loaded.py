@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 
 from effdet_bench import layout
-from effdet_bench.config.photos import list_photos
 from effdet_bench.detector.devices import open_device
 from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.outputs import Reference, check_reference, read_reference
-from effdet_bench.timing.checks import Checks
-from effdet_bench.timing.networks import Networks, load_networks
-from effdet_bench.timing.spec import JobSpec, ModelFiles
+from effdet_bench.validity.checks import Checks
+from effdet_bench.worker.networks import Networks, load_networks
+from effdet_bench.worker.spec import JobSpec, ModelFiles
 
 
 class LoadedMode:

@@ -10,15 +10,22 @@ import torch
 from effdet.efficientdet import Fnode, ResampleFeatureMap
 from timm.layers.helpers import to_2tuple
 from timm.layers.padding import get_same_padding
-from timm.models._efficientnet_blocks import (
+from torch import nn
+
+from effdet_bench.detector.rewrite import WeightedSum
+from effdet_bench.detector.upstream import (
     DepthwiseSeparableConv,
     InvertedResidual,
     SqueezeExcite,
 )
-from torch import nn
-
-from effdet_bench.detector.kernels import AS_IT_IS, ENLARGED, POOLED, Part, depthwise, weighted_sum
-from effdet_bench.detector.rewrite import WeightedSum
+from effdet_bench.engines.graph.kernels import (
+    AS_IT_IS,
+    ENLARGED,
+    POOLED,
+    Part,
+    depthwise,
+    weighted_sum,
+)
 from effdet_bench.errors import UnavailableError
 
 

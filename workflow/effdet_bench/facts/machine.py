@@ -6,12 +6,12 @@ import platform
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import psutil
 
-from effdet_bench.config.cores import usable_cores
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.cores import usable_cores
 from effdet_bench.layout import Archive
 
 CPUINFO = Path("/proc/cpuinfo")
