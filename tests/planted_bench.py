@@ -17,9 +17,9 @@ from effdet_bench.engines.base import Engine
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.rounding import emulate
 from effdet_bench.timing import requests as timed
-from effdet_bench.timing.unseen import make_unseen
-from effdet_bench.validity.figures import Answers
-from effdet_bench.validity.gate import judge, read_answers, standards
+from effdet_bench.timing.variant import make_unseen
+from effdet_bench.validity.answers import Answers, read_answers
+from effdet_bench.validity.gate import judge, standards
 from effdet_bench.worker import loaded
 from effdet_bench.worker.networks import Networks
 from effdet_bench.worker.spec import JobSpec, ModelFiles

@@ -26,10 +26,10 @@ from effdet_bench.engines.base import engine_module, load_engine
 from effdet_bench.export.export import Exporter, ExportSpec
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
-from effdet_bench.reference.errors import Errors, relative_errors
+from effdet_bench.reference.output_errors import Errors, relative_errors
 from effdet_bench.reference.reference import upstream_input
 from effdet_bench.reference.rounding import EMULATIONS, emulate
-from effdet_bench.timing.unseen import vary
+from effdet_bench.timing.variant import vary
 from effdet_bench.validity.arithmetic import FIGURES, Measured, Rounding, arithmetic
 from effdet_bench.validity.gate import tolerance_of
 from helpers import CALIBRATION, verified

@@ -8,8 +8,8 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
-include: "rules/checkpoints.smk"
 include: "rules/cluster.smk"
+include: "rules/checkpoints.smk"
 
 
 onstart:

@@ -51,10 +51,12 @@ def test_a_plain_installation_runs(smoke: Workspace, tmp_path):
     )
     assert found.stdout.strip() == str(site / "effdet_bench")
     assert "results/<machine>" in run("effdet_bench", "render", "--help")
+    command = [site / "bin" / "effdet-bench", "--help"]
+    assert "audit " in subprocess.run(command, env=env, text=True, capture_output=True).stdout
     reference = "results/smoke/reference/tf_efficientdet_lite0.json"
     run("snakemake", "--cores", "1", "--configfile", "smoke.yaml", "--", reference)
     run("snakemake", "--dry-run", "--configfile", "smoke.yaml")
     archive = shutil.copytree(smoke.results, tmp_path / "archive")
     (archive / "report.md").unlink()
-    run("effdet_bench", "render", "--results", str(archive))
+    run("effdet_bench", "render", str(archive))
     assert "A smoke run, not a benchmark" in (archive / "report.md").read_text()

@@ -21,7 +21,7 @@ from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.export.check import ExportCheck
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import counts_of, sample_outputs
-from effdet_bench.reference.errors import relative_errors
+from effdet_bench.reference.output_errors import relative_errors
 from effdet_bench.reference.outputs import read_reference
 from effdet_bench.reference.rounding import rounding_errors
 from helpers import CALIBRATION, SHIPPED, make_references, unlimited, verified

@@ -9,7 +9,7 @@ from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.engines.base import load_engine
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
-from effdet_bench.reference.errors import relative_errors
+from effdet_bench.reference.output_errors import relative_errors
 from effdet_bench.reference.rounding import emulate
 from helpers import SHIPPED, UNSEEN, synthetic_model
 

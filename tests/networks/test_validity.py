@@ -16,10 +16,11 @@ from effdet_bench.engines.base import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.outputs import check_reference, read_reference
+from effdet_bench.validity.answers import read_answers
 from effdet_bench.validity.arithmetic import Measured, Rounding
 from effdet_bench.validity.capture import Capture
 from effdet_bench.validity.checks import Checks
-from effdet_bench.validity.gate import GATES, judge, read_answers, tolerance_of
+from effdet_bench.validity.gate import GATES, judge, tolerance_of
 from helpers import SHIPPED, make_references, synthetic_model
 
 CPU = torch.device("cpu")

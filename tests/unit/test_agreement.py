@@ -12,7 +12,7 @@ from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.reference.annotations import select_annotations
 from effdet_bench.validity.accuracy import mean_average_precision
 from effdet_bench.validity.agreement import agreement, coco_ap, duplicates, iou, match, solid
-from effdet_bench.validity.figures import Answers
+from effdet_bench.validity.answers import Answers
 from helpers import SHIPPED, UNSEEN, annotated
 
 ANNOTATIONS = UNSEEN / "instances.json"

@@ -112,7 +112,7 @@ def test_a_link_out_of_an_archive_is_unpacked_as_the_text_that_it_is(tmp_path):
 
 
 def test_what_would_fill_the_disk_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr("effdet_bench.archive.pack.MOST_BYTES", 1000)
+    monkeypatch.setattr("effdet_bench.archive.unpack.MOST_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("a/zeros", bytes(1001))
     with pytest.raises(BenchError, match="more than any archive of effdet-bench"):

@@ -20,7 +20,7 @@ from effdet_bench.load.search import (
     still_gains,
     waits,
 )
-from effdet_bench.report.capacity import load_view, plan
+from effdet_bench.report.under_load import load_view, plan
 from queues import mdc_capacity
 
 GOAL = Goal(200, "p90")

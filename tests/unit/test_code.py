@@ -36,7 +36,7 @@ ORDER = [
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 JUDGES = {
     f"validity/{name}"
-    for name in ("gate", "figures", "arithmetic", "agreement", "accuracy", "unseen")
+    for name in ("gate", "answers", "figures", "arithmetic", "agreement", "accuracy", "unseen")
 }
 
 
@@ -129,14 +129,14 @@ CLOSURES = {
     "facts.photos": ({"records"}, {"detector/request"}),
     "reference.annotations": ({"records"}, {"detector/ensemble"}),
     "reference.rounding": (
-        {"reference/errors", "reference/reference"},
+        {"reference/output_errors", "reference/reference"},
         {"engines/base", "validity/capture", *JUDGES},
     ),
     "reference.reference": (
         {"reference/outputs"},
         {"engines/base", "validity/capture", "reference/rounding", *JUDGES},
     ),
-    "export.check": ({"export/export", "engines/base", "reference/errors"}, {*JUDGES}),
+    "export.check": ({"export/export", "engines/base", "reference/output_errors"}, {*JUDGES}),
     "timing.environment": ({"facts/machine"}, {"timing/requests", "detector/ensemble"}),
     "validity.gate": (JUDGES, {"validity/capture", "detector/ensemble", "reference/reference"}),
     "roofline.roofline": ({"roofline/ceilings", "roofline/bound"}, {"engines/base", *JUDGES}),
@@ -144,7 +144,7 @@ CLOSURES = {
         {"summary/verdicts", "summary/latency", "summary/comparison", "summary/stability"},
         {"report/words", "roofline/bound", "timing/requests", *JUDGES},
     ),
-    "report.figures.draw": ({"report/figures/breakdown"}, {"report/words", "report/page"}),
+    "report.figures.draw": ({"report/figures/bars"}, {"report/words", "report/page"}),
     "report.report": (
         {"report/tables", "report/words", "report/page", "report/targets", "summary/rows"},
         {"report/figures/draw", "engines/base", "detector/request", "timing/requests", *JUDGES},

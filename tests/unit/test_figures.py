@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from effdet_bench.report.figures.accuracy import accuracy, points_of, unbeaten
-from effdet_bench.report.figures.breakdown import ablation
+from effdet_bench.report.figures.bars import ablation
 
 
 def step(device: str, mode: str, latency: float, ratio: float | None = None) -> dict:

@@ -51,7 +51,7 @@ def screen(capsys) -> Terminal:
 def test_the_plan_says_how_long_it_takes(screen):
     # two rounds of a minute, and ten other steps
     assert (
-        screen.plan(time_cpu=2, judge_mode=10, all=1)
+        screen.plan(time_cpu=2, validity=10, all=1)
         == "effdet-bench: 3 modes. About 3 min in all.\n"
     )
 
@@ -62,7 +62,7 @@ def test_a_run_that_measures_nothing_has_no_plan(screen):
 
 def test_time_that_is_left_is_that_of_rounds_and_not_of_steps(screen, tmp_path, monkeypatch):
     monkeypatch.setattr(terminal, "PLAIN_SECONDS", 0)
-    screen.plan(time_cpu=6, judge_mode=12, summary=1)
+    screen.plan(time_cpu=6, validity=12, summary=1)
     log = tmp_path / "log"
     log.write_text("[50%] cpu round 1 of 6: turn 1 of 4\n")
     said = screen.begin(1, "time_cpu", log, round=1)

@@ -91,6 +91,7 @@ def test_locks_of_the_living_hold_and_no_orphan_goes_on_to_time(finished):
     running = begun(finished, 4, *SHORT, "warmup=3")
     os.killpg(running.pid, signal.SIGSTOP)
     assert "another run is alive in" in finished.snakemake(*SHORT, "warmup=3").stdout
+    assert finished.snakemake("--dry-run", *SHORT, "warmup=3").returncode == 0
     os.killpg(running.pid, signal.SIGCONT)
     assert finished.steps()
     running.kill()

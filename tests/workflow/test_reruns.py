@@ -16,7 +16,6 @@ LATER = [*FIGURES, "summary results/smoke/summary.json"]
 REFERENCE = ["reference results/smoke/reference/tf_efficientdet_lite0.json"]
 ROUNDING = ["rounding results/smoke/reference/tf_efficientdet_lite0.rounding.json"]
 ROOFLINE = ["bound_device results/smoke/roofline/cpu.json"]
-MODES = ("baseline", "baseline-twin", "no-network")
 PACKAGE = "workflow/effdet_bench"
 
 
@@ -32,12 +31,9 @@ def timings(*rounds: int) -> list[str]:
     ]
 
 
-def judged(*modes: str) -> list[str]:
-    return [f"judge_mode results/smoke/validity/cpu/{mode}.json" for mode in modes]
-
-
+JUDGED = ["validity results/smoke/validity/cpu/baseline.json"]
 ALL_TIMINGS = timings(3, 4)  # rounds 1 and 2 count no more
-GATE = [*judged(*MODES), *LATER]
+GATE = [*JUDGED, *LATER]
 EVERYTHING = [*ALL_TIMINGS, *GATE, *SETTINGS]
 
 
@@ -56,7 +52,7 @@ def test_nothing_changed_runs_nothing(smoke):
     ("file", "expected"),
     [
         (f"{PACKAGE}/templates/gaps.md.j2", REPORT),
-        (f"{PACKAGE}/report/figures/breakdown.py", FIGURES),
+        (f"{PACKAGE}/report/figures/bars.py", FIGURES),
         (f"{PACKAGE}/schemas/tolerances.yaml", GATE),
         (f"{PACKAGE}/roofline/ceilings.py", ROOFLINE + LATER),
         (f"{PACKAGE}/engines/no_network.py", EVERYTHING),
@@ -102,9 +98,12 @@ def test_edits_of_judges_and_checks_neither_export_nor_time(finished):
     assert finished.snakemake("timing").returncode == 0
     for file, rules in (
         ("export/check.py", set()),
-        ("validity/agreement.py", {"judge_mode", "summary", "figures", "report", "manifest"}),
-        ("reference/rounding.py", {"rounding", "judge_mode", "summary", "report", "manifest"}),
-        ("reference/errors.py", {"check_exports", "reference", "time_cpu_4", "standings_cpu_4"}),
+        ("validity/agreement.py", {"validity", "summary", "figures", "report", "manifest"}),
+        ("reference/rounding.py", {"rounding", "validity", "summary", "report", "manifest"}),
+        (
+            "reference/output_errors.py",
+            {"check_exports", "reference", "time_cpu_4", "standings_cpu_4"},
+        ),
         ("export/export.py", {"export_models", "check_exports", "time_cpu_4", "standings_cpu_4"}),
     ):
         before = (finished.package / file).read_text()
@@ -138,10 +137,9 @@ def test_one_more_round_runs_that_round(finished):
 def test_a_mode_added_is_timed_with_baseline_and_one_removed_keeps_its_raw_data(finished):
     more = "modes: [baseline, no-network, channels_last]"
     set_config(finished, "modes: [baseline, no-network]", more)
-    others = judged("baseline", "baseline-twin", "channels_last")
-    assert finished.planned() == sorted(ALL_TIMINGS + others + LATER + SETTINGS)
+    assert finished.planned() == sorted(EVERYTHING)
     set_config(finished, more, "modes: [baseline]")
-    assert finished.planned() == sorted(LATER + SETTINGS)
+    assert finished.planned() == sorted(GATE + SETTINGS)
     # done in part alone: what is not asked for any more is not in the way of what is
     shutil.rmtree(finished.results / "timing/cpu/baseline-twin")
     kept = finished.results / "timing/cpu/no-network/round-2/requests.csv"
@@ -149,12 +147,12 @@ def test_a_mode_added_is_timed_with_baseline_and_one_removed_keeps_its_raw_data(
     done = finished.snakemake("results/smoke/timing/cpu/baseline/round-3/job.json")
     assert done.returncode == 0, done.stdout
     assert kept.read_text() == before
-    assert finished.planned() == sorted(timings(4) + judged(*MODES[:2]) + LATER + SETTINGS)
+    assert finished.planned() == sorted(timings(4) + GATE + SETTINGS)
 
 
 def test_without_the_twin_it_is_not_timed(finished):
     set_config(finished, "twin: true", "twin: false", "config.yaml")
-    assert finished.planned() == sorted(LATER + SETTINGS)
+    assert finished.planned() == sorted(GATE + SETTINGS)
 
 
 def test_a_dry_run_says_of_each_mode_whether_it_is_timed_and_why(finished):

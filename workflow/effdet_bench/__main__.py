@@ -37,7 +37,7 @@ STEPS = {
     "roofline": ("roofline.roofline", "measure a device's ceilings, compute the bounds"),
     "timing": ("timing.job", "time all modes of one device and round"),
     "standings": ("report.standings", "show where things stand after a round"),
-    "validity": ("validity.gate", "judge the answers of one device and mode"),
+    "validity": ("validity.gate", "judge the answers of all modes"),
     "load": ("load.job", "put one mode under load"),
     "capacities": ("load.capacities", "compute the capacities of modes under load"),
     "summary": ("summary.summary", "compute every number of a report"),

@@ -26,6 +26,7 @@ def hold_folder() -> None:
     Raises:
         BenchError: another run is alive here.
     """
+    KEPT.mkdir(exist_ok=True)
     # nobody closes the file: the system releases its lock at the end of the process
     held = os.open(KEPT / "effdet-bench.lock", os.O_CREAT | os.O_RDWR)
     try:

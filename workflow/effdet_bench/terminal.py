@@ -33,7 +33,7 @@ PHASE = {
     **dict.fromkeys(["download_checkpoint", "synthesise_checkpoints"], PREPARING),
     **dict.fromkeys(["verify_checkpoints", "export_models", "check_exports"], PREPARING),
     **dict.fromkeys(["reference"], PREPARING),
-    **dict.fromkeys(["rounding", "judge_mode"], JUDGING),
+    **dict.fromkeys(["rounding", "validity"], JUDGING),
     **dict.fromkeys(["load_mode", "capacities"], LOAD),
     **dict.fromkeys(["bound_device", "summary", "figures", "report", "manifest"], REPORTING),
 }

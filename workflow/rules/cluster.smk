@@ -6,6 +6,7 @@ from effdet_bench.cluster import scheduler
 
 MACHINE_TYPES = {kind["name"]: kind for kind in CONFIG["cluster"]}
 STARTED = time.time()
+ALONE = 1  # this run times nothing itself: its jobs on nodes do
 
 try:
     if not MACHINE_TYPES:

@@ -46,9 +46,6 @@ RECORDS = [
 # Priorities. First come rules that can find mistakes of the user, to report these before long work begins. Then come
 # rules that timing needs, and the rounds. All other rules follow, because a user waits for the first standings.
 AT_ONCE, BEFORE_TIMING = CONFIG["rounds"] + 2, CONFIG["rounds"] + 1
-# More threads than any machine has. Snakemake lowers them to --cores, so every computing job runs alone, and nothing
-# runs beside a timing, even with more --cores.
-ALONE = 1_000_000
 
 # The environment of the steps' shells. `python3` is the interpreter that runs Snakemake, which has the packages. The
 # mirror is not a param, because a changed param would download a verified file again.

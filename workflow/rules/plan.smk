@@ -60,6 +60,9 @@ LOADS = [
 # mode (full).
 MODE_SECONDS = 3
 LOAD_SECONDS = {"quick": 540, "full": 5400}
+# More threads than any machine has. Snakemake lowers them to --cores, so every computing job runs alone, and nothing
+# runs beside a timing, even with more --cores.
+ALONE = 1_000_000
 STAGE_REQUESTS = 4  # of each mode, in a round's separate pass that times stages
 REFERENCES = [str(ARCHIVE.reference(model)) for model in SOURCES]
 THUMBNAILS = [ARCHIVE.thumbnails / os.path.basename(path) for path in PHOTOS[:PICTURED]]

@@ -41,9 +41,9 @@ rule reference:
         records=RECORDS,
         checkpoints=CHECKPOINTS,
         photos=rules.photos.output.record,
-        # Timing, not this rule, runs reference.errors. Snakemake does not repeat timing for a changed file on which
+        # Timing, not this rule, runs reference.output_errors. Snakemake does not repeat timing for a changed file on which
         # its ancient inputs, the checks of exports, also depend. But it repeats timing after a changed reference.
-        code=step_code("reference.reference", "reference.errors"),
+        code=step_code("reference.reference", "reference.output_errors"),
     output:
         records=REFERENCES,
         detections=[layout.reference_detections(record) for record in REFERENCES],

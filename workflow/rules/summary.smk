@@ -4,7 +4,7 @@ rule summary:
         jobs=job_files(layout.JOB_RECORD),
         requests=job_files(layout.REQUESTS),
         stages=job_files(layout.STAGES),
-        validity=rules.validity.input,
+        validity=rules.validity.output,
         rooflines=rules.roofline.input,
         code=step_code("summary.summary"),
         schemas=package_files(layout.SCHEMAS, "job.schema.yaml")

@@ -1,20 +1,12 @@
-# The gate: whether each mode answered as the reference does, in every timed request.
-localrules:
-    validity,
-
-
+# The gate: whether each mode answered as the reference does, in every timed request. One step judges all modes, because
+# importing pandas and reading references takes longer than judging one mode.
 rule validity:
     input:
-        [ARCHIVE.validity(device, mode) for device in DEVICES for mode in MODES[device]],
-
-
-rule judge_mode:
-    input:
-        jobs=lambda wildcards: job_files(layout.JOB_RECORD, **wildcards),
-        requests=lambda wildcards: job_files(layout.REQUESTS, **wildcards),
-        outputs=lambda wildcards: job_files(layout.OUTPUTS, **wildcards),
-        errors=lambda wildcards: job_files(layout.ERRORS, **wildcards),
-        detections=lambda wildcards: job_files(layout.DETECTIONS, **wildcards),
+        jobs=job_files(layout.JOB_RECORD),
+        requests=job_files(layout.REQUESTS),
+        outputs=job_files(layout.OUTPUTS),
+        errors=job_files(layout.ERRORS),
+        detections=job_files(layout.DETECTIONS),
         references=REFERENCES,
         roundings=ROUNDINGS,
         emulations=ROUNDING_TABLES,
@@ -22,17 +14,18 @@ rule judge_mode:
         tolerances=os.path.relpath(layout.TOLERANCES),
         code=step_code("validity.gate"),
     output:
-        ARCHIVE.validity("{device}", "{mode}"),
+        [ARCHIVE.validity(device, mode) for device in DEVICES for mode in MODES[device]],
     log:
-        ARCHIVE.logs / "validity/{device}-{mode}.log",
+        ARCHIVE.logs / "validity.log",
     threads: ALONE
     params:
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
         annotations="--annotations" if CONFIG["annotations"] else "",
+        results=str(ARCHIVE.root),
     shell:
         step(
             "validity",
             "--jobs {params.folders:q} --references {input.references:q}",
             "--roundings {input.roundings:q}",
-            "{params.annotations} {input.annotations:q} --output {output:q}",
+            "{params.annotations} {input.annotations:q} --results {params.results:q}",
         )

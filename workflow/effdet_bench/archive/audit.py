@@ -21,10 +21,10 @@ from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
 from effdet_bench.records import Record
 from effdet_bench.reference.annotations import annotations_of
-from effdet_bench.report.capacity import read_capacities
 from effdet_bench.report.figures.draw import draw_archive
 from effdet_bench.report.page import to_html
 from effdet_bench.report.report import render, view_of
+from effdet_bench.report.under_load import read_capacities
 from effdet_bench.roofline.bound import request_bounds
 from effdet_bench.roofline.ceilings import Ceilings
 from effdet_bench.summary.jobs import Job

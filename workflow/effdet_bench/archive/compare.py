@@ -27,10 +27,10 @@ from effdet_bench.archive.regressions import (
 from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
 from effdet_bench.records import Record
-from effdet_bench.report.capacity import load_table
 from effdet_bench.report.figures.machines import draw_machines
 from effdet_bench.report.numbers import milliseconds
 from effdet_bench.report.page import to_html
+from effdet_bench.report.under_load import load_table
 from effdet_bench.report.words import name, stated
 
 # Environment variable with the path of a file that GitHub shows beside a run of its CI.

@@ -12,8 +12,8 @@ from effdet_bench.config.names import DEVICES
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import PUBLISHED_LATENCIES, Archive
 from effdet_bench.records import Record
-from effdet_bench.report.capacity import load_table, read_capacities
 from effdet_bench.report.report import templates
+from effdet_bench.report.under_load import load_table, read_capacities
 from effdet_bench.summary.rows import Row, Summary, p50, pace, standing
 from effdet_bench.summary.summary import read_summary
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
-from effdet_bench.report.capacity import read_capacities
+from effdet_bench.report.under_load import read_capacities
 from effdet_bench.summary.rows import Summary
 from effdet_bench.summary.summary import read_summary
 

@@ -15,7 +15,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.export.export import ExportSpec, add_network_arguments, in_child, specs_of
 from effdet_bench.progress import tell
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
-from effdet_bench.reference.errors import relative_errors
+from effdet_bench.reference.output_errors import relative_errors
 
 # of the `relative_errors` of class and box outputs; another order of fp32 sums stays below it
 FP32_LIMIT = 1e-4

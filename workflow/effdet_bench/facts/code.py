@@ -15,7 +15,7 @@ from effdet_bench.records import Record
 
 PACKAGE = layout.PACKAGE.name
 # what times, and what computes the answers that timed answers are compared with
-HARNESS = ("timing.job", "reference.reference", "reference.errors")
+HARNESS = ("timing.job", "reference.reference", "reference.output_errors")
 SHORT = 12  # digits of a digest in records
 
 

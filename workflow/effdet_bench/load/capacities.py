@@ -18,7 +18,8 @@ from effdet_bench.load.loadgen import read_verdict
 from effdet_bench.load.plan import SETTINGS
 from effdet_bench.records import Record
 from effdet_bench.summary.latency import needed_requests
-from effdet_bench.validity.gate import judge, read_captured, standards
+from effdet_bench.validity.answers import read_captured
+from effdet_bench.validity.gate import judge, standards
 
 PERCENTILES = (50, 90, 99)
 # times a capacity: from there on, a pass must break the bound. The search asks for 1.2 times, and

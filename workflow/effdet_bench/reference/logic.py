@@ -155,4 +155,5 @@ def _forbidden(rows: torch.Tensor, same: torch.Tensor, last: torch.Tensor | None
     same_class = rows[:, None, 5] == rows[None, :, 5]
     overlap = box_iou(rows[:, :4], rows[:, :4])
     doubled = ((overlap > IOU_THRESHOLD + OVERLAP) & same_class).triu(1).any(0)
-    return invented.sum() + unordered.sum() + doubled.sum()
+    count: torch.Tensor = invented.sum() + unordered.sum() + doubled.sum()
+    return count

@@ -23,7 +23,7 @@ from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.records import Record
 from effdet_bench.reference.anchors import counts_of, sample_outputs
-from effdet_bench.reference.errors import relative_errors, row_of
+from effdet_bench.reference.output_errors import relative_errors, row_of
 from effdet_bench.reference.outputs import Reference, read_reference
 from effdet_bench.reference.reference import upstream_input
 

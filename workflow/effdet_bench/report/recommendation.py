@@ -12,8 +12,8 @@ from effdet_bench import records
 from effdet_bench.config.names import NEEDS
 from effdet_bench.facts.chosen import add_results, chosen
 from effdet_bench.records import Record
-from effdet_bench.report.capacity import best_capacities, load_view, read_capacities
 from effdet_bench.report.numbers import brief, mebibytes, seconds
+from effdet_bench.report.under_load import best_capacities, load_view, read_capacities
 from effdet_bench.report.words import name
 from effdet_bench.summary.rows import Row, latency_of, p50, place, standing
 from effdet_bench.summary.summary import read_summary

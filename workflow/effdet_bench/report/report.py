@@ -12,11 +12,11 @@ import jinja2
 from effdet_bench import records
 from effdet_bench.layout import TEMPLATES, Archive
 from effdet_bench.records import Record
-from effdet_bench.report.capacity import load_view, read_capacities, shape
 from effdet_bench.report.numbers import brief, times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.standings import aligned
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
+from effdet_bench.report.under_load import load_view, read_capacities, shape
 from effdet_bench.report.words import FILTERS, name, shown
 from effdet_bench.summary.rows import Summary, p50, unsplit
 from effdet_bench.summary.summary import read_summary

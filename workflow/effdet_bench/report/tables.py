@@ -53,7 +53,7 @@ def context(
     """The view of an archive. A template fails if it uses a name that is not in the view.
 
     `config` are the settings of the archive, `pictured` models with a figure of their detections,
-    and `load` is what `capacity.load_view` makes of modes under load.
+    and `load` is what `under_load.load_view` makes of modes under load.
     """
     rows = summary["rows"]
     measured = sorted((row for row in rows if row["latency"]), key=standing)

@@ -20,7 +20,7 @@ import torch
 from effdet_bench.detector.devices import open_device, synchronize
 from effdet_bench.processes import Worker, process_context
 from effdet_bench.records import Record
-from effdet_bench.timing.effort import busy_and_steal
+from effdet_bench.timing.counters import busy_and_steal
 from effdet_bench.worker.gpu import Gpu, uuid_of
 
 PROBE_SIDE, PROBE_COPY = 512, 8 * 2**20  # side of the matrices; float32 values that are copied

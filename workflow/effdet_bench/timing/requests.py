@@ -18,7 +18,7 @@ from effdet_bench.config.declarations import engine_file
 from effdet_bench.config.modes import engine_versions
 from effdet_bench.detector.devices import peak_memory, synchronize
 from effdet_bench.detector.request import Answer, serve, serve_in_stages
-from effdet_bench.timing.effort import Meter
+from effdet_bench.timing.counters import Meter
 from effdet_bench.timing.outside import Outside
 from effdet_bench.timing.turns import goes_on, photo_at
 from effdet_bench.validity.capture import Capture

@@ -79,7 +79,7 @@ class Hosts:
 
     def make_unseen(self, spec: JobSpec, seed: str) -> Outcome:
         """Makes the photo that is unseen in this round, in a process that shares the networks."""
-        from effdet_bench.timing.unseen import make_unseen  # imports torch: hosts start before
+        from effdet_bench.timing.variant import make_unseen  # imports torch: hosts start before
 
         here = self._made.get(HERE)
         networks = here.networks if isinstance(here, Host) else None

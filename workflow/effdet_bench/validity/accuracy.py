@@ -5,7 +5,8 @@ import numpy as np
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.records import Record
 from effdet_bench.validity.agreement import coco_ap
-from effdet_bench.validity.figures import EMPTY, Answers, first_tables
+from effdet_bench.validity.answers import Answers
+from effdet_bench.validity.figures import EMPTY, first_tables
 from effdet_bench.validity.usefulness import kept_accuracy
 
 VAL2017 = 5000  # photos of COCO's val2017, whose AP effdet publishes

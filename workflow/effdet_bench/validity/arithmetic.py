@@ -23,7 +23,7 @@ FIGURES = (*SIZES, "level_bias", "slopes", "offsets", "photo_bias")
 
 
 class Measured(NamedTuple):
-    """Errors of answers: arrays float [answers, groups], groups as in `reference.errors.Errors`."""
+    """Errors of answers: arrays float [answers, groups], groups as in `output_errors.Errors`."""
 
     sizes: np.ndarray
     slopes: np.ndarray

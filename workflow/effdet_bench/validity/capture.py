@@ -9,7 +9,7 @@ import numpy as np
 from effdet_bench import layout
 from effdet_bench.detector.request import Answer
 from effdet_bench.records import DETECTION, GROUPED
-from effdet_bench.reference.errors import Errors, row_of
+from effdet_bench.reference.output_errors import Errors, row_of
 from effdet_bench.validity.checks import Checks, Compared
 
 SETTLE_SECONDS = 0.02  # for threads that helped with a check to stop spinning

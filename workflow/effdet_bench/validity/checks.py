@@ -10,8 +10,8 @@ from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.request import ModelInput
 from effdet_bench.reference.anchors import counts_of, sample_outputs
-from effdet_bench.reference.errors import Errors, relative_errors
 from effdet_bench.reference.logic import Logic, check_table
+from effdet_bench.reference.output_errors import Errors, relative_errors
 from effdet_bench.reference.outputs import Reference, level_shapes, same_input, sample_input
 
 SPARED = 0.01  # of a mode's processor time, for a photo's checks after the first

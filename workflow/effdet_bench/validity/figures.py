@@ -1,7 +1,6 @@
 """The figures by which answers are judged: of each model, and of each photo."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +8,7 @@ import pandas as pd
 from effdet_bench import records
 from effdet_bench.records import Record
 from effdet_bench.validity.agreement import agreement, duplicates, match
+from effdet_bench.validity.answers import Answers
 from effdet_bench.validity.arithmetic import Rounding, arithmetic, measured_of
 
 EMPTY = np.zeros((0, len(records.DETECTION)), np.float32)
@@ -23,27 +23,6 @@ OF_PHOTOS = {
     "score_drift": max,
 }
 OLD_PARTS = ("class_levels", "box_levels", "classes")  # for archives of schema version 5
-
-
-class Answers(NamedTuple):
-    """The answers of a mode in one round, read from the raw data of its timing job.
-
-    `rows` are those of `outputs.csv`, one for each request and model. They give the numbers of the
-    answer's entry in `tables` and in `errors`. `requests` are the rows of `requests.csv`. `outside`
-    is the processor time that the mode used while other modes had their turn, as a share of the
-    time in its own turns. `requests` and `outside` are `None` under load.
-    """
-
-    rows: pd.DataFrame
-    tables: dict[int, np.ndarray]
-    errors: pd.DataFrame
-    requests: pd.DataFrame | None = None
-    outside: float | None = None
-
-    @property
-    def old(self) -> bool:
-        """Whether the limits of schema version 5 judge these answers."""
-        return "sizes" not in self.errors
 
 
 def model_figures(

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +19,9 @@ from effdet_bench.facts.code import code_of_judge
 from effdet_bench.progress import tell
 from effdet_bench.records import Record
 from effdet_bench.validity.accuracy import mean_average_precision
+from effdet_bench.validity.answers import Answers, read_answers
 from effdet_bench.validity.arithmetic import Rounding, measured_of
-from effdet_bench.validity.figures import Answers, model_figures
+from effdet_bench.validity.figures import model_figures
 from effdet_bench.validity.unseen import Unseen, compare_unseen
 from effdet_bench.validity.usefulness import judge_usefulness
 
@@ -35,7 +37,6 @@ class Gate(NamedTuple):
     text: str
 
 
-WAKING = 0.002  # seconds of processor time, per turn, for falling asleep and waking up
 OLD_YARDSTICK = "over what rounding does to upstream's own network,"
 # The first gate that fails is reported, so the order matters. A precision's row of tolerances.yaml
 # says which gates count.
@@ -146,47 +147,6 @@ def _failures(
         )
 
 
-def read_captured(folder: Path) -> Answers:
-    """The captured answers in `folder`, without `requests` and `outside`.
-
-    Raises:
-        BenchError: a file is missing or broken.
-    """
-    columns = records.RAW_COLUMNS
-    rows = records.read_table(folder / layout.OUTPUTS, columns[layout.OUTPUTS])
-    errors = records.read_table(folder / layout.ERRORS, columns[layout.ERRORS])
-    tables = records.read_detections(folder / layout.DETECTIONS, "table")
-    return Answers(rows, tables, errors)
-
-
-def read_answers(folder: Path, record: Record) -> Answers:
-    """The answers of the completed timing job in `folder`, whose record is `record`.
-
-    Raises:
-        BenchError: a file is missing or broken, or a timed request has no row.
-    """
-    answers = read_captured(folder)
-    expected = record["requests"] * len(record["ensemble"])
-    if len(answers.rows) != expected:
-        raise BenchError(
-            f"{folder / 'outputs.csv'} has {len(answers.rows)} rows, but {record['requests']} "
-            f"timed requests of {len(record['ensemble'])} models make {expected}: run this timing "
-            "again."
-        )
-    columns = records.RAW_COLUMNS[layout.REQUESTS]
-    requests = records.read_table(folder / layout.REQUESTS, columns)
-    return answers._replace(requests=requests, outside=_outside(record["conditions"]))
-
-
-def _outside(conditions: Record) -> float | None:
-    """Processor time that a mode used between its turns, as a share of that in its turns."""
-    used = conditions.get("outside")  # older archives did not count it
-    if used is None:
-        return None
-    seconds: float = used["seconds"] - WAKING * used["turns"]
-    return max(0.0, seconds) / float(used["own_seconds"])
-
-
 class Standards(NamedTuple):
     """The arguments of `judge` besides answers: limits, roundings, and reference tables."""
 
@@ -276,7 +236,7 @@ def _rounding(path: Path, job: Record) -> tuple[str, Rounding | Record]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--jobs", type=Path, nargs="+", required=True, help="folders of one mode")
+    parser.add_argument("--jobs", type=Path, nargs="+", required=True, help="folders of rounds")
     parser.add_argument(
         "--references", type=Path, nargs="+", required=True, help="records of `reference`"
     )
@@ -284,13 +244,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--roundings", type=Path, nargs="+", required=True, help="records of `rounding`"
     )
     parser.add_argument("--annotations", type=Path, help="record of `annotations`")
-    parser.add_argument("--output", required=True, help="the record to write")
+    parser.add_argument("--results", type=Path, required=True, help="results/<machine>")
 
 
 def run(args: argparse.Namespace) -> None:
-    result = judge_jobs(args.jobs, args.references, args.roundings, args.annotations)
-    records.write_json(args.output, result | {"judge": code_of_judge()}, "validity")
-    words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
-    text = f"{result['device']} {result['mode']}: {words}"
-    floor = records.read_json(args.jobs[0] / layout.JOB_RECORD, "job")["engine"] == NO_NETWORK
-    print(text) if floor or result["verdict"] == "valid" else tell(text)
+    archive = layout.Archive(args.results)
+    for mode, folders in itertools.groupby(args.jobs, key=lambda folder: folder.parent):
+        rounds = [*folders]
+        result = judge_jobs(rounds, args.references, args.roundings, args.annotations)
+        record = archive.validity(mode.parent.name, mode.name)
+        records.write_json(record, result | {"judge": code_of_judge()}, "validity")
+        words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
+        text = f"{result['device']} {result['mode']}: {words}"
+        floor = records.read_json(rounds[0] / layout.JOB_RECORD, "job")["engine"] == NO_NETWORK
+        print(text) if floor or result["verdict"] == "valid" else tell(text)

@@ -42,7 +42,7 @@ class JobSpec:
     `stages` requests times the stages. `threads` is the number of CPU threads that an engine may
     use. Raw data go to `folder`.
     `unseen` is a folder for the photo of the round that no mode was sent before: see
-    `timing.unseen`.
+    `timing.variant`.
     """
 
     device: str

@@ -9,14 +9,14 @@ from effdet_bench.config.names import DRAWINGS
 from effdet_bench.facts.chosen import add_results, chosen
 from effdet_bench.layout import Archive
 from effdet_bench.reference.annotations import annotations_of
-from effdet_bench.report.capacity import read_capacities
 from effdet_bench.report.figures.accuracy import accuracy
-from effdet_bench.report.figures.breakdown import ablation, speedup, stages
+from effdet_bench.report.figures.bars import ablation, speedup, stages
 from effdet_bench.report.figures.detections import draw_detections
 from effdet_bench.report.figures.latency import course, distribution
 from effdet_bench.report.figures.load import load
 from effdet_bench.report.figures.roofline import roofline
 from effdet_bench.report.figures.style import STYLE, save
+from effdet_bench.report.under_load import read_capacities
 from effdet_bench.summary.jobs import Job, jobs_of
 from effdet_bench.summary.rows import Summary
 from effdet_bench.summary.summary import read_summary

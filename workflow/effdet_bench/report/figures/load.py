@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from effdet_bench.records import Record
-from effdet_bench.report.capacity import shape
 from effdet_bench.report.figures.style import COLOURS, WIDTH, name, nothing, plain_log
+from effdet_bench.report.under_load import shape
 
 PERCENTILES = {"p50": ":", "p90": "-", "p99": "--"}
 
