@@ -182,12 +182,11 @@ def conditions(before_ms: float = 5.0, after_ms: float = 5.0, other: float = 0.0
 
 
 def _requests(latencies_ns: list[int]) -> str:
-    """A request is a turn of its own; the machine has no counters."""
+    """Requests of a turn each, in which one core works and nothing disturbs."""
     columns = records.RAW_COLUMNS[layout.REQUESTS]
-    empty = "," * (len(columns) - 5)
     phases = ["warmup", *["timed"] * len(latencies_ns)]
     rows = [
-        f"{index},{phases[index]},{index},{PHOTOS[index % len(PHOTOS)]},{ns}{empty}\n"
+        f"{index},{phases[index]},{index},{PHOTOS[index % len(PHOTOS)]},{ns},{ns},0,0,0,0,0,,\n"
         for index, ns in enumerate(latencies_ns)
     ]
     return ",".join(columns) + "\n" + "".join(rows)

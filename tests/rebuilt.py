@@ -17,11 +17,12 @@ NUMBER = re.compile(
 
 
 def column(archive: Path, where: str, file: str, keep) -> list[int]:
-    """The last column of a raw file over all rounds of `device/mode`, for rows that `keep`."""
+    """Nanoseconds in a raw file over all rounds of `device/mode`, for rows that `keep`."""
+    name = {"requests.csv": "latency_ns", "stages.csv": "duration_ns"}[file]
     values = []
     for path in sorted(archive.glob(f"timing/{where}/round-*/{file}")):
         with path.open() as rows:
-            values += [int(list(row.values())[-1]) for row in csv.DictReader(rows) if keep(row)]
+            values += [int(row[name]) for row in csv.DictReader(rows) if keep(row)]
     return values
 
 
@@ -87,6 +88,7 @@ def rebuilt(archive: Path) -> set[str]:
             timed = [int(row["latency_ns"]) / 1e6 for row in rows if row["phase"] == "timed"]
             known |= {milliseconds(quantile(timed, 50)), *(f"{value:.2f}" for value in timed)}
         known |= stage_numbers(archive, place)
+        known.add(f"{spread(archive, place) * 100:.1f} %")
         known |= order_numbers(archive, place, found)
         first = column(archive, place, "requests.csv", lambda row: row["request"] == "0")
         known.add(milliseconds(statistics.median(first) / 1e6))
@@ -101,6 +103,24 @@ def rounds_of(archive: Path, place: str) -> list[list[int]]:
     timed = lambda row: row["phase"] == "timed"  # noqa: E731
     values = column(archive, place, "requests.csv", timed)
     return [values[30 * k : 30 * (k + 1)] for k in range(3)]
+
+
+def spread(archive: Path, place: str) -> float:
+    """The spread of timed latencies without the differences between photos and between rounds."""
+    rows = [
+        (number, row["photo"], int(row["latency_ns"]))
+        for number in (1, 2, 3)
+        for row in csv.DictReader(
+            (archive / "timing" / place / f"round-{number}" / "requests.csv").open()
+        )
+        if row["phase"] == "timed"
+    ]
+    for key in (1, 0):
+        groups: dict = {}
+        for row in rows:
+            groups.setdefault(row[key], []).append(row[2])
+        rows = [(*row[:2], row[2] / statistics.mean(groups[row[key]])) for row in rows]
+    return statistics.stdev(row[2] for row in rows)
 
 
 def order_numbers(archive: Path, place: str, found: dict[str, float]) -> set[str]:
@@ -197,6 +217,7 @@ def numbers_of(report: str) -> list[str]:
 SETTINGS = {
     "0", "1", "2", "3", "6", "30", "90", "4", "8", "12,345",  # requests, rounds, threads, photos
     "5",  # rows
+    "0.0000 ms",  # counters of what disturbs, see `archive._requests`
     "64", "130", "662", "11",  # requests that percentiles need
     "24.0 GiB", "3.880 M", "7.760 M", "903 MiB", "300 MiB", "1,203 MiB", "4.2 s", "4.3 s", "2.5 s",
     "33 ms", "200 ms", "1.00x", "5 requests/s", "33", "200",

@@ -233,9 +233,9 @@ def test_runs_of_other_work_are_not_compared(tmp_path):
         records.write_json(job, record, "job")
     summarise_archive(after)
     with pytest.raises(SystemExit, match="cannot be compared: 5 threads in place of 4"):
-        compare("--before", before, "--after", after)
-    with pytest.raises(SystemExit, match="before and after belong together"):
-        compare("--before", before)
+        compare(before, after)
+    with pytest.raises(SystemExit, match="is one run: give the run to compare it with, too"):
+        compare(before)
 
 
 def test_unpaired_runs_of_one_speed_rarely_differ():

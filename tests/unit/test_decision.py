@@ -58,7 +58,7 @@ def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
     report = render_archive(modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60))
     uses = report.split("### Which mode for which use")[1].split("### All modes")[0]
     assert "| Lowest latency | CPU `far`: 60.0 ms | CPU `near`: 20.0 ms more |" in uses
-    assert "not measured: `snakemake --cores 1 load` measures it" in uses
+    assert "not measured: `snakemake --cores 1 --config load=quick` measures it" in uses
     assert "baseline-twin" not in uses
 
 

@@ -51,10 +51,3 @@ def test_a_name_of_the_users_that_is_anothers_is_refused(tmp_path):
     with pytest.raises(BenchError, match=r"machine is 'mine', but .* another machine"):
         machine.archive_name("mine", tmp_path)
     assert machine.archive_name("free", tmp_path) == "free"
-
-
-@pytest.mark.parametrize(("cpu", "same"), [("AMD EPYC 9655 96-Core Processor", True), ("x", False)])
-def test_archives_of_version_0_1_are_told_apart_by_what_they_have(tmp_path, cpu, same):
-    memory = machine.fingerprint()["memory_gib"] * 2**30
-    archive(tmp_path, "old", cpu=cpu, cores=2, memory_bytes=memory, accelerators=[])
-    assert machine.is_of_this_machine(machine.Archive(tmp_path / "old")) is same

@@ -233,11 +233,12 @@ def test_a_doubt_of_one_mode_alone_marks_its_row(tmp_path):
 
 def test_a_calm_archive_says_so(tmp_path):
     calm = modes(tmp_path, baseline=100, baseline_twin=100)
-    for path in calm.glob("timing/*/*/*/requests.csv"):  # neither trend nor dependence
-        rows = path.read_text().splitlines()
-        values = [100_000_000 + (k * 7919 % 13) for k in range(13)]
-        fresh = [f"{row.rsplit(',', 1)[0]},{v}" for row, v in zip(rows[1:], values, strict=True)]
-        path.write_text("\n".join([rows[0], *fresh]) + "\n")
+    order = random.Random(1)  # neither trend nor dependence
+    for path in sorted(calm.glob("timing/*/*/*/requests.csv")):
+        header, *rows = (line.split(",") for line in path.read_text().splitlines())
+        for row, latency in zip(rows, order.sample(range(10**8, 10**8 + 13), 13), strict=True):
+            row[header.index("latency_ns")] = str(latency)
+        path.write_text("".join(",".join(row) + "\n" for row in (header, *rows)))
     report = render_archive(calm)
     assert "Nothing makes these figures unsteady" in report
     assert "⚠" not in report

@@ -27,7 +27,7 @@ class Pretended:
         self.photos: list[int] = []
         self._of = photos
 
-    def turn(self, method: str, turn: int, part: float, unseen: bool) -> float:
+    def serve(self, turn: int, part: float, unseen: bool) -> float:
         count = 0
         while goes_on(count, count * self.seconds, part + 1e-9):
             count += 1

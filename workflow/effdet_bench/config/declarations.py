@@ -42,9 +42,11 @@ def engine_names() -> list[str]:
 
 def engine_file(engine: str) -> str:
     """The file of `engine` inside the package; of an engine with a folder, its first file."""
-    file = FOLDER / f"{engine}.py"
-    path = FOLDER / engine / "__init__.py" if (FOLDER / engine).is_dir() else file
-    return path.relative_to(layout.PACKAGE).as_posix()
+    return f"engines/{_inside(engine)}"
+
+
+def _inside(engine: str) -> str:
+    return f"{engine}/__init__.py" if (FOLDER / engine).is_dir() else f"{engine}.py"
 
 
 @functools.cache
@@ -54,7 +56,7 @@ def declaration(engine: str) -> Declaration:
     Raises:
         BenchError: the file does not declare an engine correctly; the text names the file.
     """
-    path = layout.PACKAGE / engine_file(engine)
+    path = FOLDER / _inside(engine)
     try:
         tree = ast.parse(path.read_text(), str(path))
     except SyntaxError as error:
