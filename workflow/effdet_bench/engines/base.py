@@ -24,7 +24,7 @@ from effdet_bench.detector import request
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
 from effdet_bench.detector.rewrite import Flat, mean_by_blocks
-from effdet_bench.engines.graph.static import detect_at_once
+from effdet_bench.detector.static import detect_at_once
 from effdet_bench.errors import BenchError, UnavailableError
 
 T = TypeVar("T")

@@ -19,8 +19,8 @@ from effdet_bench.detector.devices import synchronize
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect
 from effdet_bench.detector.rewrite import rewritten
+from effdet_bench.detector.static import detect_statically
 from effdet_bench.engines.base import TYPES, Engine, T, check_triton
-from effdet_bench.engines.graph.static import detect_statically
 from effdet_bench.errors import UnavailableError
 
 OPTIONS = {
