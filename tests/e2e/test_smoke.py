@@ -14,7 +14,7 @@ from effdet_bench.facts.photos import PICTURED, list_photos
 from effdet_bench.layout import Archive
 from effdet_bench.records import RAW_COLUMNS, rounded
 from effdet_bench.report.figures.detections import draw_detections
-from effdet_bench.report.figures.draw import FIGURES, draw
+from effdet_bench.report.figures.draw import BY_NAME, draw
 from helpers import ROOT, SHIPPED, Workspace
 
 MODES = ("baseline", "baseline-twin", "no-network")
@@ -39,7 +39,7 @@ def test_everything_is_there(smoke):
     archive |= {f"validity/cpu/{mode}.json" for mode in MODES}
     kinds = ("json", "csv", "npy", "inputs.npy", "rounding.json", "rounding.csv")
     archive |= {f"reference/tf_efficientdet_lite0.{kind}" for kind in kinds}
-    archive |= {f"figures/{figure.__name__}.svg" for figure in FIGURES} | {"roofline/cpu.json"}
+    archive |= {f"figures/{figure.__name__}.svg" for figure in BY_NAME} | {"roofline/cpu.json"}
     archive |= {"figures/detections-tf_efficientdet_lite0.svg"}
     archive |= {f"photos/{path.name}" for path in list_photos(SHIPPED)[:PICTURED]}
     assert rounds | archive == {name for name in names if not name.startswith("logs/")}

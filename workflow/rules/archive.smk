@@ -28,6 +28,6 @@ rule archive:
     log:
         ARCHIVE.logs / "archive.log",
     params:
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, input: os.path.dirname(input[0]),
     shell:
         step("pack", "{params.results:q}")

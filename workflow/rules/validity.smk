@@ -21,7 +21,7 @@ rule validity:
     params:
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
         annotations="--annotations" if CONFIG["annotations"] else "",
-        results=str(ARCHIVE.root),
+        results=lambda wildcards, output: str(Path(output[0]).parents[2]),
     shell:
         step(
             "validity",
