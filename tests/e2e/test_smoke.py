@@ -117,7 +117,6 @@ def test_the_report_is_honest_about_what_it_is(smoke):
         "## Optimisation roadmap",
         "## Running the benchmark",
         "## Raw data",
-        "## Conclusion",
     ):
         assert section in report
 

@@ -59,7 +59,7 @@ def test_a_page_has_the_words_and_figures_of_the_report(report):
     reader = Reader()
     reader.feed(page)
     words = " ".join(" ".join(reader.text).split())
-    for line in ("Executive summary", "CPU baseline", "requests/s", "Conclusion"):
+    for line in ("Executive summary", "CPU baseline", "requests/s", "Raw data"):
         assert line in words
     numbers = set(re.findall(r"\d[\d,.]*\d", re.sub(r"\(figures/\w+\.svg\)|`[^`]*`", "", text)))
     assert {n for n in numbers if n not in words} == set()

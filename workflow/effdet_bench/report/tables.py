@@ -14,7 +14,7 @@ from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.recommendation import advice, constraints
 from effdet_bench.report.roadmap import roadmap
 from effdet_bench.report.sets import set_lines
-from effdet_bench.report.targets import latency_targets, reach, throughput_targets
+from effdet_bench.report.targets import latency_targets, throughput_targets
 from effdet_bench.report.words import LIMITED, interval
 from effdet_bench.summary.rows import (
     AND,
@@ -156,7 +156,6 @@ def _decision(
             "latency": latency_targets(valid, targets["latency_targets"]),
             "throughput": throughput_targets(valid, targets["throughput_targets"]),
         },
-        "reach": reach(valid, targets["latency_targets"]),
     }
 
 

@@ -24,21 +24,6 @@ class ThroughputTarget(TypedDict):
     reached: list[Row]
 
 
-class Targets(TypedDict):
-    latency: list[LatencyTarget]
-    throughput: list[ThroughputTarget]
-
-
-class Reach(TypedDict):
-    """Latency targets by what the fastest modes make of them; each stands in one list."""
-
-    at_p90: list[LatencyTarget]
-    at_p50: list[LatencyTarget]
-    p90_open: list[LatencyTarget]
-    missed: list[LatencyTarget]
-    undecided: list[LatencyTarget]
-
-
 def latency_targets(valid: list[Row], targets: list[dict[str, Any]]) -> list[LatencyTarget]:
     """What the `valid` modes make of each of `targets`, {use, milliseconds}."""
     return [
@@ -64,38 +49,12 @@ def throughput_targets(valid: list[Row], rates: list[float]) -> list[ThroughputT
     ]
 
 
-def reach(valid: list[Row], targets: list[dict[str, Any]]) -> Reach:
-    """`targets` sorted by the best that any of the `valid` modes makes of them."""
-    sorted_targets: Reach = {
-        "at_p90": [],
-        "at_p50": [],
-        "p90_open": [],
-        "missed": [],
-        "undecided": [],
-    }
-    for target in latency_targets(valid, targets):
-        standings = {_standing(row, target) for row in valid}
-        if "at_p90" in standings:
-            sorted_targets["at_p90"].append(target)
-        elif "p90_open" in standings:
-            sorted_targets["p90_open"].append(target)
-        elif "at_p50" in standings:
-            sorted_targets["at_p50"].append(target)
-        elif "undecided" in standings:
-            sorted_targets["undecided"].append(target)
-        else:
-            sorted_targets["missed"].append(target)
-    return sorted_targets
-
-
-def _standing(row: Row, target: Any) -> str:
-    """What `row` makes of a target: `at_p90`, `at_p50`, `p90_open`, `missed` or `undecided`."""
+def _standing(row: Row, target: Any) -> str | None:
+    """What `row` makes of a target: `at_p90`, `at_p50`, `p90_open`, or `None`."""
     percentiles = latency_of(row)["percentiles"]
     p50, p90 = percentiles["p50"], percentiles["p90"]
     if p90["supported"] and p90["ms"] <= target["milliseconds"]:
         return "at_p90"
-    if not p50["supported"]:
-        return "undecided"
-    if p50["ms"] > target["milliseconds"]:
-        return "missed"
+    if not p50["supported"] or p50["ms"] > target["milliseconds"]:
+        return None
     return "at_p50" if p90["supported"] else "p90_open"

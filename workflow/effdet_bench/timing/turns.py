@@ -41,6 +41,7 @@ def plan_turns(
     `requests` known photos.
     """
     part = _part(latencies, seconds)
+    # one turn more than requests, because the unseen photo takes the place of a known one
     turns = max(requests + 1, math.ceil(seconds / part))
     # the first turn may be slow for other reasons
     return Plan(turns, part, requests, unseen=order.randint(2, turns))
