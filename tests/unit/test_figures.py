@@ -3,8 +3,20 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
+from effdet_bench import layout
+from effdet_bench.config.names import DRAWINGS
 from effdet_bench.report.figures.accuracy import accuracy, points_of, unbeaten
 from effdet_bench.report.figures.bars import ablation
+from effdet_bench.report.figures.draw import BY_NAME
+from helpers import ROOT
+
+
+def test_every_figure_has_a_function_a_caption_and_a_place_in_the_report():
+    assert set(DRAWINGS) == set(BY_NAME)
+    captions = {path.stem for path in (ROOT / "workflow" / "report").glob("*.rst")}
+    assert set(DRAWINGS) <= captions
+    templates = "".join(path.read_text() for path in layout.TEMPLATES.glob("*.md.j2"))
+    assert [name for name in DRAWINGS if f"](figures/{name}.svg)" not in templates] == []
 
 
 def step(device: str, mode: str, latency: float, ratio: float | None = None) -> dict:
