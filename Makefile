@@ -26,14 +26,15 @@ report: $(VENV)/.installed
 smoke: $(VENV)/.installed
 	$(SNAKEMAKE) --configfile smoke.yaml
 
-# Runs the modes again that failed or were unavailable in the latest run, or in RESULTS, a folder of results/.
+# Runs the modes again that failed or were unavailable in the latest run. Give the SETTINGS of that run.
 retry: $(VENV)/.installed
-	$(BIN)/effdet-bench retry $(RESULTS)
+	$(BIN)/effdet-bench retry
 	$(SNAKEMAKE) $(OF_SETTINGS)
 
 # Compares two runs of this machine. If modes are slower in AFTER than in BEFORE, or no longer valid, it times them again,
 # because one run can be slower by chance. It fails if the third run confirms a regression.
 confirm: $(VENV)/.installed
+	@test -n "$(BEFORE)" -a -n "$(AFTER)" || { echo "make confirm needs two runs: BEFORE=old.zip AFTER=results/…"; exit 1; }
 	rm -f .suspects.yaml
 	$(BIN)/effdet-bench compare $(BEFORE) $(AFTER) --suspects .suspects.yaml || { \
 	  test -e .suspects.yaml && $(SNAKEMAKE) --configfile $(SETTINGS) .suspects.yaml && \

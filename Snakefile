@@ -26,6 +26,7 @@ show_modes()
 
 onstart:
     begin()
+    runs.note_archive(ARCHIVE.root)
     show_plan()
 
 

@@ -24,9 +24,7 @@ try:
         raise BenchError("config: cluster names no machine type to time: see docs/cluster.md.")
     # a job on a node reads this file too, and asks nothing
     STANDINGS = (
-        {}
-        if scheduler.ALLOCATED in os.environ
-        else {name: scheduler.standing(kind) for name, kind in MACHINE_TYPES.items()}
+        {} if ON_NODE else {name: scheduler.standing(kind) for name, kind in MACHINE_TYPES.items()}
     )
 except BenchError as error:
     raise WorkflowError(str(error))

@@ -4,11 +4,13 @@ import re
 
 import pytest
 
+from effdet_bench.runs import RUN
+
 
 @pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/cluster.smk"])
 def test_lint(workspace, snakefile):
     workspace.append("smoke.yaml", "cluster: [{name: a, partition: b}]\n")
-    workspace.env["SLURM_JOB_PARTITION"] = "b"  # as on a node, where no scheduler is asked
+    workspace.env[RUN] = "1"  # as on a node, where no scheduler is asked
     said = workspace.snakemake("--lint", "--snakefile", snakefile).stdout
     complaints = set(re.findall(r"^    \* (.+)$", said, re.MULTILINE))
     assert complaints == {"Specify a conda environment or container for each rule.:"}

@@ -100,7 +100,7 @@ def test_an_archive_of_another_machine_is_not_replaced(workspace):
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        (["pack"], "results/ has no results of this machine: give results/<machine>, or run"),
+        (["pack"], "this folder has no results of a latest run: give results/<machine>."),
         (["audit", "results/smoke"], "results/smoke is not a folder: give results/<machine>."),
         (["import", "mine.zip"], "mine.zip cannot be read as an archive"),
         (["compare"], "results/ holds no archive to compare: run `snakemake --cores 1` first."),

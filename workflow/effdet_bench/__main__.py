@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from importlib import import_module
+from types import ModuleType
 
 from effdet_bench import runs
 from effdet_bench.errors import BenchError
@@ -86,15 +87,10 @@ def main(argv: list[str] | None = None) -> None:
         os.environ.pop(variable, None)
     # the last search for garbage, among all of torch's objects, would take a second
     atexit.register(gc.freeze)
-    # looking for garbage among modules would take a quarter of the time of importing torch
-    gc.disable()
     try:
-        module = import_module(f"effdet_bench.{known[step][0]}")
-    finally:
-        gc.enable()
-    own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
-    module.add_arguments(own)
-    try:
+        module = _imported(known[step][0])
+        own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
+        module.add_arguments(own)
         module.run(own.parse_args(argv[1:]))
     except BenchError as error:
         sys.exit(f"effdet-bench {step}: {error}")
@@ -105,6 +101,15 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"effdet-bench {step}: {error.strerror}{where}: {MENDS[error.errno]}.")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _imported(module: str) -> ModuleType:
+    # looking for garbage among modules would take a quarter of the time of importing torch
+    gc.disable()
+    try:
+        return import_module(f"effdet_bench.{module}")
+    finally:
+        gc.enable()
 
 
 def _listed(known: dict[str, tuple[str, str]]) -> str:

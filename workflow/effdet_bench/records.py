@@ -124,10 +124,14 @@ def read_json(path: str | Path, schema: str) -> Record:
 
 
 def _upgraded(record: Any) -> Any:
-    """`record` of schema version 5 as one of the present version, which only adds to it."""
-    if isinstance(record, dict) and record.get("schema_version") == 5:
-        return record | {"schema_version": SCHEMA_VERSION}
-    return record
+    """`record` of schema version 5 as one of the present version, which only adds to it.
+
+    A record with names of version 0.1, which version 5 still had, stays as it is.
+    """
+    if not isinstance(record, dict) or record.get("schema_version") != 5:
+        return record
+    old = record.get("engine") == "invalid" or "fused" in record.get("options", {})
+    return record if old else record | {"schema_version": SCHEMA_VERSION}
 
 
 def begin_tables(folder: Path, columns: dict[str, list[str]]) -> None:

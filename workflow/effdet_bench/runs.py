@@ -16,6 +16,7 @@ from pathlib import Path
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import KEPT
 
+NOTE = KEPT / "effdet-bench.latest"
 LEAST_BYTES = 1 << 14  # free space that a disk must have, enough for a record
 RUN = "EFFDET_BENCH_RUN"  # environment variable: the id of the Snakemake process of a step
 
@@ -37,6 +38,23 @@ def hold_folder() -> None:
         ) from None
     except OSError:  # a file system without locks
         pass
+
+
+def note_archive(archive: Path) -> None:
+    """Notes `archive` as that of the latest run in this folder, for `latest_archive`."""
+    NOTE.write_text(f"{archive}\n")
+
+
+def latest_archive() -> Path:
+    """The archive of the latest run in this folder.
+
+    Raises:
+        BenchError: nothing ran here, or the archive is gone.
+    """
+    path = Path(NOTE.read_text().strip()) if NOTE.exists() else None
+    if path is None or not path.is_dir():
+        raise BenchError("this folder has no results of a latest run: give results/<machine>.")
+    return path
 
 
 def refuse_unwritable(folders: Iterable[str | Path]) -> None:

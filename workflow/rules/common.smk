@@ -47,6 +47,8 @@ RECORDS = [
 # rules that timing needs, and the rounds. All other rules follow, because a user waits for the first standings.
 AT_ONCE, BEFORE_TIMING = CONFIG["rounds"] + 2, CONFIG["rounds"] + 1
 
+# Whether another run of this workflow started this process, as its job on a node of a cluster.
+ON_NODE = runs.RUN in os.environ
 # The environment of the steps' shells. `python3` is the interpreter that runs Snakemake, which has the packages. The
 # mirror is not a param, because a changed param would download a verified file again.
 os.environ.update(

@@ -88,17 +88,17 @@ wildcard_constraints:
     export="|".join(EXPORTS) or "none",
 
 
-def job_files(name, device=None, mode=None, last=None):
+def job_files(name, device=None, last=None):
     """The file `name` of every timing job that counts.
 
-    Or only of those of one `device`, of one `mode` on it, and up to the round `last`.
+    Or only of those of one `device`, and up to the round `last`.
     """
     return [
         str(ARCHIVE.job(where, which, number) / name)
         for where, plan in PLANS.items()
         for which in MODES[where]
         for number in plan.counted[which]
-        if device in (None, where) and mode in (None, which) and (last is None or number <= last)
+        if device in (None, where) and (last is None or number <= last)
     ]
 
 
@@ -153,7 +153,7 @@ def show_modes():
 
 
 def show_finding():
-    """Prints the conclusion of the report as the last lines, if this run wrote the report."""
+    """Prints what the report finds as the last lines, if this run wrote the report."""
     if os.path.exists(REPORT_LOG) and os.path.getmtime(REPORT_LOG) > STARTED:
         # at exit, because Snakemake prints a few lines of its own after this
         atexit.register(print, Path(REPORT_LOG).read_text())

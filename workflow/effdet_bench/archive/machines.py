@@ -17,7 +17,7 @@ from effdet_bench.report.under_load import load_table, read_capacities
 from effdet_bench.summary.rows import Row, Summary, p50, pace, standing
 from effdet_bench.summary.summary import read_summary
 
-# settings on which figures depend; older archives tell only what was served
+# settings on which figures depend
 ASKED = ("seconds", "requests", "warmup", "rounds", "threads")
 
 
@@ -36,9 +36,8 @@ def read_machine(archive: Archive) -> Machine:
     """Reads the parts of `archive` that are compared."""
     summary = read_summary(archive)
     asked: Record = {key: summary[key] for key in ASKED}  # type: ignore[literal-required]
-    if archive.settings.exists():
-        config = settings_of(archive)
-        asked |= {key: config[key] for key in ASKED if key in config}
+    config = settings_of(archive)
+    asked |= {key: config[key] for key in ASKED if key in config}
     return {
         "machine": summary["machine"],
         "summary": summary,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from effdet_bench import layout
 from effdet_bench.archive.manifest import check_manifest, files_of
+from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
-from effdet_bench.facts.chosen import add_results, chosen
 from effdet_bench.layout import Archive
 from effdet_bench.summary.summary import read_summary
 

@@ -7,8 +7,8 @@ import argparse
 
 from effdet_bench import records
 from effdet_bench.archive.manifest import renew_manifest
+from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
-from effdet_bench.facts.chosen import add_results, chosen
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
 from effdet_bench.report.figures.draw import draw_archive

@@ -20,12 +20,12 @@ from typing import Any
 import yaml
 
 from effdet_bench import layout, records
-from effdet_bench.cluster.scheduler import ALLOCATED
 from effdet_bench.errors import BenchError
 from effdet_bench.facts import machine
 
 # shared with the project; not exports, because some fit only one processor or GPU
 SHARED = ("Snakefile", "workflow", "profiles", "checkpoints", "results")
+ALLOCATED = "SLURM_JOB_PARTITION"  # variable of a job, with the name of its partition
 PATHS = ("photos", "annotations", "weights_folder")  # settings that are paths
 
 

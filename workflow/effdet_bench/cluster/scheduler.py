@@ -15,7 +15,6 @@ from effdet_bench.errors import BenchError, did_you_mean
 
 # how those states of sinfo begin in which a node takes jobs, at once or later
 TAKING = ("idle", "mixed", "allocated", "completing", "planned", "reserved", "powered", "powering")
-ALLOCATED = "SLURM_JOB_PARTITION"  # variable of a job on a node, with the name of its partition
 SAID = "effdet-bench node: "  # how the message begins with which the step `node` fails
 
 

@@ -5,6 +5,7 @@ BASELINE = "baseline"
 CONTROL = "baseline-twin"  # the A/A control: baseline again, timed in every round as its own mode
 TUNED = "baseline-malloc"  # baseline with an allocator that keeps memory
 NO_NETWORK = "no_network"  # the engine without a network
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 JOINT_ENGINES = ("vmap", "grouped")  # engines that run all networks of an ensemble as one network
 COCO_CLASSES = 90  # highest label id of COCO; the released networks have 90 classes
 DRAWINGS = ("speedup", "distribution", "stages", "ablation", "roofline", "course")  # of all reports

@@ -1,9 +1,11 @@
-"""What effdet and timm have but do not export: a new version may move it, so it stands here alone.
+"""Functions and classes that effdet and timm do not export; only this module imports them.
 
-pyproject.toml bounds their versions. Upstream's postprocessing is the reference of every mode.
+A new version of effdet or timm may move them, so pyproject.toml bounds the versions.
 """
 
 from importlib.metadata import version
+
+from effdet_bench.errors import BenchError
 
 try:
     from effdet.bench import _batch_detection as batch_detection
@@ -14,7 +16,7 @@ try:
         SqueezeExcite,
     )
 except ImportError as error:
-    raise ImportError(
+    raise BenchError(
         f"effdet {version('effdet')} or timm {version('timm')} is not one that this effdet-bench "
         f"works with ({error}): install the versions of constraints.txt."
     ) from None

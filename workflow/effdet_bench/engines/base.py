@@ -20,6 +20,7 @@ import torch
 
 from effdet_bench.config.declarations import FP32, declaration, engine_file, engine_names
 from effdet_bench.config.modes import Options
+from effdet_bench.config.names import PRECISIONS
 from effdet_bench.detector import request
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
@@ -35,7 +36,6 @@ TYPES = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")
 # in export formats that name inputs and outputs
 INPUTS, OUTPUTS = ["pixels"], ["classes", "boxes"]
 

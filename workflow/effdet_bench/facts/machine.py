@@ -189,7 +189,9 @@ def is_of_this_machine(archive: Archive) -> bool:
     except (OSError, ValueError):
         return False
     ours = fingerprint()
-    theirs = record.get("fingerprint", {})
+    theirs = record.get("fingerprint")
+    if theirs is None:
+        return False
     apart = abs(theirs.pop("memory_gib", 0) - ours["memory_gib"])
     return apart <= MEMORY_SLACK_GIB and all(ours.get(key) == theirs[key] for key in theirs)
 

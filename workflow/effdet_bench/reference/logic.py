@@ -142,15 +142,15 @@ def _against_rules(rows: torch.Tensor, candidates: Candidates, full: bool) -> Lo
     return Logic(int(forbidden + wrong.sum()), int(tied.sum() + at_cut * full))
 
 
-def _forbidden(rows: torch.Tensor, same: torch.Tensor, last: torch.Tensor | None) -> torch.Tensor:
+def _forbidden(rows: torch.Tensor, same: torch.Tensor, least: torch.Tensor | None) -> torch.Tensor:
     """The number of `rows` that are no candidate, out of order, or suppressed by a better row.
 
-    `same` [rows, candidates] says which are the same. `last` is the score of the last candidate if
-    their number is limited: then an equal of the last candidate may stand in its place.
+    `same` [rows, candidates] says which are the same. `least` is the lowest score of a candidate if
+    the number of candidates is limited: then a row with an equal score may stand in its place.
     """
     invented = ~same.any(1)
-    if last is not None:
-        invented &= (rows[:, 4] - last).abs() > SCORE
+    if least is not None:
+        invented &= (rows[:, 4] - least).abs() > SCORE
     unordered = rows[1:, 4] > rows[:-1, 4] + SCORE
     same_class = rows[:, None, 5] == rows[None, :, 5]
     overlap = box_iou(rows[:, :4], rows[:, :4])

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypedDict
 
 from effdet_bench import records
-from effdet_bench.config.names import NEEDS
-from effdet_bench.facts.chosen import add_results, chosen
+from effdet_bench.config.chosen import add_results, chosen
+from effdet_bench.config.names import NEEDS, PRECISIONS
 from effdet_bench.records import Record
 from effdet_bench.report.numbers import brief, mebibytes, seconds
 from effdet_bench.report.under_load import best_capacities, load_view, read_capacities
@@ -148,9 +148,25 @@ def _under_load(load: dict[str, Any] | None, places: list[Any]) -> list[Advice]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
     given = parser.add_argument_group("constraints", "by default, those of the run's settings")
-    given.add_argument("--p90-ms", type=float, help="the largest p90 of the latency")
-    given.add_argument("--memory-mib", type=float, help="the most memory of a mode's process")
-    given.add_argument("--precisions", nargs="+", help="such as fp32 bf16")
+    given.add_argument("--p90-ms", type=_limit, help="the largest p90 of the latency; inf for any")
+    given.add_argument(
+        "--memory-mib", type=_limit, help="the most memory of a mode's process; inf for any"
+    )
+    given.add_argument("--precisions", type=_precisions, help="such as fp32,bf16; all for any")
+
+
+def _limit(text: str) -> float:
+    limit = float(text)
+    if not limit > 0:
+        raise ValueError
+    return limit
+
+
+def _precisions(text: str) -> tuple[str, ...]:
+    named = PRECISIONS if text == "all" else tuple(text.split(","))
+    if not {*named} <= {*PRECISIONS}:
+        raise argparse.ArgumentTypeError(f"{text!r} must be all, or some of {','.join(PRECISIONS)}")
+    return named
 
 
 def run(args: argparse.Namespace) -> None:

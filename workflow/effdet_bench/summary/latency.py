@@ -118,6 +118,6 @@ def _share_error(rounds: Sequence[Turns], value: float) -> float:
     Techniques", 1977, ch. 6). For example, rounds of one turn with shares of 0.4 and 0.6 give 0.1.
     """
     shares = np.array([sum(np.mean(np.asarray(t) <= value) for t in turns) for turns in rounds])
-    turns = np.array([len(one) for one in rounds])
-    n, share = len(rounds), shares.sum() / turns.sum()
-    return float(np.sqrt(n / (n - 1) * ((shares - turns * share) ** 2).sum()) / turns.sum())
+    counts = np.array([len(turns) for turns in rounds])
+    n, share = len(rounds), shares.sum() / counts.sum()
+    return float(np.sqrt(n / (n - 1) * ((shares - counts * share) ** 2).sum()) / counts.sum())

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from effdet_bench import layout, records
-from effdet_bench.facts.chosen import add_results, chosen
+from effdet_bench.config.chosen import add_results, chosen
+from effdet_bench.runs import hold_folder
 
 
 def forget(archive: layout.Archive, exports: Path) -> list[Path]:
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    hold_folder()  # a run that goes on reads these records
     forgotten = forget(chosen(args), layout.EXPORTS)
     for path in forgotten:
         print(f"the next run makes this again: {path}")

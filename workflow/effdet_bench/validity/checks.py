@@ -60,16 +60,16 @@ class Checks:
         if fault := self._fault(photo, given, outputs, table):
             return Compared(fault)
         sampled, expected = sample_outputs(outputs, self._anchors), self._expected(photo)
-        digest = hash(sampled.numpy().tobytes())
-        known = digest in self._answered
+        seen = hash(sampled.numpy().tobytes())
+        known = seen in self._answered
         if not known:
             if not _are_finite(outputs):
                 return Compared("not finite")
-            self._answered[digest] = photo, relative_errors(sampled, expected, self._counts)
-        first_photo, errors = self._answered[digest]
+            self._answered[seen] = photo, relative_errors(sampled, expected, self._counts)
+        first_photo, errors = self._answered[seen]
         if not np.array_equal(self._expected(first_photo), expected):
             return Compared("stale")
-        answer = digest, table.tobytes()
+        answer = seen, table.tobytes()
         due = self._is_due(photo, answer, known)
         logic = self._check(photo, answer, outputs, table) if due else None
         return Compared("", errors, logic)

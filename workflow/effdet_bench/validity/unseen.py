@@ -72,10 +72,10 @@ def _at_least_by_ranks(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
     equally likely pairs of numbers, one has a sum of 80, so 80 has a chance of 0.0006, below 0.001.
     All 80 known photos must be faster, so the limit is the smallest of the 80 multiples.
     """
-    multiples = np.sort(np.concatenate([new[0] - known for new, known in pairs]))
+    log_multiples = np.sort(np.concatenate([new[0] - known for new, known in pairs]))
     chances = np.ones(1)  # of a sum of exactly 0, 1, 2, …
     for _, known in pairs:
         chances = np.convolve(chances, np.full(len(known) + 1, 1 / (len(known) + 1)))
     at_least = np.cumsum(chances[::-1])[::-1]  # chances of a sum of at least 0, 1, 2, …
     needed = int(np.searchsorted(-at_least, CERTAINTY - 1))
-    return float(np.exp(multiples[-needed])) if needed < len(chances) else 0.0
+    return float(np.exp(log_multiples[-needed])) if needed < len(chances) else 0.0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
+from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.config.names import DRAWINGS
-from effdet_bench.facts.chosen import add_results, chosen
 from effdet_bench.layout import Archive
 from effdet_bench.reference.annotations import annotations_of
 from effdet_bench.report.figures.accuracy import accuracy
