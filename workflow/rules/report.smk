@@ -28,6 +28,8 @@ rule figures:
         detections=job_files(layout.DETECTIONS),
         references=rules.reference.output.detections,
         photos=rules.photos.output,
+        # read only to know whether the annotations count, which are an input too
+        settings=ancient(rules.settings.output),
         template=package_files(layout.TEMPLATES, "detections.svg.j2"),
         code=step_code("report.figures.draw"),
     output:
