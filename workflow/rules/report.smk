@@ -28,8 +28,9 @@ rule figures:
         detections=job_files(layout.DETECTIONS),
         references=rules.reference.output.detections,
         photos=rules.photos.output,
-        # read only to know whether the annotations count, which are an input too
-        settings=ancient(rules.settings.output),
+        # Read only to know whether the annotations count, which are an input too. Not `rules.settings.output`, because
+        # `ancient` would mark that for all rules.
+        settings=ancient(str(ARCHIVE.settings)),
         template=package_files(layout.TEMPLATES, "detections.svg.j2"),
         code=step_code("report.figures.draw"),
     output:
