@@ -15,10 +15,12 @@ LOAD = "def load(models, device, options): ...\n"
 @pytest.fixture
 def declared(tmp_path, monkeypatch):
     """What an engine's file with this text declares."""
-    monkeypatch.setattr(declarations, "FOLDER", tmp_path)
+    folder = tmp_path / "engines"
+    folder.mkdir()
+    monkeypatch.setattr(declarations, "FOLDER", folder)
     declaration.cache_clear()
     yield lambda text: (
-        (tmp_path / "mine.py").write_text(text),
+        (folder / "mine.py").write_text(text),
         declaration("mine"),
     )[1]
     declaration.cache_clear()

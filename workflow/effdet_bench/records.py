@@ -123,6 +123,16 @@ def read_json(path: str | Path, schema: str) -> Record:
     return record
 
 
+def settings_of(archive: layout.Archive) -> Record:
+    """The settings of the run that wrote `archive`.
+
+    Raises:
+        BenchError: as `read_json` says.
+    """
+    config: Record = read_json(archive.settings, "settings")["config"]
+    return config
+
+
 def _upgraded(record: Any) -> Any:
     """`record` of schema version 5 as one of the present version, which only adds to it.
 

@@ -14,12 +14,12 @@ import matplotlib
 
 from effdet_bench import layout, records
 from effdet_bench.archive.manifest import check_manifest
-from effdet_bench.archive.render import counted_rounds, settings_of, summary_of
+from effdet_bench.archive.render import counted_rounds, summary_of
 from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
-from effdet_bench.records import Record
+from effdet_bench.records import Record, settings_of
 from effdet_bench.reference.annotations import annotations_of
 from effdet_bench.report.figures.draw import draw_archive
 from effdet_bench.report.page import to_html

@@ -7,11 +7,10 @@ from typing import TypedDict
 import yaml
 
 from effdet_bench import records
-from effdet_bench.archive.render import settings_of
 from effdet_bench.config.names import DEVICES
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import PUBLISHED_LATENCIES, Archive
-from effdet_bench.records import Record
+from effdet_bench.records import Record, settings_of
 from effdet_bench.report.report import templates
 from effdet_bench.report.under_load import load_table, read_capacities
 from effdet_bench.summary.rows import Row, Summary, p50, pace, standing

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from effdet_bench.archive.machines import Machine, incomparable, read_machine
-from effdet_bench.archive.render import settings_of
 from effdet_bench.archive.unpack import unpack
 from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
-from effdet_bench.records import Record
+from effdet_bench.records import Record, settings_of
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.words import interval, stated
 from effdet_bench.summary.comparison import (

@@ -11,17 +11,12 @@ from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
+from effdet_bench.records import settings_of
 from effdet_bench.report.figures.draw import draw_archive
 from effdet_bench.report.report import view_of, write_report
 from effdet_bench.summary.jobs import Job, read_jobs
 from effdet_bench.summary.rows import Summary
 from effdet_bench.summary.summary import read_summary, summarise, write_summary
-
-
-def settings_of(archive: Archive) -> records.Record:
-    """The settings of the archive."""
-    config: records.Record = records.read_json(archive.settings, "settings")["config"]
-    return config
 
 
 def counted_rounds(archive: Archive) -> dict[tuple[str, str], list[int]]:

@@ -42,11 +42,7 @@ def engine_names() -> list[str]:
 
 def engine_file(engine: str) -> str:
     """The file of `engine` inside the package; of an engine with a folder, its first file."""
-    return f"engines/{_inside(engine)}"
-
-
-def _inside(engine: str) -> str:
-    return f"{engine}/__init__.py" if (FOLDER / engine).is_dir() else f"{engine}.py"
+    return f"engines/{engine}/__init__.py" if (FOLDER / engine).is_dir() else f"engines/{engine}.py"
 
 
 @functools.cache
@@ -56,7 +52,7 @@ def declaration(engine: str) -> Declaration:
     Raises:
         BenchError: the file does not declare an engine correctly; the text names the file.
     """
-    path = FOLDER / _inside(engine)
+    path = FOLDER.parent / engine_file(engine)
     try:
         tree = ast.parse(path.read_text(), str(path))
     except SyntaxError as error:

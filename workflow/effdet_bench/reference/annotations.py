@@ -51,7 +51,7 @@ def select_annotations(path: str | Path, photos: list[str]) -> Record:
 
 def annotations_of(archive: Archive) -> Path | None:
     """The annotations that the run of `archive` used; a file of an earlier run may lie there."""
-    config = records.read_json(archive.settings, "settings")["config"]
+    config = records.settings_of(archive)
     return archive.annotations if config.get("annotations") else None
 
 

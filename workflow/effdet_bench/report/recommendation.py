@@ -148,18 +148,22 @@ def _under_load(load: dict[str, Any] | None, places: list[Any]) -> list[Advice]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
     given = parser.add_argument_group("constraints", "by default, those of the run's settings")
-    given.add_argument("--p90-ms", type=_limit, help="the largest p90 of the latency; inf for any")
     given.add_argument(
-        "--memory-mib", type=_limit, help="the most memory of a mode's process; inf for any"
+        "--p90-ms", type=_positive, help="the largest p90 of the latency; inf for any"
+    )
+    given.add_argument(
+        "--memory-mib",
+        type=_positive,
+        help="the most memory of a mode's process; inf for any",
     )
     given.add_argument("--precisions", type=_precisions, help="such as fp32,bf16; all for any")
 
 
-def _limit(text: str) -> float:
-    limit = float(text)
-    if not limit > 0:
-        raise ValueError
-    return limit
+def _positive(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0")
+    return number
 
 
 def _precisions(text: str) -> tuple[str, ...]:
@@ -172,7 +176,7 @@ def _precisions(text: str) -> tuple[str, ...]:
 def run(args: argparse.Namespace) -> None:
     archive = chosen(args)
     summary = read_summary(archive)
-    config = records.read_json(archive.settings, "settings")["config"]
+    config = records.settings_of(archive)
     given = dict(zip(NEEDS, (args.p90_ms, args.memory_mib, args.precisions), strict=True))
     needs = config | {key: value for key, value in given.items() if value is not None}
     valid = sorted((row for row in summary["rows"] if row["ranked"]), key=standing)

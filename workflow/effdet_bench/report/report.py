@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     archive = Archive(Path(args.results))
     summary = read_summary(archive)
-    config = records.read_json(archive.settings, "settings")["config"]
+    config = records.settings_of(archive)
     view = view_of(archive, summary, config)
     write_report(archive, view)
     print(terminal(view), f"The report: {archive.report}, and report.html", sep="\n\n")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from effdet_bench.config.names import JOINT_ENGINES
 from effdet_bench.report.words import around, name
-from effdet_bench.summary.rows import Row, Summary, traits
+from effdet_bench.summary.rows import Row, Summary
 
 
 class Technique(NamedTuple):
@@ -108,7 +108,7 @@ def _modes(technique: Technique, valid: list[Row]) -> list[str]:
 
 def _shown(row: Row) -> set[str]:
     """Names of the techniques that `row` shows."""
-    known = traits(row)
+    known = {**row, **row["options"]}
     return {
         technique.name
         for technique in TECHNIQUES

@@ -272,11 +272,6 @@ def place(row: Row) -> Place:
     return {"device": row["device"], "mode": row["mode"]}
 
 
-def traits(row: Row) -> dict[str, Any]:
-    """The entries of `row` and of its options."""
-    return {**row, **row["options"]}
-
-
 def unsplit(row: Row) -> str | None:
     """Why stages of the separate pass differ from those of a request; `None` if they do not."""
     if row["options"].get("parallel"):

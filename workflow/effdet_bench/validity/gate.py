@@ -249,12 +249,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    archive = layout.Archive(args.results)
+    archive, judge_code = layout.Archive(args.results), code_of_judge()
     for mode, folders in itertools.groupby(args.jobs, key=lambda folder: folder.parent):
         rounds = [*folders]
         result = judge_jobs(rounds, args.references, args.roundings, args.annotations)
         record = archive.validity(mode.parent.name, mode.name)
-        records.write_json(record, result | {"judge": code_of_judge()}, "validity")
+        records.write_json(record, result | {"judge": judge_code}, "validity")
         words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")
         text = f"{result['device']} {result['mode']}: {words}"
         floor = records.read_json(rounds[0] / layout.JOB_RECORD, "job")["engine"] == NO_NETWORK
