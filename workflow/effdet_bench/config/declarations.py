@@ -14,7 +14,7 @@ from effdet_bench import layout
 from effdet_bench.errors import BenchError, in_one_line
 
 FOLDER = layout.PACKAGE / "engines"
-NO_ENGINES = ("__init__", "base", "joint")  # files of code that engines share
+NO_ENGINES = ("__init__", "base", "joint", "lean")  # files of code that engines share
 FP32 = "fp32"
 OptionValue = bool | int | float | str
 

@@ -3,16 +3,13 @@
 import itertools
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from effdet.anchors import clip_boxes_xyxy, decode_box_outputs
 from torchvision.ops import nms
 
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.upstream import batch_detection, post_process
-
-IOU_THRESHOLD = 0.5  # of effdet's NMS
-FIRST_CANDIDATES = 500  # NMS usually keeps the 100 wanted detections of these
+from effdet_runtime.boxes import FIRST_CANDIDATES, IOU_THRESHOLD, kept_of_classes
 
 Outputs = tuple[list[torch.Tensor], list[torch.Tensor]]
 
@@ -151,28 +148,7 @@ def suppress(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) ->
         parts = order.split([count for count in labels.bincount().tolist() if count])
         kept = torch.cat([own[nms(boxes[own], scores[own], IOU_THRESHOLD)] for own in parts])
     else:
-        flags = _kept_of_classes(boxes[order].cpu().numpy(), labels[order].cpu().numpy())
+        flags = kept_of_classes(boxes[order].cpu().numpy(), labels[order].cpu().numpy())
         kept = order[torch.tensor(flags, device=order.device)]
     kept = kept.sort().values
     return kept[scores[kept].sort(descending=True, stable=True).indices]
-
-
-def _kept_of_classes(boxes: np.ndarray, labels: np.ndarray) -> list[bool]:
-    """Whether NMS keeps each of `boxes`, which are sorted by class, then by falling score."""
-    number = np.arange(len(labels))
-    later = np.searchsorted(labels, labels, side="right") - number - 1  # later ones of its class
-    first = np.repeat(number, later)
-    begins = np.cumsum(later) - later
-    second = first + 1 + np.arange(len(first)) - begins[first]
-    left, top, right, bottom = boxes.T
-    wide = np.minimum(right[first], right[second]) - np.maximum(left[first], left[second])
-    high = np.minimum(bottom[first], bottom[second]) - np.maximum(top[first], top[second])
-    shared = np.maximum(wide, 0) * np.maximum(high, 0)
-    area = (right - left) * (bottom - top)
-    with np.errstate(invalid="ignore"):  # 0 ÷ 0 for two boxes without area
-        over = shared / (area[first] + area[second] - shared) > IOU_THRESHOLD
-    kept = [True] * len(labels)
-    for better, worse in zip(first[over].tolist(), second[over].tolist(), strict=True):
-        if kept[better]:
-            kept[worse] = False
-    return kept

@@ -7,7 +7,8 @@ import torch
 from effdet.anchors import clip_boxes_xyxy, decode_box_outputs
 
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.nms import IOU_THRESHOLD, Outputs, detect
+from effdet_bench.detector.nms import Outputs, detect
+from effdet_runtime.boxes import IOU_THRESHOLD
 
 CANDIDATES = 1024  # NMS keeps the 100 wanted detections of these on every shipped photo
 STEPS = 16  # of suppression, twice as many as the shipped photos take

@@ -12,13 +12,16 @@ from effdet_bench.config.modes import Options
 from effdet_bench.detector.devices import synchronize
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.engines.base import INPUTS, OUTPUTS, ExportedEngine, write_onnx
+from effdet_bench.engines.lean import Lean
 from effdet_bench.errors import UnavailableError
 from effdet_bench.facts.machine import adds_bytes_exactly
+from effdet_runtime.networks import onnxruntime as networks
 
 OPTIONS = {
     "precision": ["fp32", "int8"],
     "rewritten": [False, True],
     "sparse_postprocess": [False, True],
+    "lean": [False, True],
 }
 EXPORTS = {"fp32": "fp32", "int8": "int8"}
 PACKAGES = ["onnxruntime", "onnx", "onnxscript"]
@@ -27,7 +30,6 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "mps": "CoreMLExecutionProvider",
 }
-FILE = "model.onnx"
 # Layers that INT8 leaves in fp32. So a trained D0 keeps 99 % of its accuracy, in 0.94 of the time
 # of fp32. With every layer in 8 bits it keeps 95 %, in 0.92 of the time. Where sums saturate, it
 # keeps 51 %: see `adds_bytes_exactly`.
@@ -36,15 +38,11 @@ SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter writes the modules o
 
 
 class OnnxRuntime(ExportedEngine):
-    version = f"onnxruntime {onnxruntime.__version__}"
+    version = networks.VERSION
 
     def __init__(self, models: list[Model], device: torch.device, options: Options) -> None:
         super().__init__(models, device, options)
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = torch.get_num_threads()
-        settings.inter_op_num_threads = 1
-        # otherwise its threads spin on after a request, into the next request of another mode
-        settings.add_session_config_entry("session.force_spinning_stop", "1")
+        settings = networks.settings(torch.get_num_threads())
         if device.type == "cuda" and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # of CUDA, those that came with torch
         # inputs and outputs in torch's memory: on a GPU, none passes through the host
@@ -60,7 +58,7 @@ class OnnxRuntime(ExportedEngine):
         """
         wanted = self._available(model)
         session = onnxruntime.InferenceSession(
-            model.exported / FILE, settings, providers=wanted, enable_fallback=0
+            model.exported / networks.FILE, settings, providers=wanted, enable_fallback=0
         )
         first = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
         if session.get_providers()[0] != first:
@@ -118,9 +116,9 @@ def export(
     model: Model, device: torch.device, options: Options, samples: list[torch.Tensor], folder: Path
 ) -> None:
     """Writes the network of `model` to `folder`; INT8 by ONNX Runtime's static quantisation."""
-    write_onnx(model, samples[0], folder / FILE)
+    write_onnx(model, samples[0], folder / networks.FILE)
     if options["precision"] == "int8":
-        quantise(folder / FILE, samples, device.type == "cpu" and not adds_bytes_exactly())
+        quantise(folder / networks.FILE, samples, device.type == "cpu" and not adds_bytes_exactly())
 
 
 def quantise(path: Path, samples: list[torch.Tensor], saturates: bool) -> None:
@@ -158,4 +156,6 @@ def quantise(path: Path, samples: list[torch.Tensor], saturates: bool) -> None:
 
 
 def load(models: list[Model], device: torch.device, options: Options) -> ExportedEngine:
+    if options.get("lean"):
+        return Lean("onnxruntime", models, device, options)
     return OnnxRuntime(models, device, options)

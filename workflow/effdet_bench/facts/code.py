@@ -14,13 +14,14 @@ from effdet_bench import layout
 from effdet_bench.records import Record
 
 PACKAGE = layout.PACKAGE.name
+OWN = (PACKAGE, "effdet_runtime")  # the packages of this project whose files count
 # what times, and what computes the answers that timed answers are compared with
 HARNESS = ("timing.job", "reference.reference", "reference.output_errors")
 SHORT = 12  # digits of a digest in records
 
 
 def module_files(*entries: str) -> list[Path]:
-    """The files of the modules `entries` and of all modules of the package that they import.
+    """The files of the modules `entries` and of all modules of this project that they import.
 
     Reads all imports from the source, including those inside functions, and imports no module.
     `entries` are names inside the package, such as `timing.job` or `engines.eager`.
@@ -37,7 +38,7 @@ def module_files(*entries: str) -> list[Path]:
 
 
 def _path(name: str) -> Path | None:
-    stem = layout.PACKAGE.joinpath(*name.split(".")[1:])
+    stem = layout.PACKAGE.parent.joinpath(*name.split("."))
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if path.is_file():
             return path
@@ -52,7 +53,7 @@ def _imports(path: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.split(".")[0] == PACKAGE]
+    return [name for name in names if name.split(".")[0] in OWN]
 
 
 def code_digests(engine: str, exported: bool) -> dict[str, str]:

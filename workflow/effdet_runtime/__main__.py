@@ -1,0 +1,58 @@
+"""`effdet-runtime COMMAND …`: runs the detectors of a bundle."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from effdet_runtime.detect import detect
+from effdet_runtime.errors import DeploymentError
+from effdet_runtime.verify import verify
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command that `argv` names; without `argv`, the command line names it."""
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+    except DeploymentError as error:
+        sys.exit(f"effdet-runtime {args.command}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="effdet-runtime", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    checks = commands.add_parser("verify", help="check a bundle on this machine")
+    checks.add_argument("bundle", type=Path, help="the folder of the bundle")
+    checks.set_defaults(run=lambda args: verify(args.bundle, args.threads))
+    finds = commands.add_parser("detect", help="detect objects in photos")
+    finds.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
+    finds.add_argument("--bundle", type=Path, required=True, help="the folder of the bundle")
+    finds.add_argument(
+        "--output",
+        type=Path,
+        default=Path("detections.json"),
+        help="COCO's results format (.json), or .csv; default: %(default)s",
+    )
+    finds.add_argument(
+        "--min-score", type=float, default=0.0, help="leave out detections with a lower score"
+    )
+    finds.add_argument(
+        "--merge", action="store_true", help="one table of all models, by NMS within each class"
+    )
+    finds.add_argument("--draw", type=Path, help="a folder for photos with boxes of all models")
+    finds.add_argument(
+        "--draw-score",
+        type=float,
+        default=0.4,
+        help="draw no detections with a lower score; default: %(default)s",
+    )
+    finds.set_defaults(run=detect)
+    for command in (checks, finds):
+        command.add_argument("--threads", type=int, help="default: as many as were measured")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Checks a bundle on this machine: its files, its detections, and how long they take."""
+
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+from effdet_runtime.boxes import overlap
+from effdet_runtime.bundle import PHOTOS, Bundle, read_bundle
+from effdet_runtime.errors import BundleError
+from effdet_runtime.pipeline import Pipeline
+
+MATCH_IOU = 0.9
+WARM_UP, REQUESTS = 2, 20
+
+
+def verify(root: Path, threads: int | None = None) -> None:
+    """Prints what was checked.
+
+    Raises:
+        BundleError: a file has changed, or detections differ from the measured ones by more than
+            the measured mode differed from the original detector.
+    """
+    bundle = read_bundle(root)
+    print("Files: every digest is right.")
+    pipeline = bundle.open(threads)
+    photos = {name: (root / PHOTOS / name).read_bytes() for name in sorted(bundle.expected())}
+    _check_detections(bundle, pipeline, photos)
+    milliseconds = _latency(pipeline, list(photos.values()))
+    measured = bundle.record["measured"]
+    print(
+        f"Latency: {milliseconds:.1f} ms at the median of {REQUESTS} requests; "
+        f"{measured['p50_ms']:.1f} ms were measured on {measured['machine']}."
+    )
+    pipeline.close()
+
+
+def _check_detections(bundle: Bundle, pipeline: Pipeline, photos: dict[str, bytes]) -> None:
+    expected = bundle.expected()
+    least = {entry["name"]: entry["matched"] for entry in bundle.record["models"]}
+    for photo, encoded in photos.items():
+        tables = pipeline.answer(pipeline.decode(encoded))
+        for model, table in zip(pipeline.models, tables, strict=True):
+            wanted = expected[photo][model.name]
+            found = matched(wanted, table[table[:, 4] > 0])
+            # one detection of a table may fall either way by rounding alone
+            if found < least[model.name] - 1 / max(len(wanted), 1):
+                raise BundleError(
+                    f"{photo}: {model.name} finds {found:.0%} of the expected detections, but must "
+                    f"find {least[model.name]:.0%}: reinstall what the bundle names, or measure "
+                    "this machine."
+                )
+            print(f"Detections: {photo}, {model.name}: {found:.0%} as expected.")
+
+
+def matched(expected: np.ndarray, found: np.ndarray) -> float:
+    """The share of detections with a partner: of one class, with an overlap of `MATCH_IOU`.
+
+    Both are tables [n, 6] of `boxes.detect`. The larger table counts in full, so detections that
+    are too many count as well as those that are missing.
+    """
+    larger = max(len(expected), len(found))
+    if not len(expected) or not len(found):
+        return float(larger == 0)
+    near = overlap(expected[:, None, :4], found[None, :, :4])
+    near[expected[:, None, 5] != found[None, :, 5]] = 0
+    partners = 0
+    for row in near:
+        best = int(np.nanargmax(row))
+        if row[best] >= MATCH_IOU:
+            near[:, best] = 0
+            partners += 1
+    return partners / larger
+
+
+def _latency(pipeline: Pipeline, photos: list[bytes]) -> float:
+    """The median time of a request, in milliseconds."""
+    taken = []
+    for number in range(WARM_UP + REQUESTS):
+        begin = time.perf_counter()
+        pipeline.answer(pipeline.decode(photos[number % len(photos)]))
+        taken.append(1e3 * (time.perf_counter() - begin))
+    return statistics.median(taken[WARM_UP:])
