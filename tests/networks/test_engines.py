@@ -24,6 +24,7 @@ from effdet_bench.reference.anchors import counts_of, sample_outputs
 from effdet_bench.reference.output_errors import relative_errors
 from effdet_bench.reference.outputs import read_reference
 from effdet_bench.reference.rounding import rounding_errors
+from effdet_runtime.networks import onnxruntime as networks
 from helpers import CALIBRATION, SHIPPED, make_references, unlimited, verified
 
 CPU = torch.device("cpu")
@@ -114,7 +115,7 @@ def test_int8_is_exported_and_judged_like_any_other(exports, engine):
 
 
 def test_int8_of_onnxruntime_leaves_a_bit_free_where_sums_would_saturate(lite0, exports, tmp_path):
-    file = exports("onnxruntime")[0].exported / onnxruntime_engine.FILE
+    file = exports("onnxruntime")[0].exported / networks.FILE
     samples = [preprocess(decode(list_photos(CALIBRATION)[0].read_bytes()), lite0, CPU).pixels]
     largest = []
     for saturates in (True, False):

@@ -3,6 +3,7 @@
 import ast
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -41,11 +42,12 @@ JUDGES = {
 
 
 def closure(*entries: str) -> set[str]:
-    """The modules of a step, such as `timing/job`."""
-    return {
-        path.relative_to(layout.PACKAGE).with_suffix("").as_posix().removesuffix("/__init__")
+    """The modules of a step, such as `timing/job`, and those of effdet_runtime."""
+    names = (
+        path.relative_to(layout.PACKAGE.parent).with_suffix("").as_posix()
         for path in module_files(*entries)
-    }
+    )
+    return {name.removeprefix("effdet_bench/").removesuffix("/__init__") for name in names}
 
 
 def imports() -> list[tuple[str, str]]:
@@ -159,6 +161,21 @@ def test_an_edit_concerns_the_steps_that_it_is_part_of(step):
     files = closure(step)
     assert concerned <= files
     assert not files & unconcerned
+
+
+def test_an_edit_of_the_runtime_concerns_the_modes_that_serve_by_it():
+    served = {"effdet_runtime/pipeline", "effdet_runtime/photos", "effdet_runtime/networks"}
+    assert served < closure("engines.openvino")
+    assert not served & closure("engines.eager")
+
+
+def test_the_runtime_needs_numpy_pillow_and_its_engine_alone():
+    given = {"numpy", "PIL", "effdet_runtime", "supervision", "openvino", "onnxruntime"}
+    for path in (layout.PACKAGE.parent / "effdet_runtime").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= given | sys.stdlib_module_names, path
 
 
 def test_imports_inside_functions_count():
