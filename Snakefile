@@ -19,6 +19,7 @@ include: "workflow/rules/summary.smk"
 include: "workflow/rules/load.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/archive.smk"
+include: "workflow/rules/bundle.smk"
 
 
 show_modes()

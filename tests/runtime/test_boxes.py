@@ -23,7 +23,7 @@ from tables import as_array, levels_of
 
 CPU = torch.device("cpu")
 MODEL = describe_model("tf_efficientdet_lite0")
-RULES = boxes.Rules(100, 5000)
+RULES = boxes.Rules(100, 5000, MODEL.anchors_per_cell)
 SIZE = (640, 480)
 
 

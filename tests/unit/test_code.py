@@ -32,6 +32,7 @@ ORDER = [
     ("load",),
     ("report",),
     ("archive",),
+    ("deploy",),
     ("cluster",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -44,6 +44,7 @@ STEPS = {
     "summary": ("summary.summary", "compute every number of a report"),
     "report": ("report.report", "render the report"),
     "manifest": ("archive.manifest", "write the manifest of an archive"),
+    "bundle": ("deploy.bundle", "make a bundle of a mode, to deploy it"),
     "strict": ("archive.strict", "fail if a mode is not valid"),
     "node": ("cluster.node", "time this node, as one machine type of a cluster"),
 }

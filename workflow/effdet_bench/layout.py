@@ -11,6 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 SCHEMAS = PACKAGE / "schemas"
 TEMPLATES = PACKAGE / "templates"
+BUNDLE_TEMPLATES = TEMPLATES / "bundle"
 MODES = PACKAGE / "modes.yaml"
 TOLERANCES = SCHEMAS / "tolerances.yaml"
 TOLERANCES_5 = SCHEMAS / "tolerances-5.yaml"  # for archives of schema version 5
@@ -26,6 +27,7 @@ RESULTS = Path("results")
 CHECKPOINTS = Path("checkpoints")
 EXPORTS = Path("export")
 PACKED = Path("archives")
+BUNDLES = Path("bundles")
 CLUSTER = Path("cluster")
 KEPT = Path(".snakemake")  # where Snakemake keeps its own records of a folder
 

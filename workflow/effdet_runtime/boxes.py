@@ -12,10 +12,14 @@ FIRST_CANDIDATES = 500  # NMS usually keeps the 100 wanted detections of these
 
 
 class Rules(NamedTuple):
-    """`detections` is the number of rows of a table, `candidates` the most boxes NMS may take."""
+    """`detections` is the number of rows of a table, `candidates` the most boxes NMS may take.
+
+    `anchors_per_cell` consecutive anchors belong to one cell of a feature map.
+    """
 
     detections: int
     candidates: int
+    anchors_per_cell: int
 
 
 def detect(
@@ -28,9 +32,10 @@ def detect(
 ) -> np.ndarray:
     """The detections of one photo, by falling score; rows of zeros fill the table up.
 
-    The n best scores lie in the n anchors with the best maxima over classes. NMS goes down from
-    the best score. So the table is exact if NMS keeps enough of n candidates; n grows until it
-    does, or until n is `rules.candidates`. Equal scores may come in any order.
+    The n best scores lie in the n cells with the best maxima, and there in the n anchors with the
+    best maxima. NMS goes down from the best score. So the table is exact if NMS keeps enough of n
+    candidates; n grows until it does, or until n is `rules.candidates`. Equal scores may come in
+    any order.
 
     Args:
         classes: logits [anchors, classes], float32, or int16 with the bits of bfloat16.
@@ -43,11 +48,12 @@ def detect(
         float32 [detections, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score, class id
         from 1.
     """
-    maxima = _largest(classes)
+    per_cell = rules.anchors_per_cell
+    maxima = _largest(classes.reshape(-1, per_cell * classes.shape[1]))
     most = min(rules.candidates, classes.size)
     count = min(FIRST_CANDIDATES, most)
     while True:
-        anchor, label, logits = _best(classes, maxima, count)
+        anchor, label, logits = _best(classes, maxima, per_cell, count)
         decoded = _decode(widen(boxes[anchor]), anchors[anchor])
         limits = np.array([*size, *size], np.float32) / scale
         decoded = np.clip(decoded, 0, limits, dtype=np.float32)
@@ -70,25 +76,30 @@ def widen(table: np.ndarray) -> np.ndarray:
     return (table.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def _largest(classes: np.ndarray) -> np.ndarray:
-    """The largest logit of each anchor, in float32.
+def _largest(rows: np.ndarray) -> np.ndarray:
+    """The largest logit of each of `rows`, in float32.
 
     Floats are compared by their bits as integers, in half of the time that NumPy takes for floats.
     Integers of positive values are in order; those of negative values are in reversed order, and
     smaller than those of positive values.
     """
-    bits = classes.view(np.int16 if classes.dtype.itemsize == 2 else np.int32).ravel()
-    # reduceat takes three quarters of the time of max(1) for rows as short as these
-    begins = np.arange(0, bits.size, classes.shape[1])
+    bits = rows.view(np.int16 if rows.dtype.itemsize == 2 else np.int32).ravel()
+    # reduceat takes three quarters of the time of max(1)
+    begins = np.arange(0, bits.size, rows.shape[1])
     largest, least = (one.reduceat(bits, begins) for one in (np.maximum, np.minimum))
-    return widen(np.where(largest < 0, least, largest).view(classes.dtype))
+    return widen(np.where(largest < 0, least, largest).view(rows.dtype))
 
 
 def _best(
-    classes: np.ndarray, maxima: np.ndarray, count: int
+    classes: np.ndarray, maxima: np.ndarray, per_cell: int, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Anchors, labels from 0 and logits of the `count` best candidates, by falling logit."""
-    anchors = _top(maxima, count)
+    """Anchors, labels from 0 and logits of the `count` best candidates, by falling logit.
+
+    `maxima` has the largest logit of each cell, which has `per_cell` anchors.
+    """
+    cells = _top(maxima, count)
+    near = (cells[:, None] * per_cell + np.arange(per_cell)).ravel()
+    anchors = near[_top(_largest(classes[near]), count)]
     logits = widen(classes[anchors]).ravel()
     found = _top(logits, count)
     found = found[np.argsort(-logits[found], kind="stable")]

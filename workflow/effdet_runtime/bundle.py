@@ -72,7 +72,7 @@ class Bundle:
             tuple(entry["mean"]),
             tuple(entry["std"]),
             np.load(self.folder(entry["name"]) / ANCHORS, allow_pickle=False),
-            Rules(entry["detections"], entry["candidates"]),
+            Rules(entry["detections"], entry["candidates"], entry["anchors_per_cell"]),
         )
 
 

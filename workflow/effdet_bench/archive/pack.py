@@ -3,6 +3,7 @@
 import argparse
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from effdet_bench import layout
@@ -30,13 +31,18 @@ def pack(archive: Archive, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         packed = Path(temporary) / path.name
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
-            for name in (archive.manifest.name, *files_of(archive)):
-                entry = zipfile.ZipInfo(f"{archive.root.name}/{name}")
-                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                out.writestr(entry, (archive.root / name).read_bytes())
+        write_zip(archive.root, (archive.manifest.name, *files_of(archive)), packed)
         packed.replace(path)
     return path
+
+
+def write_zip(root: Path, names: Iterable[str], path: Path) -> None:
+    """Writes the files `names` of the folder `root` to the zip file `path`, without their dates."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in names:
+            entry = zipfile.ZipInfo(f"{root.name}/{name}")
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            out.writestr(entry, (root / name).read_bytes())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

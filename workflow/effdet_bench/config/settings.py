@@ -24,7 +24,7 @@ from effdet_bench.facts.cores import usable_cores
 from effdet_bench.records import Record
 
 # paths, and settings that do not change how this machine is measured
-NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "again"]
+NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "again", "bundle"]
 WORDS = {"true": True, "false": False, "off": False}  # booleans in YAML, but not in --config
 
 

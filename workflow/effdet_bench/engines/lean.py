@@ -93,7 +93,8 @@ def _whole(levels: list[torch.Tensor], anchors: int, values: int) -> np.ndarray:
 
 def model_of(model: Model) -> pipeline.Model:
     """What effdet_runtime needs to know of `model`."""
-    rules = Rules(model.config.max_det_per_image, model.config.max_detection_points)
+    config = model.config
+    rules = Rules(config.max_det_per_image, config.max_detection_points, model.anchors_per_cell)
     return pipeline.Model(
         model.name, model.image_size, model.mean, model.std, model.anchors.numpy(), rules
     )

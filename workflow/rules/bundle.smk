@@ -1,0 +1,23 @@
+# A measured mode with all that is needed to deploy it. The user asks for it by name: snakemake --cores 1 bundle
+localrules:
+    bundle,
+
+
+rule bundle:
+    input:
+        manifest=rules.manifest.output,
+        exports=export_records(
+            "cpu", [name for name in MODES.get("cpu", []) if MODE[name]["options"].get("lean")]
+        ),
+    log:
+        ARCHIVE.logs / "bundle.log",
+    params:
+        results=lambda wildcards, input: os.path.dirname(input.manifest[0]),
+        mode=CONFIG["bundle"],
+        photos=os.path.dirname(PHOTOS[0]),
+    shell:
+        step(
+            "bundle",
+            "--results {params.results:q} --mode {params.mode:q} --exports {input.exports:q}",
+            "--photos {params.photos:q}",
+        )
