@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from effdet_runtime.detect import detect
+from effdet_runtime.detect import DRAWN_SCORE, detect
 from effdet_runtime.errors import DeploymentError
 from effdet_runtime.verify import verify
 
@@ -36,17 +36,15 @@ def _parser() -> argparse.ArgumentParser:
         help="COCO's results format (.json), or .csv; default: %(default)s",
     )
     finds.add_argument(
-        "--min-score", type=float, default=0.0, help="leave out detections with a lower score"
+        "--min-score",
+        type=float,
+        help=f"leave out detections with a lower score; default: 0, and {DRAWN_SCORE} in pictures",
     )
     finds.add_argument(
         "--merge", action="store_true", help="one table of all models, by NMS within each class"
     )
-    finds.add_argument("--draw", type=Path, help="a folder for photos with boxes of all models")
     finds.add_argument(
-        "--draw-score",
-        type=float,
-        default=0.4,
-        help="draw no detections with a lower score; default: %(default)s",
+        "--draw", type=Path, help="a folder for pictures with the boxes of the merged table"
     )
     finds.set_defaults(run=detect)
     for command in (checks, finds):

@@ -13,50 +13,43 @@ from PIL import Image
 from effdet_runtime.detector import Detector
 from effdet_runtime.draw import drawn
 from effdet_runtime.errors import DeploymentError, PhotoError
-from effdet_runtime.results import Detections, Result
+from effdet_runtime.results import Result
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 WRITTEN = (".json", ".csv")
+DRAWN_SCORE = 0.4
 
 
 def detect(args: argparse.Namespace) -> None:
     """The command `detect`.
 
     Raises:
-        DeploymentError: there is no photo, the bundle cannot be used, or no photo can be decoded.
+        DeploymentError: there is no photo, the bundle cannot be used, or a photo cannot be decoded.
+            Detections in all other photos are written before.
     """
     if args.output.suffix not in WRITTEN:
         raise DeploymentError(f"{args.output} must end in {' or '.join(WRITTEN)}.")
     photos = list_photos(args.photos)
-    ids = image_ids(photos)
+    if args.draw and len({photo.stem for photo in photos}) < len(photos):
+        raise DeploymentError("two photos have the same name: draw one folder at a time.")
     rows: list[dict[str, Any]] = []
-    failed = []
+    failed = 0
     with Detector(args.bundle, args.threads) as detector:
-        for photo in _with_progress(photos):
+        for photo, image_id in _with_progress(image_ids(photos)):
             try:
-                encoded = photo.read_bytes()
-                result = detector(encoded)
-            except (PhotoError, OSError) as error:
-                failed.append(photo)
+                image = detector.read(photo)
+                result = detector(image)
+            except PhotoError as error:
+                failed += 1
                 print(f"{photo}: {error}", file=sys.stderr)
                 continue
-            chosen = [one.above(args.min_score) for one in _tables(result, args.merge)]
-            rows += [
-                {"file_name": photo.name, **row}
-                for one in chosen
-                for row in one.to_coco(ids[photo])
-            ]
+            rows += _rows(photo, image_id, result, args)
             if args.draw:
-                _draw(
-                    detector,
-                    encoded,
-                    result.merged().above(args.draw_score),
-                    args.draw / photo.name,
-                )
+                _draw(image, result, args.min_score, args.draw / f"{photo.stem}.jpg")
     _write(rows, args.output)
-    print(f"{args.output}: {len(rows)} detections in {len(photos) - len(failed)} photos.")
+    print(f"{args.output}: {len(rows)} detections in {len(photos) - failed} photos.")
     if failed:
-        raise PhotoError(f"{len(failed)} of {len(photos)} photos could not be read: see above.")
+        raise PhotoError(f"{failed} of {len(photos)} photos could not be read: see above.")
 
 
 def list_photos(given: list[Path]) -> list[Path]:
@@ -80,23 +73,33 @@ def list_photos(given: list[Path]) -> list[Path]:
     return found
 
 
-def image_ids(photos: list[Path]) -> dict[Path, int]:
-    """The `image_id` of each photo: the number that is its name, as in COCO, if all names are
-    numbers; else its place in the list, from 1.
+def image_ids(photos: list[Path]) -> list[tuple[Path, int]]:
+    """Each photo with its `image_id`: the number that is its name, as in COCO, if all names are
+    different numbers; else its place in the list, from 1.
     """
     if all(photo.stem.isdecimal() for photo in photos):
-        return {photo: int(photo.stem) for photo in photos}
-    return {photo: place for place, photo in enumerate(photos, start=1)}
+        numbers = [int(photo.stem) for photo in photos]
+        if len({*numbers}) == len(photos):
+            return list(zip(photos, numbers, strict=True))
+    return [(photo, place) for place, photo in enumerate(photos, start=1)]
 
 
-def _tables(result: Result, merge: bool) -> list[Detections]:
-    return [result.merged()] if merge else list(result.models.values())
+def _rows(
+    photo: Path, image_id: int, result: Result, args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """What is written of a photo."""
+    tables = [result.merged()] if args.merge else result.models.values()
+    return [
+        {"file_name": photo.name, **row}
+        for table in tables
+        for row in table.above(args.min_score or 0).to_coco(image_id)
+    ]
 
 
-def _draw(detector: Detector, encoded: bytes, found: Detections, path: Path) -> None:
+def _draw(image: Image.Image, result: Result, min_score: float | None, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image: Image.Image = detector.pipeline.decode(encoded)
-    drawn(image, found).save(path.with_suffix(".jpg"), quality=90)
+    found = result.merged().above(DRAWN_SCORE if min_score is None else min_score)
+    drawn(image, found).save(path, quality=90)
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
@@ -111,13 +114,16 @@ def _write(rows: list[dict[str, Any]], path: Path) -> None:
         out.writerows([*(row[key] for key in columns), *row["bbox"]] for row in rows)
 
 
-def _with_progress(photos: list[Path]) -> Iterator[Path]:
+def _with_progress(photos: list[tuple[Path, int]]) -> Iterator[tuple[Path, int]]:
     """`photos`, with a bar on a terminal that shows how many are done."""
-    shown = sys.stderr.isatty()
     for done, photo in enumerate(photos):
-        if shown:
-            bar = "#" * (40 * done // len(photos))
-            print(f"\r[{bar:40}] {done}/{len(photos)}", end="", file=sys.stderr, flush=True)
+        _show(done, len(photos))
         yield photo
-    if shown:
-        print(f"\r[{'#' * 40}] {len(photos)}/{len(photos)}", file=sys.stderr)
+    _show(len(photos), len(photos))
+
+
+def _show(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        bar = "#" * (40 * done // total)
+        end = "\n" if done == total else ""
+        print(f"\r[{bar:40}] {done}/{total} photos", end=end, file=sys.stderr, flush=True)

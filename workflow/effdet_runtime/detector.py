@@ -10,6 +10,7 @@ from PIL import Image
 
 from effdet_runtime.bundle import read_bundle
 from effdet_runtime.errors import PhotoError
+from effdet_runtime.photos import decode, decode_file
 from effdet_runtime.pipeline import Pipeline
 from effdet_runtime.results import Result, result_of
 
@@ -65,23 +66,24 @@ class Detector:
         return self._detect(photo)
 
     def _detect(self, photo: Photo) -> Result:
+        image = self.read(photo)
         with self._lock:
-            image = self._image(photo)
             tables = self.pipeline.answer(image)
         named = {
             model.name: table for model, table in zip(self.pipeline.models, tables, strict=True)
         }
         return result_of(image.size, named, self.names)
 
-    def _image(self, photo: Photo) -> Image.Image:
+    def read(self, photo: Photo) -> Image.Image:
+        """The image of `photo`, in RGB.
+
+        Raises:
+            PhotoError: `photo` cannot be decoded, is too large, or is of another kind.
+        """
         if isinstance(photo, str | Path):
-            try:
-                return self.pipeline.decode(Path(photo).read_bytes())
-            except (OSError, PhotoError) as error:
-                reason = error.strerror if isinstance(error, OSError) else str(error)
-                raise PhotoError(f"{photo}: {reason}") from None
+            return decode_file(Path(photo))
         if isinstance(photo, bytes):
-            return self.pipeline.decode(photo)
+            return decode(photo)
         if isinstance(photo, Image.Image):
             return photo.convert("RGB")
         if isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.shape[2:] == (3,):

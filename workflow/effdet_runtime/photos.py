@@ -7,6 +7,7 @@ mean colour elsewhere, then (x - mean) / std.
 import functools
 import io
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,18 @@ def decode(encoded: bytes, most_pixels: int = MOST_PIXELS) -> Image.Image:
         return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PhotoError(f"the photo cannot be decoded ({error}): give a whole photo.") from None
+
+
+def decode_file(path: Path) -> Image.Image:
+    """`decode` of the file `path`.
+
+    Raises:
+        PhotoError: as `decode` says, or the file cannot be read.
+    """
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise PhotoError(f"{path} cannot be read ({error.strerror}): give another path.") from None
 
 
 def prepare(
