@@ -1,4 +1,4 @@
-"""From a finished run to a deployment: the bundle of a mode, elsewhere, without PyTorch."""
+"""From a finished run to a deployment: the bundle of a mode, bundle, without PyTorch."""
 
 import csv
 import json
@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from effdet_runtime import bundle as format_of
-from helpers import SHIPPED, Workspace
+from helpers import SHIPPED
 
 MODE = "openvino"
 NO_TORCH = """
@@ -24,26 +23,6 @@ with Detector(sys.argv[1]) as detect:
 print(len(result[0].models["tf_efficientdet_lite0"]), result[0].to_coco(1) == result[1].to_coco(1))
 print({"torch", "effdet", "effdet_bench", "snakemake", "pandas"} & set(sys.modules))
 """
-
-
-@pytest.fixture(scope="module")
-def made(smoke: Workspace, tmp_path_factory) -> Workspace:
-    """After `snakemake bundle`, which first times the mode that can be bundled."""
-    made = smoke.copy(tmp_path_factory.mktemp("bundle") / "project")
-    made.set(f"{{modes: [baseline, no-network, {MODE}], rounds: 1}}")
-    done = made.snakemake("bundle")
-    assert done.returncode == 0, done.stdout
-    assert (made.path / "bundles" / f"smoke-{MODE}.zip").exists()
-    return made
-
-
-@pytest.fixture(scope="module")
-def elsewhere(made: Workspace, tmp_path_factory) -> Path:
-    """The bundle as another user unpacks it, on another path, who cannot write to it."""
-    folder = tmp_path_factory.mktemp("räumlich getrennt")
-    with zipfile.ZipFile(made.path / "bundles" / f"smoke-{MODE}.zip") as packed:
-        packed.extractall(folder)
-    return folder / f"smoke-{MODE}"
 
 
 def runtime(bundle: Path, *args: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -58,26 +37,26 @@ def runtime(bundle: Path, *args: str, cwd: Path | None = None) -> subprocess.Com
     )
 
 
-def test_a_bundle_says_what_it_is(elsewhere, made):
-    record = json.loads((elsewhere / "bundle.json").read_text())
+def test_a_bundle_says_what_it_is(bundle):
+    record = json.loads((bundle / "bundle.json").read_text())
     assert (record["mode"], record["library"], record["precision"]) == (MODE, "openvino", "fp32")
     assert record["measured"]["machine"] == "smoke"
     assert record["measured"]["p50_ms"] > 0
     assert record["class_names"]["1"] == "person"
-    pinned = (elsewhere / "requirements.txt").read_text().splitlines()
+    pinned = (bundle / "requirements.txt").read_text().splitlines()
     assert [line.split("==")[0] for line in pinned] == [
         "numpy", "openvino", "openvino-telemetry", "pillow",
     ]  # fmt: skip
-    photos = json.loads((elsewhere / "expected.json").read_text())
+    photos = json.loads((bundle / "expected.json").read_text())
     assert len(photos) == 2
-    assert {path.name for path in (elsewhere / "photos").iterdir()} == {*photos, "CREDITS.md"}
-    assert "installs 4 packages, no PyTorch" in (elsewhere / "README.md").read_text()
-    checked = subprocess.run(["sha256sum", "-c", "MANIFEST.sha256"], cwd=elsewhere)
+    assert {path.name for path in (bundle / "photos").iterdir()} == {*photos, "CREDITS.md"}
+    assert "installs 4 packages, no PyTorch" in (bundle / "README.md").read_text()
+    checked = subprocess.run(["sha256sum", "-c", "MANIFEST.sha256"], cwd=bundle)
     assert checked.returncode == 0
 
 
-def test_it_is_installed_and_verified_as_its_readme_says(elsewhere, tmp_path):
-    copy = shutil.copytree(elsewhere, tmp_path / "bundle")
+def test_it_is_installed_and_verified_as_its_readme_says(bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
     subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=copy, check=True)
     subprocess.run([".venv/bin/pip", "install", "-q", "."], cwd=copy, check=True)
     done = subprocess.run(
@@ -93,9 +72,9 @@ def test_it_is_installed_and_verified_as_its_readme_says(elsewhere, tmp_path):
     assert size < 350e6
 
 
-def test_it_serves_without_pytorch(elsewhere):
-    photo = next((elsewhere / "photos").glob("*.jpg"))
-    done = runtime(elsewhere, "-c", NO_TORCH, str(elsewhere), str(photo))
+def test_it_serves_without_pytorch(bundle):
+    photo = next((bundle / "photos").glob("*.jpg"))
+    done = runtime(bundle, "-c", NO_TORCH, str(bundle), str(photo))
     assert done.stdout.splitlines() == ["100 True", "set()"]
 
 
@@ -111,12 +90,12 @@ def test_it_serves_without_pytorch(elsewhere):
         "MANIFEST.sha256",
     ],
 )
-def test_a_changed_byte_is_refused_and_its_file_named(elsewhere, tmp_path, file):
-    copy = shutil.copytree(elsewhere, tmp_path / "bundle")
+def test_a_changed_byte_is_refused_and_its_file_named(bundle, tmp_path, file):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
     data = bytearray((copy / file).read_bytes())
     data[len(data) // 2] ^= 1
     (copy / file).write_bytes(data)
-    done = runtime(elsewhere, "-m", "effdet_runtime", "verify", str(copy))
+    done = runtime(bundle, "-m", "effdet_runtime", "verify", str(copy))
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert len(lines) == 1
@@ -124,17 +103,17 @@ def test_a_changed_byte_is_refused_and_its_file_named(elsewhere, tmp_path, file)
     assert file == "MANIFEST.sha256" or str(copy / file) in lines[0]
 
 
-def test_what_is_missing_or_no_bundle_is_named(elsewhere, tmp_path):
-    copy = shutil.copytree(elsewhere, tmp_path / "bundle")
+def test_what_is_missing_or_no_bundle_is_named(bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
     (copy / "expected.json").unlink()
     for folder, words in ((copy, "expected.json is missing"), (tmp_path, "is no bundle")):
-        done = runtime(elsewhere, "-m", "effdet_runtime", "verify", str(folder))
+        done = runtime(bundle, "-m", "effdet_runtime", "verify", str(folder))
         assert done.returncode == 1
         assert words in done.stdout
 
 
-def test_wrong_detections_are_told(elsewhere, tmp_path):
-    copy = shutil.copytree(elsewhere, tmp_path / "bundle")
+def test_wrong_detections_are_told(bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
     expected = json.loads((copy / "expected.json").read_text())
     for tables in expected.values():
         for rows in tables.values():
@@ -142,12 +121,12 @@ def test_wrong_detections_are_told(elsewhere, tmp_path):
                 row[5] = row[5] % 90 + 1
     (copy / "expected.json").write_text(json.dumps(expected))
     format_of.write_manifest(copy)
-    done = runtime(elsewhere, "-m", "effdet_runtime", "verify", str(copy))
+    done = runtime(bundle, "-m", "effdet_runtime", "verify", str(copy))
     assert done.returncode == 1
     assert "but must find 100%" in done.stdout
 
 
-def test_photos_of_ones_own_become_json_csv_and_pictures(elsewhere, tmp_path):
+def test_photos_of_ones_own_become_json_csv_and_pictures(bundle, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     for path in sorted(SHIPPED.glob("*.jpg"))[:2]:
@@ -155,8 +134,8 @@ def test_photos_of_ones_own_become_json_csv_and_pictures(elsewhere, tmp_path):
     Image.new("L", (30, 20)).save(photos / "grey.jpg")
     Image.new("CMYK", (30, 20)).save(photos / "print.jpg")
     (photos / "broken.jpg").write_bytes(b"no photo")
-    command = ["-m", "effdet_runtime", "detect", str(photos), "--bundle", str(elsewhere)]
-    done = runtime(elsewhere, *command, "--draw", "drawn", cwd=tmp_path)
+    command = ["-m", "effdet_runtime", "detect", str(photos), "--bundle", str(bundle)]
+    done = runtime(bundle, *command, "--draw", "drawn", cwd=tmp_path)
     assert done.returncode == 1
     assert "broken.jpg: the photo cannot be decoded" in done.stdout
     assert "1 of 5 photos could not be read" in done.stdout
@@ -168,7 +147,7 @@ def test_photos_of_ones_own_become_json_csv_and_pictures(elsewhere, tmp_path):
 
     (photos / "broken.jpg").unlink()
     command += ["--output", "found.csv", "--merge", "--min-score", "0.5"]
-    done = runtime(elsewhere, *command, cwd=tmp_path)
+    done = runtime(bundle, *command, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     with (tmp_path / "found.csv").open() as file:
         found = list(csv.DictReader(file))
@@ -183,7 +162,7 @@ def test_photos_of_ones_own_become_json_csv_and_pictures(elsewhere, tmp_path):
         ("baseline", "needs PyTorch, because it lacks the option `lean`"),
     ],
 )
-def test_a_mode_that_cannot_be_bundled_is_told(made, mode, words):
-    done = made.snakemake("bundle", "--config", f"bundle={mode}")
+def test_a_mode_that_cannot_be_bundled_is_told(bundled, mode, words):
+    done = bundled.snakemake("bundle", "--config", f"bundle={mode}")
     assert done.returncode == 1
     assert words in " ".join(done.stdout.split())

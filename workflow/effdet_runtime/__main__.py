@@ -47,9 +47,37 @@ def _parser() -> argparse.ArgumentParser:
         "--draw", type=Path, help="a folder for pictures with the boxes of the merged table"
     )
     finds.set_defaults(run=detect)
-    for command in (checks, finds):
+    serves = commands.add_parser("serve", help="serve the bundle by HTTP; needs the extra `serve`")
+    _add_service(serves)
+    for command in (checks, finds, serves):
         command.add_argument("--threads", type=int, help="default: as many as were measured")
     return parser
+
+
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--bundle", type=Path, required=True, help="the folder of the bundle")
+    hosts = ["127.0.0.1", "0.0.0.0", "::"]
+    add("--host", choices=hosts, default=hosts[0], help="0.0.0.0 for any; default: %(default)s")
+    add("--port", type=int, default=8000, help="from 1024 on; default: %(default)s")
+    add("--instances", type=int, help="default: what the load test found best, else 1")
+    add("--queue", type=int, default=8, help="requests that may wait; default: %(default)s")
+    add("--deadline", type=float, default=5, help="seconds from photo to answer; default: 5")
+    add("--body-seconds", type=float, default=10, help="in which a photo must arrive; default: 10")
+    add("--most-bytes", type=int, default=20 * 2**20, help="of a photo; default: 20 MiB")
+    add("--most-pixels", type=int, default=50_000_000, help="of a photo; default: %(default)s")
+    add("--merge", action="store_true", help="answer with one table of all models")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    try:
+        from effdet_runtime.service.server import serve
+    except ImportError as error:
+        raise DeploymentError(
+            f"serving needs the package {error.name}: pip install 'PATH_OF_THE_BUNDLE[serve]'."
+        ) from None
+    serve(args)
 
 
 if __name__ == "__main__":

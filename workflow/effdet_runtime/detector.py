@@ -10,8 +10,7 @@ from PIL import Image
 
 from effdet_runtime.bundle import read_bundle
 from effdet_runtime.errors import PhotoError
-from effdet_runtime.photos import decode, decode_file
-from effdet_runtime.pipeline import Pipeline
+from effdet_runtime.photos import MOST_PIXELS, decode, decode_file
 from effdet_runtime.results import Result, result_of
 
 Photo = bytes | str | Path | Image.Image | np.ndarray
@@ -27,26 +26,20 @@ class Detector:
     uint8 array [height, width, 3] in RGB. A list of photos gives a list of results. An EXIF
     orientation is not applied.
 
-    Threads may share a detector: it serves one photo at a time.
+    Threads may share a detector: it serves one photo at a time. It uses `threads` threads, by
+    default as many as were measured, and refuses encoded photos of more than `most_pixels` pixels.
 
     Raises:
         BundleError: a file of the bundle is missing or has changed, or this machine or environment
             cannot run it.
     """
 
-    def __init__(self, bundle: str | Path, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: str | Path, threads: int | None = None, most_pixels: int = MOST_PIXELS
+    ) -> None:
         opened = read_bundle(Path(bundle))
-        self._start(opened.open(threads), opened.names())
-
-    @classmethod
-    def of(cls, pipeline: Pipeline, names: dict[int, str]) -> "Detector":
-        """A detector that serves by `pipeline`; `names` of classes are by class id."""
-        detector = cls.__new__(cls)
-        detector._start(pipeline, names)
-        return detector
-
-    def _start(self, pipeline: Pipeline, names: dict[int, str]) -> None:
-        self.pipeline, self.names = pipeline, names
+        self.pipeline, self.names = opened.open(threads), opened.names()
+        self._most_pixels = most_pixels
         self._lock = threading.Lock()
 
     @overload
@@ -81,9 +74,9 @@ class Detector:
             PhotoError: `photo` cannot be decoded, is too large, or is of another kind.
         """
         if isinstance(photo, str | Path):
-            return decode_file(Path(photo))
+            return decode_file(Path(photo), self._most_pixels)
         if isinstance(photo, bytes):
-            return decode(photo)
+            return decode(photo, self._most_pixels)
         if isinstance(photo, Image.Image):
             return photo.convert("RGB")
         if isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.shape[2:] == (3,):

@@ -11,3 +11,7 @@ class BundleError(DeploymentError):
 
 class PhotoError(DeploymentError):
     """A photo cannot be decoded, or is larger than allowed."""
+
+
+class PhotoTooLargeError(PhotoError):
+    """A photo has more pixels than allowed."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from effdet_runtime.errors import PhotoError
+from effdet_runtime.errors import PhotoError, PhotoTooLargeError
 
 MOST_PIXELS = 178_956_970  # what Pillow refuses: above that, a file is taken for a bomb
 
@@ -42,23 +42,27 @@ def decode(encoded: bytes, most_pixels: int = MOST_PIXELS) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(encoded))
         if image.width * image.height > most_pixels:
-            raise PhotoError(
+            raise PhotoTooLargeError(
                 f"the photo has {image.width} x {image.height} pixels, but at most {most_pixels} "
                 "are allowed: give a smaller photo."
             )
         return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise PhotoTooLargeError(f"the photo is too large ({error}): give a smaller one.") from None
+    except UnidentifiedImageError:
+        raise PhotoError("the photo cannot be decoded, because it is no image.") from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise PhotoError(f"the photo cannot be decoded ({error}): give a whole photo.") from None
 
 
-def decode_file(path: Path) -> Image.Image:
+def decode_file(path: Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
     """`decode` of the file `path`.
 
     Raises:
         PhotoError: as `decode` says, or the file cannot be read.
     """
     try:
-        return decode(path.read_bytes())
+        return decode(path.read_bytes(), most_pixels)
     except OSError as error:
         raise PhotoError(f"{path} cannot be read ({error.strerror}): give another path.") from None
 

@@ -15,7 +15,7 @@ import effdet_runtime
 from effdet_bench import layout, records
 from effdet_bench.archive.pack import write_zip
 from effdet_bench.config.declarations import declaration
-from effdet_bench.deploy.pins import pins
+from effdet_bench.deploy.pins import extra, pins
 from effdet_bench.detector.ensemble import Model, describe_model
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.layout import Archive
@@ -164,6 +164,7 @@ def _record(archive: Archive, row: Row, job: Record) -> dict[str, Any]:
         "parallel": bool(row["options"].get("parallel")),
         "threads": job["threads"],
         "env": job["env"],
+        "service": _service(archive, row, job["threads"]),
         "models": [
             {
                 "name": entry["model"],
@@ -193,6 +194,23 @@ def _record(archive: Archive, row: Row, job: Record) -> dict[str, Any]:
         },
         "commit": job["code"]["commit"],
     }
+
+
+def _service(archive: Archive, row: Row, threads: int) -> dict[str, int]:
+    """Instances and threads of each that answered most requests in the load test, one at a time.
+
+    Without a load test, one instance with all threads.
+    """
+    passes: list[Record] = []
+    if archive.capacities.exists():
+        for mode in records.read_json(archive.capacities, "capacities")["modes"]:
+            if (mode["device"], mode["mode"]) == (row["device"], row["mode"]) and mode["most"]:
+                kind = mode["most"]["kind"]
+                passes += [p for p in mode["passes"] if p["kind"] == kind and p["batch"] == 1]
+    best = max(passes, key=lambda one: one["answered_rps"], default=None)
+    if best is None:
+        return {"instances": 1, "threads": threads}
+    return {"instances": best["instances"], "threads": best["threads"]}
 
 
 def _class_names(job: Record) -> dict[str, str]:
@@ -232,6 +250,7 @@ def _write_texts(root: Path, record: dict[str, Any], needed: dict[str, str]) -> 
     )
     python = ".".join(record["measured"]["versions"]["python"].split(".")[:2])
     given = {"bundle": record, "name": root.name, "python": python, "pins": needed}
+    given["serve"] = extra("serve")
     for name in TEMPLATES:
         (root / name).write_text(environment.get_template(f"{name}.j2").render(given))
     pinned = [f"{package}=={number}\n" for package, number in needed.items()]

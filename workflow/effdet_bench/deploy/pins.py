@@ -32,3 +32,15 @@ def pins(packages: Iterable[str]) -> dict[str, str]:
             one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})
         ]
     return dict(sorted(found.items()))
+
+
+def extra(name: str) -> list[str]:
+    """What the extra `name` of effdet-bench requires, as pip takes it."""
+    needed = map(Requirement, requires("effdet-bench") or [])
+    return [
+        f"{one.name}{one.specifier}"
+        for one in needed
+        if one.marker
+        and one.marker.evaluate({"extra": name})
+        and not one.marker.evaluate({"extra": ""})
+    ]

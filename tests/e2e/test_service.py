@@ -1,0 +1,212 @@
+"""A bundle behind HTTP, under use and abuse: every request gets a status, and the service lives."""
+
+import contextlib
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from PIL import Image
+
+from effdet_runtime import Detector
+from helpers import SHIPPED
+
+PHOTOS = [path.read_bytes() for path in sorted(SHIPPED.glob("*.jpg"))[:3]]
+
+
+class Service:
+    """A running service of `bundle`, with its address and its log."""
+
+    def __init__(self, bundle: Path, log: Path, *options: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url, self.log = f"http://127.0.0.1:{self.port}", log
+        command = [sys.executable, "-m", "effdet_runtime", "serve", "--bundle", str(bundle)]
+        self.process = subprocess.Popen(
+            [*command, "--port", str(self.port), *options],
+            env={**os.environ, "PYTHONPATH": str(bundle)},
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        self.family = []
+        self.wait()
+
+    def wait(self) -> None:
+        """Until all instances are loaded."""
+        for _ in range(600):
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(f"{self.url}/ready", timeout=5).status_code == 200:
+                    self.family = psutil.Process(self.process.pid).children(recursive=True)
+                    return
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def post(self, photo: bytes, **options) -> requests.Response:
+        return requests.post(f"{self.url}/detect", data=photo, timeout=60, **options)
+
+    def raw(self, *parts: bytes, pause: float = 0, length: int | None = None) -> bytes:
+        """What comes back for a request whose body is sent in `parts`."""
+        size = sum(map(len, parts)) if length is None else length
+        head = f"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            with contextlib.suppress(OSError):  # the service answers, and reads no more
+                for part in (head, *parts):
+                    connection.sendall(part)
+                    time.sleep(pause)
+            return connection.recv(4096)
+
+    def metric(self, name: str) -> float:
+        lines = requests.get(f"{self.url}/metrics", timeout=5).text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+@pytest.fixture(scope="module")
+def service(bundle, tmp_path_factory):
+    options = ["--body-seconds", "1", "--most-bytes", "1000000", "--most-pixels", "3000000"]
+    running = Service(bundle, tmp_path_factory.mktemp("service") / "log.txt", *options)
+    yield running
+    running.process.terminate()
+    running.process.wait(60)
+
+
+def test_it_answers_as_the_detector_does(service, bundle):
+    with Detector(bundle) as detect:
+        for photo in PHOTOS:
+            answer = service.post(photo, headers={"Content-Type": "image/jpeg"}).json()
+            expected = detect(photo)
+            assert answer["size"] == list(expected.size)
+            (found,) = answer["models"].values()
+            (own,) = expected.models.values()
+            assert [row["class_name"] for row in found] == list(own.class_names)
+            boxes = [row["box"] for row in found]
+            assert abs(own.boxes - boxes).max() < 0.02
+
+
+def test_it_says_that_it_lives_is_ready_and_what_it_did(service):
+    before = service.metric('effdet_requests_total{status="200"}')
+    service.post(PHOTOS[0])
+    assert requests.get(f"{service.url}/health", timeout=5).json() == {"status": "ok"}
+    assert service.metric('effdet_requests_total{status="200"}') == before + 1
+    assert service.metric("effdet_request_seconds_count") >= before + 1
+    assert service.metric("effdet_accepted") == 0
+    last = service.log.read_text().splitlines()[-1]
+    assert f" 127.0.0.1 200 {len(PHOTOS[0])} bytes " in last
+
+
+def bomb() -> bytes:
+    file = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("photo", "status", "words"),
+    [
+        (b"", 400, "body is empty"),
+        (b"no photo", 400, "no image"),
+        (PHOTOS[0][: len(PHOTOS[0]) // 2], 400, "truncated"),
+        (bomb(), 413, "too large"),
+        (bytes(1_000_001), 413, "larger than 1000000 bytes"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_a_sentence(service, photo, status, words):
+    answer = service.post(photo)
+    assert answer.status_code == status
+    assert words in answer.json()["detail"]
+    assert service.post(PHOTOS[0]).status_code == 200
+
+
+def test_bodies_that_do_not_come_cost_nothing(service):
+    assert b" 408 " in service.raw(PHOTOS[0][:100], pause=0.3, length=5000)
+    assert b" 408 " in service.raw(*[b"x"] * 6, pause=0.3, length=5000)
+    # chunks without an end, and a length that lies
+    head = b"POST /detect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(head + b"80000\r\n" + bytes(0x80000) + b"\r\n")
+            connection.sendall(b"80000\r\n" + bytes(0x80000) + b"\r\n")
+        assert b" 413 " in connection.recv(4096)
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\nhalf")
+    assert service.post(PHOTOS[0]).status_code == 200
+    assert service.metric("effdet_receiving_bytes") == service.metric("effdet_accepted") == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/detect", 405), ("POST", "/elsewhere", 404), ("GET", "/docs", 404)],
+)
+def test_other_requests_have_the_usual_status(service, method, path, status):
+    assert requests.request(method, service.url + path, timeout=5).status_code == status
+
+
+def test_it_serves_beside_hundreds_of_idle_and_slow_connections(service):
+    idle = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(300)]
+    for number, connection in enumerate(idle):
+        if number % 2:
+            connection.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\nx")
+    assert service.post(PHOTOS[0]).status_code == 200
+    for connection in idle:
+        connection.close()
+    assert service.post(PHOTOS[0]).status_code == 200
+
+
+def test_a_full_queue_refuses_at_once_and_the_rest_is_served(bundle, tmp_path):
+    full = Service(bundle, tmp_path / "log.txt", "--queue", "1")
+    with ThreadPoolExecutor(12) as clients:
+        answers = list(clients.map(full.post, PHOTOS * 8))
+    found = {answer.status_code for answer in answers}
+    assert found == {200, 503}
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert refused.headers["Retry-After"] == "5"
+    assert full.metric('effdet_rejected_total{reason="queue"}') > 0
+    # SIGTERM: what was accepted is answered, then nothing is left
+    with ThreadPoolExecutor(1) as client:
+        last = client.submit(full.post, PHOTOS[0])
+        time.sleep(0.01)
+        full.process.terminate()
+        assert last.result().status_code == 200
+    full.process.wait(60)
+    assert psutil.wait_procs(full.family, 10)[1] == []
+    assert "Traceback" not in full.log.read_text()
+
+
+def test_an_instance_that_is_killed_is_started_again(bundle, tmp_path):
+    """Its request may get an error, but gets one in time."""
+    broken = Service(bundle, tmp_path / "log.txt", "--deadline", "3")
+    (instance,) = (one for one in broken.family if "spawn_main" in " ".join(one.cmdline()))
+    with ThreadPoolExecutor(4) as clients:
+        answers = [clients.submit(broken.post, PHOTOS[0]) for _ in range(4)]
+        instance.send_signal(signal.SIGKILL)
+        assert {answer.result().status_code for answer in answers} <= {200, 500, 503, 504}
+    broken.wait()
+    assert broken.post(PHOTOS[0]).status_code == 200
+    broken.process.terminate()
+    broken.process.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--instances", "999"], "instances of 1 threads need 999 cores"),
+        (["--deadline", "0.001"], "too short for one request"),
+    ],
+)
+def test_what_cannot_be_is_told(bundle, options, words):
+    done = subprocess.run(
+        [sys.executable, "-m", "effdet_runtime", "serve", "--bundle", str(bundle), *options],
+        env={**os.environ, "PYTHONPATH": str(bundle)},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert words in done.stderr

@@ -1,0 +1,1 @@
+"""A bundle behind HTTP, by the model server LitServe; see docs/deployment.md."""

@@ -1,0 +1,149 @@
+"""The server: instances of a detector behind one queue, each on cores of its own."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import litserve
+from fastapi import Body, HTTPException, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from effdet_runtime.bundle import read_bundle
+from effdet_runtime.detector import Detector
+from effdet_runtime.errors import DeploymentError, PhotoError, PhotoTooLargeError
+from effdet_runtime.results import Detections, Result
+from effdet_runtime.service.limits import DETECT, Gate, Limits, log
+
+
+class Api(litserve.LitAPI):  # type: ignore[misc]
+    """Serves the bundle in the folder `bundle`, in every instance on `threads` threads.
+
+    With `merge`, an answer is one table of all models.
+    """
+
+    def __init__(self, bundle: Path, threads: int, most_pixels: int, merge: bool) -> None:
+        super().__init__(api_path=DETECT)
+        self._given = bundle, threads, most_pixels
+        self._merge = merge
+
+    def setup(self, device: str) -> None:
+        """Loads the detector of one instance, in a process of its own."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends its instances
+        bundle, threads, most_pixels = self._given
+        # before the engine starts its threads, which then run on the same cores
+        pin(int(os.environ["LITSERVE_WORKER_ID"]), threads)
+        self._detect = Detector(bundle, threads, most_pixels)
+
+    def decode_request(self, request: Annotated[bytes, Body(media_type="image/jpeg")]) -> bytes:
+        return request
+
+    def predict(self, encoded: bytes) -> Result:
+        try:
+            return self._detect(encoded)
+        except PhotoTooLargeError as error:
+            raise HTTPException(413, str(error)) from None
+        except PhotoError as error:
+            raise HTTPException(400, str(error)) from None
+
+    def encode_response(self, result: Result) -> Response:
+        tables = [result.merged()] if self._merge else result.models.values()
+        answer = {"size": result.size, "models": {one.model: _rows(one) for one in tables}}
+        return Response(json.dumps(answer), media_type="application/json")
+
+
+def _rows(found: Detections) -> list[dict[str, object]]:
+    return [
+        {"box": box, "score": score, "class_id": class_id, "class_name": name}
+        for box, score, class_id, name in zip(
+            found.boxes.astype(float).round(2).tolist(),
+            found.scores.astype(float).round(5).tolist(),
+            found.class_ids.tolist(),
+            found.class_names,
+            strict=True,
+        )
+    ]
+
+
+def pin(instance: int, threads: int) -> None:
+    """Keeps this process on its share of the cores, where the system allows that."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        own = cores[instance * threads : (instance + 1) * threads]
+        os.sched_setaffinity(0, own or cores)
+
+
+def serve(args: argparse.Namespace) -> None:
+    """The command `serve`.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        DeploymentError: there are fewer cores than instances × threads.
+    """
+    bundle = read_bundle(args.bundle)
+    measured = bundle.record["service"]
+    instances = args.instances or measured["instances"]
+    threads = args.threads or measured["threads"]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if cores and instances * threads > cores:
+        raise DeploymentError(
+            f"{instances} instances of {threads} threads need {instances * threads} cores, but "
+            f"there are {cores}: set --instances and --threads."
+        )
+    # A request that begins later would not end before the deadline.
+    begin_within = args.deadline - 2 * bundle.record["measured"]["p90_ms"] / 1e3
+    if begin_within <= 0:
+        raise DeploymentError(f"--deadline {args.deadline:g} is too short for one request.")
+    limits = Limits(args.most_bytes, args.body_seconds, args.deadline, instances + args.queue)
+    _stop_as_on_ctrl_c()
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    log.info(
+        "%s: %d instances of %d threads on http://%s:%d%s; Ctrl-C or SIGTERM stops them",
+        bundle.root, instances, threads, args.host, args.port, DETECT,
+    )  # fmt: skip
+    server = litserve.LitServer(
+        Api(args.bundle.resolve(), threads, args.most_pixels, args.merge),
+        accelerator="cpu",
+        workers_per_device=instances,
+        timeout=begin_within,
+        healthcheck_path="/ready",
+        middlewares=[(Gate, {"limits": limits})],
+        disable_openapi_url=True,
+        restart_workers=True,
+    )
+    server.app.get("/health")(health)
+    server.app.get("/metrics")(metrics)
+    server.run(
+        host=args.host,
+        port=args.port,
+        num_api_servers=1,  # one queue, so that its bound and the metrics are those of all requests
+        generate_client_file=False,
+        access_log=False,
+        log_level="warning",
+    )
+
+
+def _stop_as_on_ctrl_c() -> None:
+    """Has SIGTERM do what Ctrl-C does: LitServe answers what it accepted, and ends its instances.
+
+    Its web server is a fork of this process, which ends by itself.
+    """
+    main = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt if os.getpid() == main else SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def health() -> dict[str, str]:
+    """Whether the server lives; `/ready` says whether all instances are loaded."""
+    return {"status": "ok"}
+
+
+def metrics() -> Response:
+    """The metrics in the format of Prometheus."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
