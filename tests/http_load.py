@@ -33,7 +33,7 @@ class Done(NamedTuple):
 
 
 class HttpService:
-    """What LoadGen needs of a service: each request is one POST, by a client with its own session."""
+    """What LoadGen needs of a service: each request is one POST of a client."""
 
     def __init__(self, url: str, photos: list[bytes]) -> None:
         self._url, self._photos = f"{url}/detect", photos

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from effdet_runtime import bundle as format_of
@@ -155,14 +156,45 @@ def test_photos_of_ones_own_become_json_csv_and_pictures(bundle, tmp_path):
     assert min(float(row["score"]) for row in found) >= 0.5
 
 
-@pytest.mark.parametrize(
-    ("mode", "words"),
-    [
-        ("openvin", "is no mode of this run (did you mean 'openvino'?)"),
-        ("baseline", "needs PyTorch, because it lacks the option `lean`"),
-    ],
-)
-def test_a_mode_that_cannot_be_bundled_is_told(bundled, mode, words):
+@pytest.mark.parametrize("mode", ["openvin", "no-network"])
+def test_a_mode_that_cannot_be_bundled_is_told(bundled, mode):
     done = bundled.snakemake("bundle", "--config", f"bundle={mode}")
     assert done.returncode == 1
-    assert words in " ".join(done.stdout.split())
+    assert f"'{mode}' cannot be bundled, because it is no valid mode of this run" in done.stdout
+    assert "; valid modes: " in done.stdout
+
+
+def test_a_mode_of_pytorch_brings_pytorch(bundled, tmp_path):
+    done = bundled.snakemake("bundle", "--config", "bundle=baseline")
+    assert done.returncode == 0, done.stdout
+    copy = shutil.copytree(bundled.path / "bundles" / "smoke-baseline", tmp_path / "bundle")
+    pinned = {line.split("==")[0] for line in (copy / "requirements.txt").read_text().split()}
+    assert {"torch", "effdet", "timm", "numpy", "pillow"} < pinned
+    assert not {"snakemake", "pandas", "matplotlib", "openvino"} & pinned
+    done = runtime(copy, "-m", "effdet_runtime", "verify", str(copy))
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("100% as expected") == 2
+    # by the code of the bundle, which needs neither Snakemake nor the rest of the benchmark
+    code = (
+        "import sys, effdet_bench; from effdet_runtime import Detector; Detector(sys.argv[1]); "
+        "print(effdet_bench.__file__, {'snakemake', 'pandas', 'matplotlib'} & set(sys.modules))"
+    )
+    done = runtime(copy, "-c", code, str(copy))
+    assert done.stdout.split() == [str(copy / "effdet_bench" / "__init__.py"), "set()"]
+
+
+def test_a_mode_of_a_working_copy_is_opened_by_its_name(bundled):
+    code = (
+        "import sys, effdet_bench; detect = effdet_bench.open_mode(sys.argv[1], settings='s.yaml');"
+        "print(len(detect(sys.argv[2]).models['tf_efficientdet_lite0']))"
+    )
+    settings = yaml.safe_load((bundled.path / "config.yaml").read_text())
+    settings |= yaml.safe_load((bundled.path / "smoke.yaml").read_text())
+    (bundled.path / "s.yaml").write_text(yaml.safe_dump(settings))
+    photo = str(min(SHIPPED.glob("*.jpg")))
+    for mode in ("baseline", "openvino"):
+        done = runtime(bundled.path / "workflow", "-c", code, mode, photo, cwd=bundled.path)
+        assert done.stdout.split() == ["100"]
+    for mode, words in (("fusd", "did you mean 'fused'"), ("onnxruntime", "is missing")):
+        done = runtime(bundled.path / "workflow", "-c", code, mode, photo, cwd=bundled.path)
+        assert words in done.stdout

@@ -24,10 +24,15 @@ def pool():
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-@pytest.mark.parametrize("engine", ["eager", "openvino"])
-def test_a_batch_is_answered_as_its_photos_are_alone(engine, parallel, lite0, exports, pool):
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [("eager", OPTIONS), ("openvino", OPTIONS), ("openvino", {"rewritten": True, "lean": True})],
+)
+def test_a_batch_is_answered_as_its_photos_are_alone(
+    engine, options, parallel, lite0, exports, pool
+):
     model = lite0 if engine == "eager" else exports(engine)[0]
-    loaded = load_engine(engine, [model, model], CPU, OPTIONS | {"parallel": parallel})
+    loaded = load_engine(engine, [model, model], CPU, options | {"parallel": parallel})
     loaded.accept(4)
     photos = [path.read_bytes() for path in list_photos(SHIPPED)[:4]]
     with torch.inference_mode():
@@ -45,8 +50,9 @@ def test_a_batch_is_answered_as_its_photos_are_alone(engine, parallel, lite0, ex
     assert not np.array_equal(together[0].tables[0], together[1].tables[0])
 
 
-def test_an_engine_for_one_photo_says_so(exports):
-    loaded = load_engine("onnxruntime", [exports("onnxruntime")[0]], CPU, OPTIONS)
+@pytest.mark.parametrize("options", [OPTIONS, {"lean": True}])
+def test_an_engine_for_one_photo_says_so(exports, options):
+    loaded = load_engine("onnxruntime", [exports("onnxruntime")[0]], CPU, options)
     loaded.accept(1)
     with pytest.raises(UnavailableError, match="one photo at a time"):
         loaded.accept(2)

@@ -62,6 +62,27 @@ def test_an_export_answers_as_pytorch(exports, engine, rewritten):
     assert (found[:, 5] == expected[:, 5]).all()
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("parallel", [False, True])
+def test_effdet_runtime_answers_as_pytorch(exports, engine, parallel):
+    model, _, _ = exports(engine)
+    options = {"lean": True, **({"parallel": True} if parallel and engine == "openvino" else {})}
+    lean = load_engine(engine, [model, model], CPU, options)
+    own = load_engine(engine, [model, model], CPU, {"sparse_postprocess": True})
+    with torch.inference_mode():
+        for path in list_photos(SHIPPED)[:3]:
+            expected, found = (serve(one, path.read_bytes()) for one in (own, lean))
+            for one, other in zip(expected.tables, found.tables, strict=True):
+                assert abs(one - other).max() < 1e-3
+
+
+def test_effdet_runtime_runs_on_the_cpu_alone(exports):
+    with pytest.raises(UnavailableError, match="runs on the CPU here"):
+        load_engine(
+            "onnxruntime", [exports("onnxruntime")[0]], torch.device("meta"), {"lean": True}
+        )
+
+
 def test_means_are_as_exact_as_rounding_allows(d0, exports, tmp_path):
     """D0 begins with squeeze and excitation over 256 by 256 values, lite0 has none."""
     reference = read_reference(make_references([d0], tmp_path, first=1)[0])

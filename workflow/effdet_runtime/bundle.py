@@ -7,6 +7,7 @@ digest of every file.
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +15,52 @@ import numpy as np
 
 from effdet_runtime.boxes import Rules
 from effdet_runtime.errors import BundleError
-from effdet_runtime.pipeline import Model, Pipeline, open_pipeline
+from effdet_runtime.pipeline import Model, Serves, open_pipeline
 
 FORMAT = 1
 RECORD, MANIFEST, EXPECTED = "bundle.json", "MANIFEST.sha256", "expected.json"
-PHOTOS, NETWORKS, ANCHORS = "photos", "networks", "anchors.npy"
+PHOTOS, NETWORKS, ANCHORS, WEIGHTS = "photos", "networks", "anchors.npy", "weights.pth"
+BENCHMARK = "effdet_bench"  # the library of modes that need PyTorch, or another engine of its own
 
 
 @dataclass(frozen=True)
 class Bundle:
     """A bundle in the folder `root`, whose files are those of its manifest.
 
-    `record` is bundle.json: `mode`, `library`, `precision`, `parallel`, `threads`, `env`, `models`,
-    `class_names` (by class id), `measured` and `commit`.
+    `record` is bundle.json; `effdet_bench.deploy.bundle.describe` makes it.
     """
 
     root: Path
     record: dict[str, Any]
 
-    def open(self, threads: int | None = None) -> Pipeline:
+    def open(self, threads: int | None = None) -> Serves:
         """The pipeline of this bundle, on `threads` threads; by default as many as were measured.
 
         Raises:
             BundleError: this machine or environment cannot run the networks.
         """
         record = self.record
+        threads = record["threads"] if threads is None else threads
+        if record["library"] == BENCHMARK:
+            return self._of_benchmark(threads)
         return open_pipeline(
             [self._model(entry) for entry in record["models"]],
             [self.folder(entry["name"]) for entry in record["models"]],
             record["library"],
             record["precision"],
-            record["threads"] if threads is None else threads,
+            threads,
             record["parallel"],
         )
+
+    def _of_benchmark(self, threads: int) -> Serves:
+        try:
+            opened = import_module("effdet_bench.deploy.opened")
+        except ImportError as error:
+            raise BundleError(
+                f"the package {error.name} is not installed: `pip install` the bundle's folder."
+            ) from None
+        pipeline: Serves = opened.open_bundle(self, threads)
+        return pipeline
 
     def folder(self, model: str) -> Path:
         """The folder of the network of `model`."""

@@ -11,6 +11,7 @@ from PIL import Image
 from effdet_runtime.bundle import read_bundle
 from effdet_runtime.errors import PhotoError
 from effdet_runtime.photos import MOST_PIXELS, decode, decode_file
+from effdet_runtime.pipeline import Serves
 from effdet_runtime.results import Result, result_of
 
 Photo = bytes | str | Path | Image.Image | np.ndarray
@@ -38,8 +39,17 @@ class Detector:
         self, bundle: str | Path, threads: int | None = None, most_pixels: int = MOST_PIXELS
     ) -> None:
         opened = read_bundle(Path(bundle))
-        self.pipeline, self.names = opened.open(threads), opened.names()
-        self._most_pixels = most_pixels
+        self._start(opened.open(threads), opened.names(), most_pixels)
+
+    @classmethod
+    def of(cls, pipeline: Serves, names: dict[int, str]) -> "Detector":
+        """A detector that serves by `pipeline`; `names` of classes are by class id."""
+        detector = cls.__new__(cls)
+        detector._start(pipeline, names, MOST_PIXELS)
+        return detector
+
+    def _start(self, pipeline: Serves, names: dict[int, str], most_pixels: int) -> None:
+        self.pipeline, self.names, self._most_pixels = pipeline, names, most_pixels
         self._lock = threading.Lock()
 
     @overload

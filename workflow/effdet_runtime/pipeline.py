@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,24 @@ from effdet_runtime import boxes, photos
 from effdet_runtime.networks import Networks, library, share
 
 T = TypeVar("T")
+
+
+class Named(Protocol):
+    """A model, of which a caller needs the name alone."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Serves(Protocol):
+    """What a detector needs: `Pipeline`, or another engine behind the same methods."""
+
+    @property
+    def models(self) -> Sequence[Named]: ...
+
+    def answer(self, image: Image.Image) -> list[np.ndarray]: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 from effdet_runtime.boxes import overlap
 from effdet_runtime.bundle import PHOTOS, Bundle, read_bundle
 from effdet_runtime.errors import BundleError
-from effdet_runtime.pipeline import Pipeline
+from effdet_runtime.photos import decode
+from effdet_runtime.pipeline import Serves
 
 MATCH_IOU = 0.9
 SLIVER = 1.0  # square pixels; smaller boxes are left out: rounding decides their overlap
@@ -37,11 +38,11 @@ def verify(root: Path, threads: int | None = None) -> None:
     pipeline.close()
 
 
-def _check_detections(bundle: Bundle, pipeline: Pipeline, photos: dict[str, bytes]) -> None:
+def _check_detections(bundle: Bundle, pipeline: Serves, photos: dict[str, bytes]) -> None:
     expected = bundle.expected()
     least = {entry["name"]: entry["matched"] for entry in bundle.record["models"]}
     for photo, encoded in photos.items():
-        tables = pipeline.answer(pipeline.decode(encoded))
+        tables = pipeline.answer(decode(encoded))
         for model, table in zip(pipeline.models, tables, strict=True):
             wanted = expected[photo][model.name]
             found = matched(wanted, table)
@@ -82,11 +83,11 @@ def _solid(table: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _latency(pipeline: Pipeline, photos: list[bytes]) -> float:
+def _latency(pipeline: Serves, photos: list[bytes]) -> float:
     """The median time of a request, in milliseconds."""
     taken = []
     for number in range(WARM_UP + REQUESTS):
         begin = time.perf_counter()
-        pipeline.answer(pipeline.decode(photos[number % len(photos)]))
+        pipeline.answer(decode(photos[number % len(photos)]))
         taken.append(1e3 * (time.perf_counter() - begin))
     return statistics.median(taken[WARM_UP:])

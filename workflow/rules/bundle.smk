@@ -6,9 +6,8 @@ localrules:
 rule bundle:
     input:
         manifest=rules.manifest.output,
-        exports=export_records(
-            "cpu", [name for name in MODES.get("cpu", []) if MODE[name]["options"].get("lean")]
-        ),
+        exports=[record for device in DEVICES for record in export_records(device, MODES[device])],
+        checkpoints=CHECKPOINTS,
     log:
         ARCHIVE.logs / "bundle.log",
     params:
@@ -19,5 +18,5 @@ rule bundle:
         step(
             "bundle",
             "--results {params.results:q} --mode {params.mode:q} --exports {input.exports:q}",
-            "--photos {params.photos:q}",
+            "--checkpoints {input.checkpoints:q} --photos {params.photos:q}",
         )

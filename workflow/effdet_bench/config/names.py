@@ -1,5 +1,7 @@
 """Names and numbers that several steps use."""
 
+from effdet_bench import layout
+
 DEVICES = ("cpu", "cuda", "mps")
 BASELINE = "baseline"
 CONTROL = "baseline-twin"  # the A/A control: baseline again, timed in every round as its own mode
@@ -12,3 +14,9 @@ DRAWINGS = ("speedup", "distribution", "stages", "ablation", "roofline", "course
 UNSEEN_MARK = "+unseen"  # in the name of a photo that no mode was sent before
 # settings of the constraints that a recommended mode must meet
 NEEDS = ("recommend_p90_ms", "recommend_memory_mib", "recommend_precisions")
+
+
+def coco_classes() -> dict[int, str]:
+    """Names of COCO's classes by class id; a few ids have no class."""
+    names = layout.COCO_NAMES.read_text().splitlines()
+    return {number: name for number, name in enumerate(names, start=1) if name != "-"}

@@ -1,12 +1,16 @@
 """The exact versions that a bundle needs: packages, and all that these require."""
 
+import ast
+import sys
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.code import OWN
 
 
 def pins(packages: Iterable[str]) -> dict[str, str]:
@@ -44,3 +48,17 @@ def extra(name: str) -> list[str]:
         and one.marker.evaluate({"extra": name})
         and not one.marker.evaluate({"extra": ""})
     ]
+
+
+def imported(files: Iterable[Path]) -> list[str]:
+    """The installed packages that Python `files` import as they are themselves imported."""
+    names: set[str] = set()
+    for path in files:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    known = packages_distributions()
+    others = names - sys.stdlib_module_names - {*OWN}
+    return sorted({known[name][0] for name in others if name in known})

@@ -5,7 +5,7 @@ As the command `recommend` it prints them from an archive, for any constraints.
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 from effdet_bench import records
@@ -94,13 +94,22 @@ def _least(use: Use, rows: list[Row], needs: Record) -> Advice:
     if not rows:
         none = "no valid mode has enough requests to support a median"
         return {"use": use.name, "choice": none, "runner_up": "–"}
-    fitting = sorted((row for row in rows if not _shortfalls(row, needs)), key=figure)
+    fitting = sorted(_fitting(rows, needs), key=figure)
     if not fitting:
         return {"use": use.name, "choice": "no such mode fits", "runner_up": "–"}
     best, *others = fitting
     behind = [f"{name(row)}: {words(figure(row) - figure(best))} more" for row in others[:1]]
     choice = f"{name(best)}: {words(figure(best))}"
     return {"use": use.name, "choice": choice, "runner_up": "".join(behind) or "–"}
+
+
+def fastest(valid: Sequence[Row], needs: Record) -> list[Row]:
+    """The `valid` rows that keep `needs`, the lowest latency first."""
+    return sorted(_fitting(valid, needs), key=p50)
+
+
+def _fitting(rows: Sequence[Row], needs: Record) -> list[Row]:
+    return [row for row in rows if not _shortfalls(row, needs)]
 
 
 def _shortfalls(row: Row, needs: Record) -> dict[str, float]:

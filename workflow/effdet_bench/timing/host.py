@@ -43,7 +43,9 @@ class Host:
         self._specs = {spec.mode: spec for spec in specs}
         # children that are not forked would get networks through a pipe, so they read their own
         forked = self._context.get_start_method() == "fork"
-        self.networks = load_networks(specs) if forked else None
+        self.networks = (
+            load_networks(files for spec in specs for files in spec.models) if forked else None
+        )
         # each worker collects garbage before its first request: then only in what it made itself
         gc.collect()
         gc.freeze()

@@ -58,7 +58,7 @@ def make_unseen(spec: JobSpec, seed: str, networks: Networks | None) -> None:
     photos = [{"file": name, "sha256": hashlib.sha256(encoded).hexdigest()}]
     models = [replace(files, export=None) for files in spec.models]
     if networks is None or any(files.file not in networks.loaded for files in models):
-        networks = load_networks([replace(spec, models=tuple(models))])
+        networks = load_networks(models)
     for files in models:
         model = networks.model(files)
         record = layout.unseen_reference(folder, model.name)

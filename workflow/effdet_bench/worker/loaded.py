@@ -38,7 +38,7 @@ class LoadedMode:
                 "set `threads` in config.yaml to what this machine allows."
             )
         self.device = open_device(spec.device)
-        networks = networks or load_networks([spec])
+        networks = networks or load_networks(spec.models)
         models = [networks.model(files) for files in spec.models]
         self.engine = load_engine(spec.engine, models, self.device, spec.options)
         read = sum(networks.seconds[f.file] for f in spec.models if not f.export)

@@ -10,7 +10,7 @@ from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.detector.ensemble import Model, describe_model, load_model
 from effdet_bench.errors import BenchError, UnavailableError
-from effdet_bench.worker.spec import JobSpec, ModelFiles
+from effdet_bench.worker.spec import ModelFiles
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Networks:
         return found
 
 
-def load_networks(specs: Iterable[JobSpec]) -> Networks:
-    """The networks that modes of `specs` run in PyTorch, each read and checked once."""
-    wanted = {files.file: files for spec in specs for files in spec.models if not files.export}
+def load_networks(models: Iterable[ModelFiles]) -> Networks:
+    """The networks of `models` that modes run in PyTorch, each read and checked once."""
+    wanted = {files.file: files for files in models if not files.export}
     loaded: dict[str, Model | BenchError] = {}
     seconds: dict[str, float] = {}
     # one thread, because children of a process that has had several torch threads would hang

@@ -1,0 +1,134 @@
+"""What a bundle contains: networks, expected detections, code, and how to install it."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+
+import effdet_runtime
+from effdet_bench import layout, records
+from effdet_bench.checkpoints.verify import check_file
+from effdet_bench.config.declarations import declaration
+from effdet_bench.deploy.pins import extra, imported, pins
+from effdet_bench.detector.ensemble import describe_model
+from effdet_bench.errors import BenchError
+from effdet_bench.facts.code import module_files
+from effdet_bench.records import Record
+from effdet_bench.validity.answers import read_captured
+from effdet_bench.validity.figures import first_tables
+from effdet_runtime.bundle import ANCHORS, BENCHMARK, EXPECTED, PHOTOS, WEIGHTS
+
+SHOWN = 2  # photos in a bundle
+TEMPLATES = ("README.md", "Dockerfile", "pyproject.toml")
+NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", "resources", "templates")
+
+
+class Sources(NamedTuple):
+    """Where a run left its files: records of exports, checkpoints, and the folder of photos."""
+
+    exports: Sequence[Path]
+    checkpoints: Sequence[Path]
+    photos: Path
+
+
+def write_network(folder: Path, job: Record, entry: Record, sources: Sources) -> None:
+    """Writes to `folder` what the mode of `job` ran for the model `entry` of its ensemble.
+
+    Raises:
+        BenchError: it is missing, or another one has taken its place.
+    """
+    if declaration(job["engine"]).exports is None:
+        (checkpoint,) = (path for path in sources.checkpoints if path.name == entry["file"])
+        folder.mkdir(parents=True)
+        (folder / WEIGHTS).write_bytes(check_file(str(checkpoint), entry["sha256"]))
+        return
+    shutil.copytree(_export_of(job, entry, sources.exports), folder)
+    if job["options"].get("lean"):
+        model = describe_model(entry["architecture"], entry["classes"], entry["model"])
+        np.save(folder / ANCHORS, model.anchors.numpy())
+
+
+def _export_of(job: Record, entry: Record, exports: Sequence[Path]) -> Path:
+    """The folder of the export that the mode of `job` ran for the model `entry`."""
+    precisions = declaration(job["engine"]).exports or {}
+    wanted = {
+        "engine": job["engine"],
+        "device": job["device"],
+        "model": entry["model"],
+        "sha256": entry["sha256"],
+        "options": {
+            "precision": precisions[job["precision"]],
+            "rewritten": bool(job["options"].get("rewritten")),
+        },
+    }
+    for path in exports:
+        record = records.read_json(path, "export")
+        if {key: record[key] for key in wanted} == wanted and record["outcome"] == "completed":
+            return layout.export_folder(path)
+    raise BenchError(
+        f"the export of {entry['model']} that {job['mode']} ran is not in {layout.EXPORTS}: run "
+        "`snakemake --cores 1` again."
+    )
+
+
+def write_expected(root: Path, raw: Path, job: Record, photos: Path) -> None:
+    """Copies the first photos, and writes the detections that the mode found in them.
+
+    `raw` is the folder of the raw data of one round, whose record is `job`.
+    """
+    answers = read_captured(raw)
+    tables = {
+        entry["model"]: first_tables([(answers.rows, answers.tables)], entry["model"])
+        for entry in job["ensemble"]
+    }
+    answered = sorted(next(iter(tables.values())))
+    names = [name for name in answered if (photos / name).is_file()][:SHOWN]
+    own = root / PHOTOS
+    own.mkdir()
+    for name in names:
+        shutil.copy(photos / name, own)
+    if photos.samefile(layout.SHIPPED_PHOTOS):
+        shutil.copy(photos / "CREDITS.md", own)
+    expected = {name: {model: of[name].tolist() for model, of in tables.items()} for name in names}
+    (root / EXPECTED).write_text(json.dumps(expected) + "\n")
+
+
+def write_package(root: Path, record: dict[str, Any], job: Record) -> None:
+    """Writes the code that the bundle in `root` needs, and how to install it.
+
+    Raises:
+        BenchError: a package has another version than was measured, or is missing.
+    """
+    runtime = Path(effdet_runtime.__file__).parent
+    shutil.copytree(runtime, root / runtime.name, ignore=NOT_DEPLOYED)
+    packages = ["numpy", "pillow", record["engine"]]
+    if record["library"] == BENCHMARK:
+        shutil.copytree(layout.PACKAGE, root / layout.PACKAGE.name, ignore=NOT_DEPLOYED)
+        packages = imported(module_files("deploy.opened", f"engines.{record['engine']}"))
+    needed = pins(packages)
+    for package, number in needed.items():
+        if (measured := job["versions"].get(package, number)) != number:
+            raise BenchError(
+                f"{package} {measured} was measured, but {number} is installed: run "
+                "`snakemake --cores 1` again, or install what was measured."
+            )
+    pinned = [f"{package}=={number}\n" for package, number in needed.items()]
+    (root / "requirements.txt").write_text("".join(pinned))
+    _write_texts(root, {"bundle": record, "name": root.name, "pins": needed})
+
+
+def _write_texts(root: Path, given: dict[str, Any]) -> None:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(layout.BUNDLE_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    versions = given["bundle"]["measured"]["versions"]
+    given |= {"python": versions["python"].rpartition(".")[0], "serve": extra("serve")}
+    for name in TEMPLATES:
+        (root / name).write_text(environment.get_template(f"{name}.j2").render(given))
