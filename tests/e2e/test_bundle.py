@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from effdet_runtime import Detector, PhotoError
 from effdet_runtime import bundle as format_of
 from helpers import SHIPPED
 
@@ -77,6 +80,21 @@ def test_it_serves_without_pytorch(bundle):
     photo = next((bundle / "photos").glob("*.jpg"))
     done = runtime(bundle, "-c", NO_TORCH, str(bundle), str(photo))
     assert done.stdout.splitlines() == ["100 True", "set()"]
+
+
+def test_every_kind_of_photo_gives_the_same_result(bundle):
+    path = min((bundle / "photos").glob("*.jpg"))
+    image = Image.open(path)
+    kinds = [path, str(path), path.read_bytes(), image, np.asarray(image.convert("RGB"))]
+    with Detector(bundle) as detect, ThreadPoolExecutor(5) as threads:
+        results = list(threads.map(detect, kinds))
+        for wrong in (None, 7, np.zeros((5, 5)), np.zeros((5, 5, 4), np.uint8), "nowhere.jpg"):
+            with pytest.raises(PhotoError, match=r"is no photo|cannot be read"):
+                detect(wrong)
+        assert detect([]) == []
+    expected = results[0].to_coco(1)
+    assert len(expected) == 100
+    assert all(result.to_coco(1) == expected for result in results)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from effdet_bench.reference.annotations import select_annotations
 from effdet_bench.validity.accuracy import mean_average_precision
 from effdet_bench.validity.agreement import agreement, coco_ap, duplicates, iou, match, solid
 from effdet_bench.validity.answers import Answers
+from effdet_bench.validity.gate import tolerance_of
+from effdet_bench.validity.usefulness import judge_usefulness
 from helpers import SHIPPED, UNSEEN, annotated
 
 ANNOTATIONS = UNSEEN / "instances.json"
@@ -136,8 +139,6 @@ def test_annotations_found_again_have_an_average_precision_of_one():
 
 @pytest.mark.parametrize("weights", ["release", "synthetic"])
 def test_accuracy_is_of_trained_weights_alone(weights):
-    import pandas as pd
-
     known, by_id = annotated()
     names = {image["id"]: image["file_name"] for image in known["images"]}
     rows = pd.DataFrame(
@@ -157,6 +158,37 @@ def test_accuracy_is_of_trained_weights_alone(weights):
         assert one["photos"] == 8
         assert one["share"] == one["low"] == one["high"] == 1
         assert one["published"] is None, "8 photos are not val2017"
+
+
+def test_models_that_know_half_of_the_classes_each_know_all_together():
+    """By the merged table, which the gate does not judge."""
+    known, by_id = annotated()
+    names = {image["id"]: image["file_name"] for image in known["images"]}
+    halves = {
+        f"half {half}": {image: rows[rows[:, 5] % 2 == half] for image, rows in by_id.items()}
+        for half in (0, 1)
+    }
+    rows, tables = [], {}
+    for model, of_model in halves.items():
+        for image, table in of_model.items():
+            rows.append([len(rows), names[image], model, "", 0.0, 0.0, 0, 0, 0, len(tables)])
+            tables[len(tables)] = table
+    answers = Answers(pd.DataFrame(rows, columns=RAW_COLUMNS["outputs.csv"]), tables, None, None)
+    upstream = {
+        model: {names[image]: table for image, table in of_model.items()}
+        for model, of_model in halves.items()
+    }
+    entry = {"architecture": "tf_efficientdet_d0", "weights": "file", "classes": 90}
+    found = mean_average_precision(
+        [answers], [entry | {"model": model} for model in halves], known, upstream
+    )
+    assert [one["model"] for one in found] == [*halves, "merged"]
+    assert all(one["ap"] < 80 for one in found[:2])
+    assert found[2]["ap"] == pytest.approx(100)
+    assert found[2]["share"] == 1
+    lost = [one | {"high": 0.1, "low": 0.1, "share": 0.1} for one in found[2:]]
+    models = [{"model": model, "agreement": 1.0} for model in halves]
+    assert judge_usefulness(models, lost, tolerance_of("int8")) is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 As effdet's postprocessing with hard NMS, on those candidates only that can become detections.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -131,6 +132,16 @@ def suppress(boxes: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
         return _suppressed_one_by_one(boxes, labels, most)
     order = np.argsort(labels, kind="stable")
     return np.sort(order[kept_of_classes(boxes[order], labels[order])])[:most]
+
+
+def merge(tables: Sequence[np.ndarray], most: int = 100) -> np.ndarray:
+    """One table of several models: their detections by falling score, after NMS within each class.
+
+    `tables` are as `detect` returns them. The result has at most `most` rows, and no rows of zeros.
+    """
+    every = np.concatenate([table[table[:, 4] > 0] for table in tables])
+    every = every[np.argsort(-every[:, 4], kind="stable")]
+    return every[suppress(every[:, :4], every[:, 5], most)]
 
 
 def kept_of_classes(boxes: np.ndarray, labels: np.ndarray) -> list[bool]:

@@ -1,14 +1,13 @@
 """What a detector returns: the detections of each model for one photo."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from effdet_runtime.boxes import suppress
+from effdet_runtime.boxes import merge
 
 MERGED = "merged"  # the name of a table of all models together
-MOST = 100  # rows of such a table
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,13 @@ class Detections:
 
     def above(self, score: float) -> "Detections":
         """The detections whose score is at least `score`."""
-        return self._chosen(np.flatnonzero(self.scores >= score))
+        count = int((self.scores >= score).sum())  # the first ones, because scores fall
+        own = self.boxes[:count], self.scores[:count], self.class_ids[:count]
+        return Detections(self.model, *own, self.class_names[:count])
 
-    def _chosen(self, places: np.ndarray) -> "Detections":
-        names = tuple(self.class_names[place] for place in places)
-        own = self.boxes[places], self.scores[places], self.class_ids[places]
-        return Detections(self.model, *own, names)
+    def table(self) -> np.ndarray:
+        """The detections as a table of `boxes.detect`, float32 [n, 6]."""
+        return np.column_stack([self.boxes, self.scores, self.class_ids]).astype(np.float32)
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """COCO's results format, with two more keys: the model and the name of the class."""
@@ -78,27 +78,19 @@ class Detections:
 
 @dataclass(frozen=True)
 class Result:
-    """The detections of every model for one photo; `size` is the photo's (width, height)."""
+    """The detections of every model for one photo.
+
+    `size` is the photo's (width, height), and `names` are names of classes by class id.
+    """
 
     size: tuple[int, int]
     models: dict[str, Detections]
+    names: dict[int, str] = field(repr=False)
 
     def merged(self) -> Detections:
-        """One table of all models: their detections by falling score, after NMS within each class.
-
-        The threshold of NMS is that of each model (`boxes.IOU_THRESHOLD`).
-        """
-        every = list(self.models.values())
-        scores = np.concatenate([one.scores for one in every])
-        order = np.argsort(-scores, kind="stable")
-        together = Detections(
-            MERGED,
-            np.concatenate([one.boxes for one in every]),
-            scores,
-            np.concatenate([one.class_ids for one in every]),
-            tuple(name for one in every for name in one.class_names),
-        )._chosen(order)
-        return together._chosen(suppress(together.boxes, together.class_ids, MOST))
+        """One table of all models: see `boxes.merge`."""
+        table = merge([one.table() for one in self.models.values()])
+        return detections_of(MERGED, table, self.names)
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """COCO's results format of all models, one after the other: see `Detections.to_coco`."""
@@ -109,13 +101,13 @@ def result_of(
     size: tuple[int, int], tables: dict[str, np.ndarray], names: dict[int, str]
 ) -> Result:
     """The result with the `tables` of `boxes.detect`, by model; `names` are by class id."""
-    return Result(
-        size, {model: _detections(model, table, names) for model, table in tables.items()}
-    )
+    found = {model: detections_of(model, table, names) for model, table in tables.items()}
+    return Result(size, found, names)
 
 
-def _detections(model: str, table: np.ndarray, names: dict[int, str]) -> Detections:
-    found = table[table[:, 4] > 0]  # rows of zeros fill a table up
-    ids = found[:, 5].astype(np.int64)
+def detections_of(model: str, table: np.ndarray, names: dict[int, str]) -> Detections:
+    """The rows of `table` that are detections, not rows of zeros."""
+    rows = table[table[:, 4] > 0]
+    ids = rows[:, 5].astype(np.int64)
     called = tuple(names.get(one, f"class {one}") for one in ids.tolist())
-    return Detections(model, found[:, :4], found[:, 4], ids, called)
+    return Detections(model, rows[:, :4], rows[:, 4], ids, called)

@@ -54,7 +54,12 @@ def judge_usefulness(
     with a limit `decided` (int8) has only coarse limits of arithmetic, so its modes must show that
     they keep the accuracy.
     """
-    known = {entry["model"]: entry for entry in accuracy if entry.get("share") is not None}
+    names = {model["model"] for model in models}  # not the merged table, which has no gate
+    known = {
+        entry["model"]: entry
+        for entry in accuracy
+        if entry["model"] in names and entry.get("share") is not None
+    }
     least = tolerance["accuracy"]
     for name, entry in known.items():
         words = f"{name}: {entry['share']:.1%} of the reference's average precision is kept"

@@ -8,8 +8,6 @@ import numpy as np
 
 from effdet_runtime.errors import BundleError
 
-LIBRARIES = ("openvino", "onnxruntime")
-
 
 class Networks(Protocol):
     """The networks of an ensemble, loaded for one photo at a time."""

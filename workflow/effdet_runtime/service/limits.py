@@ -52,8 +52,8 @@ class RefusedError(Exception):
         self.status, self.reason = status, reason
 
 
-class Gate:
-    """Lets requests through to `app` that keep the `limits`, with their whole body."""
+class Limiter:
+    """Lets a request through to `app` once its whole body is there, if it keeps the `limits`."""
 
     def __init__(self, app: Application, limits: Limits) -> None:
         self.app, self.limits = app, limits
@@ -104,19 +104,19 @@ class Gate:
                     return None
                 part = message.get("body", b"")
                 size += len(part)
-                self._send_more(len(part))
+                self._count_bytes(len(part))
                 parts.append(part)
                 if size > self.limits.most_bytes:
                     raise self._too_large()
                 if not message.get("more_body"):
                     break
         finally:
-            self._send_more(-size)
+            self._count_bytes(-size)
         if not size:
             raise RefusedError(400, "empty", "the body is empty: send a photo.")
         return b"".join(parts)
 
-    def _send_more(self, size: int) -> None:
+    def _count_bytes(self, size: int) -> None:
         self._sending += size
         sending.set(self._sending)
         if size > 0 and self._sending > BUFFERED:
@@ -156,14 +156,18 @@ class Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._begun = False
         self.status = 500
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._begun, self.status = True, message["status"]
         await self._send(message)
 
     async def refuse(self, refused: RefusedError, retry_seconds: int) -> None:
+        """Answers a request that is refused, unless its answer has begun."""
+        if self._begun:
+            return
         headers = [(b"content-type", b"application/json")]
         if refused.status == 503:
             headers.append((b"retry-after", str(retry_seconds).encode()))
