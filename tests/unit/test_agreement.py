@@ -184,7 +184,7 @@ def test_models_that_know_half_of_the_classes_each_know_all_together():
     )
     assert [one["model"] for one in found] == [*halves, "merged"]
     assert all(one["ap"] < 80 for one in found[:2])
-    assert found[2]["ap"] == pytest.approx(100)
+    assert 98 < found[2]["ap"] < 100  # NMS takes objects that overlap by half for one
     assert found[2]["share"] == 1
     lost = [one | {"high": 0.1, "low": 0.1, "share": 0.1} for one in found[2:]]
     models = [{"model": model, "agreement": 1.0} for model in halves]

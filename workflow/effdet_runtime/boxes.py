@@ -141,7 +141,8 @@ def merge(tables: Sequence[np.ndarray], most: int = 100) -> np.ndarray:
     """
     every = np.concatenate([table[table[:, 4] > 0] for table in tables])
     every = every[np.argsort(-every[:, 4], kind="stable")]
-    return every[suppress(every[:, :4], every[:, 5], most)]
+    merged: np.ndarray = every[suppress(every[:, :4], every[:, 5], most)]
+    return merged
 
 
 def kept_of_classes(boxes: np.ndarray, labels: np.ndarray) -> list[bool]:
