@@ -49,13 +49,13 @@ lint: $(VENV)/.installed-test
 
 # Format, lint, types, and the tests that build no network.
 check: lint
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit tests/runtime
 
 # The order of folders keeps two test processes busy to the end: one process makes the run that many tests read.
 # test_audit.py comes first. A pattern names the other files of tests/e2e, because pytest would collect test_audit.py
 # together with a folder.
 test: lint
-	$(BIN)/python -m pytest tests/e2e/test_audit.py tests/networks tests/workflow tests/e2e/test_[!a]*.py tests/simulations tests/unit
+	$(BIN)/python -m pytest tests/e2e/test_audit.py tests/networks tests/workflow tests/e2e/test_[!a]*.py tests/simulations tests/runtime tests/unit
 
 # Installs SLURM and starts a cluster on loopback. Needs root, and Debian.
 test-slurm: $(VENV)/.installed-test
