@@ -39,19 +39,20 @@ class Detections:
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """COCO's results format, with two more keys: the model and the name of the class."""
+        corners, sizes = self.boxes[:, :2], self.boxes[:, 2:] - self.boxes[:, :2]
         return [
             {
                 "image_id": image_id,
-                "category_id": int(class_id),
-                "bbox": [left, top, right - left, bottom - top],
-                "score": float(score),
+                "category_id": class_id,
+                "bbox": box,
+                "score": score,
                 "model": self.model,
                 "class_name": name,
             }
-            for (left, top, right, bottom), score, class_id, name in zip(
-                self.boxes.astype(float).round(3).tolist(),
-                self.scores,
-                self.class_ids,
+            for box, score, class_id, name in zip(
+                np.hstack([corners, sizes]).astype(float).round(3).tolist(),
+                self.scores.astype(float).round(6).tolist(),
+                self.class_ids.tolist(),
                 self.class_names,
                 strict=True,
             )
