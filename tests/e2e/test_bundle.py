@@ -156,7 +156,7 @@ def test_photos_of_ones_own_become_json_csv_and_pictures(bundle, tmp_path):
     command = ["-m", "effdet_runtime", "detect", str(photos), "--bundle", str(bundle)]
     done = runtime(bundle, *command, "--draw", "drawn", cwd=tmp_path)
     assert done.returncode == 1
-    assert "broken.jpg: the photo cannot be decoded" in done.stdout
+    assert "broken.jpg: this is no photo in a known format" in done.stdout
     assert "1 of 5 photos could not be read" in done.stdout
     rows = json.loads((tmp_path / "detections.json").read_text())
     assert len({row["file_name"] for row in rows}) == 4
@@ -179,7 +179,7 @@ def test_a_mode_that_cannot_be_bundled_is_told(bundled, mode):
     done = bundled.snakemake("bundle", "--config", f"bundle={mode}")
     assert done.returncode == 1
     assert f"'{mode}' cannot be bundled, because it is no valid mode of this run" in done.stdout
-    assert "; valid modes: " in done.stdout
+    assert "add it to `modes`, or choose one of " in done.stdout
 
 
 def test_a_mode_of_pytorch_brings_pytorch(bundled, tmp_path):
@@ -213,6 +213,8 @@ def test_a_mode_of_a_working_copy_is_opened_by_its_name(bundled):
     for mode in ("baseline", "openvino"):
         done = runtime(bundled.path / "workflow", "-c", code, mode, photo, cwd=bundled.path)
         assert done.stdout.split() == ["100"]
+    done = runtime(bundled.path / "workflow", "-c", code.replace("s.yaml", "no.yaml"), "x", photo)
+    assert "no.yaml cannot be read" in done.stdout
     for mode, words in (("fusd", "did you mean 'fused'"), ("onnxruntime", "is missing")):
         done = runtime(bundled.path / "workflow", "-c", code, mode, photo, cwd=bundled.path)
         assert words in done.stdout

@@ -24,6 +24,7 @@ from effdet_bench.reference.anchors import counts_of, sample_outputs
 from effdet_bench.reference.output_errors import relative_errors
 from effdet_bench.reference.outputs import read_reference
 from effdet_bench.reference.rounding import rounding_errors
+from effdet_runtime.errors import PhotoError
 from effdet_runtime.networks import onnxruntime as networks
 from helpers import CALIBRATION, SHIPPED, make_references, unlimited, verified
 
@@ -62,18 +63,36 @@ def test_an_export_answers_as_pytorch(exports, engine, rewritten):
     assert (found[:, 5] == expected[:, 5]).all()
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("parallel", [False, True])
-def test_effdet_runtime_answers_as_pytorch(exports, engine, parallel):
+@pytest.mark.parametrize(
+    ("engine", "options"), [("onnxruntime", {}), ("openvino", {}), ("openvino", {"parallel": True})]
+)
+def test_effdet_runtime_answers_as_the_same_engine_beside_pytorch(exports, engine, options):
     model, _, _ = exports(engine)
-    options = {"lean": True, **({"parallel": True} if parallel and engine == "openvino" else {})}
-    lean = load_engine(engine, [model, model], CPU, options)
+    lean = load_engine(engine, [model, model], CPU, options | {"lean": True})
     own = load_engine(engine, [model, model], CPU, {"sparse_postprocess": True})
     with torch.inference_mode():
         for path in list_photos(SHIPPED)[:3]:
             expected, found = (serve(one, path.read_bytes()) for one in (own, lean))
             for one, other in zip(expected.tables, found.tables, strict=True):
                 assert abs(one - other).max() < 1e-3
+
+
+def test_a_photo_that_one_model_refuses_leaves_no_network_at_work(exports, d0):
+    """The next request would find it busy."""
+    small, large = exports("openvino")[0], exports("openvino", model=d0)[0]
+    lean = load_engine("openvino", [small, large], CPU, {"lean": True, "parallel": True})
+    photo, thin = lean.pipeline.decode(list_photos(SHIPPED)[0].read_bytes()), None
+    thin = photo.crop((0, 0, 1, 400))  # of which lite0 keeps no pixel
+    for _ in range(3):
+        with pytest.raises(PhotoError, match="too thin"):
+            lean.pipeline.answer(thin)
+        assert len(lean.pipeline.answer(photo)) == 2
+
+
+def test_effdet_runtime_has_a_postprocessing_of_its_own(exports):
+    with pytest.raises(BenchError, match="remove sparse_postprocess"):
+        options = {"lean": True, "sparse_postprocess": True}
+        load_engine("openvino", [exports("openvino")[0]], CPU, options)
 
 
 def test_effdet_runtime_runs_on_the_cpu_alone(exports):

@@ -34,7 +34,7 @@ class RecordedLean(Lean):
     def __init__(self, bench: Bench, precision: str) -> None:
         Engine.__init__(self, bench.models, CPU, {"precision": precision})
         models = [model_of(model) for model in bench.models]
-        self._pipeline = pipeline.Pipeline(models, Recorded(bench, precision))
+        self.pipeline = pipeline.Pipeline(models, Recorded(bench, precision))
 
 
 @pytest.fixture(scope="module")

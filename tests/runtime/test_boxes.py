@@ -74,8 +74,9 @@ def test_inputs_are_those_of_effdet_to_the_last_bit(name, architecture):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "cannot be decoded"),
-        (b"no photo", "cannot be decoded"),
+        (b"", "no photo in a known format"),
+        (b"no photo", "no photo in a known format"),
+        (encoded(kind="ICO"), "no photo in a known format"),
         (SHAPES["shipped"][:5000], "cannot be decoded"),
         (plain(2000), "2000 x 2000 pixels, but at most 1000000"),
     ],

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from effdet_runtime.detect import DRAWN_SCORE, detect
@@ -16,12 +17,18 @@ def main(argv: list[str] | None = None) -> None:
         args.run(args)
     except DeploymentError as error:
         sys.exit(f"effdet-runtime {args.command}: {error}")
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        sys.exit(f"effdet-runtime {args.command}: {error.strerror}{where}: choose another path.")
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="effdet-runtime", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="effdet-runtime",
+        description="Runs the detectors of a bundle; each command has its own --help.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     checks = commands.add_parser("verify", help="check a bundle on this machine")
     checks.add_argument("bundle", type=Path, help="the folder of the bundle")
@@ -50,24 +57,72 @@ def _parser() -> argparse.ArgumentParser:
     serves = commands.add_parser("serve", help="serve the bundle by HTTP; needs the extra `serve`")
     _add_service(serves)
     for command in (checks, finds, serves):
-        command.add_argument("--threads", type=int, help="default: as many as were measured")
+        command.add_argument(
+            "--threads", type=_from(1), help="threads of all models; default: as many as measured"
+        )
     return parser
 
 
 def _add_service(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--bundle", type=Path, required=True, help="the folder of the bundle")
     hosts = ["127.0.0.1", "0.0.0.0", "::"]
-    add("--host", choices=hosts, default=hosts[0], help="0.0.0.0 for any; default: %(default)s")
-    add("--port", type=int, default=8000, help="from 1024 on; default: %(default)s")
-    add("--instances", type=int, help="default: what the load test found best, else 1")
-    add("--queue", type=int, default=8, help="requests that may wait; default: %(default)s")
-    add("--deadline", type=float, default=5, help="seconds from photo to answer; default: 5")
-    add("--body-seconds", type=float, default=10, help="in which a photo must arrive; default: 10")
-    add("--most-bytes", type=int, default=20 * 2**20, help="of a photo; default: 20 MiB")
-    add("--most-pixels", type=int, default=50_000_000, help="of a photo; default: %(default)s")
+    add("--bundle", type=Path, required=True, help="the folder of the bundle")
+    add(
+        "--host",
+        choices=hosts,
+        default=hosts[0],
+        help="the address to listen at; default: %(default)s",
+    )
+    add(
+        "--port",
+        type=_from(1024),
+        default=8000,
+        help="a port of at least 1024; default: %(default)s",
+    )
+    add(
+        "--instances",
+        type=_from(1),
+        help="processes that serve; default: the number that answered most requests a second in "
+        "the load test, or 1 without a load test",
+    )
+    add("--queue", type=_from(0), default=8, help="requests that may wait; default: %(default)s")
+    add(
+        "--deadline",
+        type=float,
+        default=5.0,
+        help="seconds from the whole photo to the answer; default: %(default)s",
+    )
+    add(
+        "--body-seconds",
+        type=float,
+        default=10.0,
+        help="seconds in which a photo must arrive; default: %(default)s",
+    )
+    add(
+        "--most-bytes",
+        type=_from(1),
+        default=20_000_000,
+        help="bytes of the largest photo; default: %(default)s",
+    )
+    add(
+        "--most-pixels",
+        type=_from(1),
+        default=50_000_000,
+        help="pixels of the largest photo; default: %(default)s",
+    )
     add("--merge", action="store_true", help="answer with one table of all models")
     parser.set_defaults(run=_serve)
+
+
+def _from(least: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number of at least `least`."""
+
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number of at least {least}")
+        return int(text)
+
+    return whole
 
 
 def _serve(args: argparse.Namespace) -> None:

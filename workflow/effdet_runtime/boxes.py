@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 IOU_THRESHOLD = 0.5  # of effdet's NMS
+MERGED = 100  # rows of a merged table, as many as of effdet's tables
 FIRST_CANDIDATES = 500  # NMS usually keeps the 100 wanted detections of these
 
 
@@ -134,14 +135,15 @@ def suppress(boxes: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
     return np.sort(order[kept_of_classes(boxes[order], labels[order])])[:most]
 
 
-def merge(tables: Sequence[np.ndarray], most: int = 100) -> np.ndarray:
+def merge(tables: Sequence[np.ndarray]) -> np.ndarray:
     """One table of several models: their detections by falling score, after NMS within each class.
 
-    `tables` are as `detect` returns them. The result has at most `most` rows, and no rows of zeros.
+    `tables` are as `detect` returns them. The result has at most `MERGED` rows, the best ones, and
+    no rows of zeros.
     """
     every = np.concatenate([table[table[:, 4] > 0] for table in tables])
     every = every[np.argsort(-every[:, 4], kind="stable")]
-    merged: np.ndarray = every[suppress(every[:, :4], every[:, 5], most)]
+    merged: np.ndarray = every[suppress(every[:, :4], every[:, 5], MERGED)]
     return merged
 
 

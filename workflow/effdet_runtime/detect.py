@@ -32,6 +32,11 @@ def detect(args: argparse.Namespace) -> None:
     photos = list_photos(args.photos)
     if args.draw and len({photo.stem for photo in photos}) < len(photos):
         raise DeploymentError("two photos have the same name: draw one folder at a time.")
+    # before the work, so that a path that cannot be written ends the command at once
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.touch()
+    if args.draw:
+        args.draw.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     failed = 0
     with Detector(args.bundle, args.threads) as detector:
@@ -97,13 +102,11 @@ def _rows(
 
 
 def _draw(image: Image.Image, result: Result, min_score: float | None, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     found = result.merged().above(DRAWN_SCORE if min_score is None else min_score)
     drawn(image, found).save(path, quality=90)
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
         path.write_text(json.dumps(rows, indent=1) + "\n")
         return

@@ -10,7 +10,7 @@ from PIL import Image
 
 from effdet_runtime.bundle import read_bundle
 from effdet_runtime.errors import PhotoError
-from effdet_runtime.photos import MOST_PIXELS, decode, decode_file
+from effdet_runtime.photos import MOST_PIXELS, convert, decode, decode_file
 from effdet_runtime.pipeline import Serves
 from effdet_runtime.results import Result, result_of
 
@@ -88,8 +88,9 @@ class Detector:
         if isinstance(photo, bytes):
             return decode(photo, self._most_pixels)
         if isinstance(photo, Image.Image):
-            return photo.convert("RGB")
-        if isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.shape[2:] == (3,):
+            return convert(photo)
+        is_array = isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.size > 0
+        if is_array and photo.shape[2:] == (3,):
             return Image.fromarray(photo)
         raise PhotoError(
             f"a {type(photo).__name__} is no photo: give bytes, a path, an image of Pillow, or a "

@@ -15,7 +15,13 @@ from PIL import Image, UnidentifiedImageError
 
 from effdet_runtime.errors import PhotoError, PhotoTooLargeError
 
+# Pillow reads the header of these before it decodes a pixel; others could run programs, such as EPS
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 MOST_PIXELS = 178_956_970  # what Pillow refuses: above that, a file is taken for a bomb
+# what Pillow raises for damaged files
+DAMAGED = (OSError, ValueError, SyntaxError, RuntimeError, NotImplementedError, TypeError)
+# photos of 89 to 179 million pixels are allowed
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class Input(NamedTuple):
@@ -34,25 +40,39 @@ def decode(encoded: bytes, most_pixels: int = MOST_PIXELS) -> Image.Image:
     """The RGB image in `encoded`; an EXIF orientation is not applied, as in effdet and COCO.
 
     Raises:
-        PhotoError: `encoded` is no complete photo, or has more than `most_pixels` pixels. The
-            number of pixels is read before any pixel is decoded.
+        PhotoError: `encoded` is no complete photo in one of `FORMATS`, or has more than
+            `most_pixels` pixels. The number of pixels is read before any pixel is decoded.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(encoded))
-        if image.width * image.height > most_pixels:
-            raise PhotoTooLargeError(
-                f"the photo has {image.width} x {image.height} pixels, but at most {most_pixels} "
-                "are allowed: give a smaller photo."
-            )
-        return image.convert("RGB")
+        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise PhotoTooLargeError(f"the photo is too large ({error}): give a smaller one.") from None
     except UnidentifiedImageError:
-        raise PhotoError("the photo cannot be decoded, because it is no image.") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise PhotoError(f"the photo cannot be decoded ({error}): give a whole photo.") from None
+        raise PhotoError(f"this is no photo in a known format: {', '.join(FORMATS)}.") from None
+    except DAMAGED as error:
+        raise _damaged(error) from None
+    if image.width * image.height > most_pixels:
+        raise PhotoTooLargeError(
+            f"the photo has {image.width} x {image.height} pixels, but at most {most_pixels} "
+            "are allowed: give a smaller photo."
+        )
+    return convert(image)
+
+
+def convert(image: Image.Image) -> Image.Image:
+    """`image` in RGB, after its pixels were decoded if they were not.
+
+    Raises:
+        PhotoError: the file of the image is damaged.
+    """
+    try:
+        return image.convert("RGB")
+    except DAMAGED as error:
+        raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> PhotoError:
+    return PhotoError(f"the photo cannot be decoded ({error}): give a whole photo.")
 
 
 def decode_file(path: Path, most_pixels: int = MOST_PIXELS) -> Image.Image:

@@ -1,7 +1,7 @@
 """One request in its stages: an encoded photo to one table of detections per model."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -72,9 +72,9 @@ class Pipeline:
         """Outputs of network `index`: see `networks.Networks`."""
         return self._networks.run(index, pixels)
 
-    def accept(self, photos: int) -> None:
-        """Prepares for batches of `photos`, for which `run` then takes pixels."""
-        self._networks.accept(photos)
+    def accept(self, batch: int) -> None:
+        """Prepares for batches of `batch` photos, for which `run` then takes pixels."""
+        self._networks.accept(batch)
 
     def table(
         self,
@@ -106,6 +106,7 @@ class Pipeline:
         # the largest network first: if begun last, it would run alone at the end
         order = sorted(indices, key=lambda index: -len(self.models[index].anchors))
         begun = {index: self._pool.submit(task, index) for index in order}
+        wait(begun.values())  # also if one failed, because the next request uses the same networks
         return [begun[index].result() for index in indices]
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class Result:
     names: dict[int, str] = field(repr=False)
 
     def merged(self) -> Detections:
-        """One table of all models: see `boxes.merge`."""
+        """One table of all models, of at most 100 detections: see `boxes.merge`."""
         table = merge([one.table() for one in self.models.values()])
         return detections_of(MERGED, table, self.names)
 

@@ -1,5 +1,7 @@
 """Names and numbers that several steps use."""
 
+from collections.abc import Iterable
+
 from effdet_bench import layout
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -16,7 +18,12 @@ UNSEEN_MARK = "+unseen"  # in the name of a photo that no mode was sent before
 NEEDS = ("recommend_p90_ms", "recommend_memory_mib", "recommend_precisions")
 
 
-def coco_classes() -> dict[int, str]:
-    """Names of COCO's classes by class id; a few ids have no class."""
+def class_names(counts: Iterable[int]) -> dict[int, str]:
+    """Names of classes by class id: COCO's, if every model has that many classes, else none.
+
+    `counts` are the numbers of classes of the models. A few ids of COCO have no class.
+    """
+    if any(count != COCO_CLASSES for count in counts):
+        return {}
     names = layout.COCO_NAMES.read_text().splitlines()
     return {number: name for number, name in enumerate(names, start=1) if name != "-"}

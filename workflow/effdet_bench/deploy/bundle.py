@@ -11,7 +11,7 @@ from typing import Any
 from effdet_bench import layout, records
 from effdet_bench.archive.pack import write_zip
 from effdet_bench.archive.render import counted_rounds
-from effdet_bench.config.names import coco_classes
+from effdet_bench.config.names import class_names
 from effdet_bench.deploy.contents import Sources, write_expected, write_network, write_package
 from effdet_bench.detector.ensemble import describe_model
 from effdet_bench.errors import BenchError, did_you_mean
@@ -60,20 +60,24 @@ def choose(valid: Sequence[Row], mode: str, needs: Record) -> Row:
     the recommendation, if `mode` is `RECOMMENDED`.
 
     Raises:
-        BenchError: there is no such valid mode.
+        BenchError: there is no such valid mode, or it ran on several devices.
     """
     if mode == RECOMMENDED:
         fitting = fastest(valid, needs)
         if not fitting:
             raise BenchError("no valid mode fits the settings recommend_…: nothing to bundle.")
         return fitting[0]
-    names = [row["mode"] for row in valid]
-    if mode not in names:
+    names = list(dict.fromkeys(row["mode"] for row in valid))
+    found = [row for row in valid if row["mode"] == mode]
+    if not found:
         raise BenchError(
             f"{mode!r} cannot be bundled, because it is no valid mode of this run"
-            f"{did_you_mean(mode, names)}; valid modes: {', '.join(names) or 'none'}."
+            f"{did_you_mean(mode, names)}: add it to `modes`, or choose one of "
+            f"{', '.join(names) or 'none'}."
         )
-    return valid[names.index(mode)]
+    if len(found) > 1:
+        raise BenchError(f"{mode!r} ran on several devices: set `devices` to the one to bundle.")
+    return found[0]
 
 
 def describe(archive: Archive, row: Row, job: Record) -> dict[str, Any]:
@@ -97,7 +101,7 @@ def describe(archive: Archive, row: Row, job: Record) -> dict[str, Any]:
         "models": [
             _model(entry) | {"matched": matched[entry["model"]]} for entry in job["ensemble"]
         ],
-        "class_names": _class_names(job),
+        "class_names": class_names(entry["classes"] for entry in job["ensemble"]),
         "measured": {
             "machine": archive.root.name,
             "processor": records.read_json(archive.environment, "environment")["cpu"],
@@ -144,14 +148,6 @@ def _service(archive: Archive, row: Row, threads: int) -> dict[str, int]:
     if best is None:
         return {"instances": 1, "threads": threads}
     return {"instances": best["instances"], "threads": best["threads"]}
-
-
-def _class_names(job: Record) -> dict[str, str]:
-    """Names of COCO's classes by class id, if all models have these classes."""
-    names = coco_classes()
-    if any(entry["classes"] != max(names) for entry in job["ensemble"]):
-        return {}
-    return {str(number): name for number, name in names.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

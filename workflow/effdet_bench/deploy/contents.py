@@ -23,7 +23,7 @@ from effdet_bench.validity.figures import first_tables
 from effdet_runtime.bundle import ANCHORS, BENCHMARK, EXPECTED, PHOTOS, WEIGHTS
 
 SHOWN = 2  # photos in a bundle
-TEMPLATES = ("README.md", "Dockerfile", "pyproject.toml")
+TEMPLATES = ("README.md", "Dockerfile", ".dockerignore", "pyproject.toml")
 NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", "resources", "templates")
 
 

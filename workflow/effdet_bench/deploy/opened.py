@@ -16,15 +16,18 @@ from effdet_bench import layout, records
 from effdet_bench.checkpoints import sources
 from effdet_bench.config import settings
 from effdet_bench.config.modes import Mode, export_of, read_modes, shipped_modes
-from effdet_bench.config.names import coco_classes
+from effdet_bench.config.names import class_names
 from effdet_bench.detector.devices import open_device
 from effdet_bench.detector.ensemble import Model, describe_model, load_model
 from effdet_bench.engines.base import Engine, load_engine
-from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.engines.lean import Lean
+from effdet_bench.errors import BenchError, did_you_mean, in_one_line
 from effdet_bench.worker.networks import load_networks
 from effdet_bench.worker.spec import ModelFiles
 from effdet_runtime.bundle import WEIGHTS, Bundle
 from effdet_runtime.detector import Detector
+from effdet_runtime.errors import BundleError
+from effdet_runtime.pipeline import Serves
 
 
 class EnginePipeline:
@@ -59,17 +62,39 @@ class EnginePipeline:
 
 def open_mode(name: str, device: str, file: str) -> Detector:
     """`effdet_bench.open_mode`."""
-    config = settings.resolve(yaml.safe_load(Path(file).read_text()))
+    try:
+        given = yaml.safe_load(Path(file).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise BenchError(
+            f"{file} cannot be read ({in_one_line(error)}): give the settings."
+        ) from None
+    config = settings.resolve(given)
     mode = _mode(name, config["modes"])
     _warn_of(mode["env"])
     torch.set_num_threads(config["threads"])
     models = _models(mode, device, sources.choose(config))
     engine = load_engine(mode["engine"], models, open_device(device), mode["options"])
-    return Detector.of(EnginePipeline(engine), coco_classes())
+    names = class_names(entry["classes"] for entry in config["ensemble"])
+    return Detector.of(_pipeline(engine), names)
+
+
+def _pipeline(engine: Engine) -> Serves:
+    return engine.pipeline if isinstance(engine, Lean) else EnginePipeline(engine)
 
 
 def open_bundle(bundle: Bundle, threads: int) -> EnginePipeline:
-    """The pipeline of a bundle whose mode needs the engines of the benchmark."""
+    """The pipeline of a bundle whose mode needs the engines of the benchmark.
+
+    Raises:
+        BundleError: this machine or environment cannot run the mode.
+    """
+    try:
+        return _open_bundle(bundle, threads)
+    except BenchError as error:
+        raise BundleError(str(error)) from None
+
+
+def _open_bundle(bundle: Bundle, threads: int) -> EnginePipeline:
     record = bundle.record
     _warn_of(record["env"])
     torch.set_num_threads(threads)

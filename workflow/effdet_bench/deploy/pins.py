@@ -20,11 +20,13 @@ def pins(packages: Iterable[str]) -> dict[str, str]:
         BenchError: one of them is not installed.
     """
     found: dict[str, str] = {}
-    waiting = list(packages)
+    seen: set[tuple[str, str]] = set()
+    waiting = [(name, "") for name in packages]
     while waiting:
-        name = canonicalize_name(waiting.pop())
-        if name in found:
+        name, extra_name = canonicalize_name(waiting[-1][0]), waiting.pop()[1]
+        if (name, extra_name) in seen:
             continue
+        seen.add((name, extra_name))
         try:
             found[name] = version(name)
             needed = map(Requirement, requires(name) or [])
@@ -32,9 +34,9 @@ def pins(packages: Iterable[str]) -> dict[str, str]:
             raise BenchError(
                 f"a bundle needs the package {name}, which is not installed: run `make report`."
             ) from None
-        waiting += [
-            one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})
-        ]
+        for one in needed:
+            if one.marker is None or one.marker.evaluate({"extra": extra_name}):
+                waiting += [(one.name, more) for more in ("", *one.extras)]
     return dict(sorted(found.items()))
 
 

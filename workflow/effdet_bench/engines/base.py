@@ -9,7 +9,7 @@ import shutil
 import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -120,6 +120,7 @@ class Engine(ABC):
         # torch's inference mode is a state of each thread
         inferring = torch.inference_mode()(task)
         begun = {index: pool.submit(inferring, index) for index in order}
+        wait(begun.values())  # also if one failed, because the next request uses the same networks
         return [begun[index].result() for index in indices]
 
     def _begin(self) -> None:

@@ -17,7 +17,7 @@ from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.request import ModelInput
 from effdet_bench.engines.base import ExportedEngine, refuse_gpus
-from effdet_bench.errors import UnavailableError
+from effdet_bench.errors import BenchError, UnavailableError
 from effdet_runtime import pipeline
 from effdet_runtime.boxes import Rules
 from effdet_runtime.errors import DeploymentError
@@ -27,19 +27,22 @@ T = TypeVar("T")
 
 
 class Lean(ExportedEngine):
-    """Networks of the library `name` in a `Pipeline` of effdet_runtime, on the CPU.
+    """Networks of the library `name` in a `pipeline` of effdet_runtime, on the CPU.
 
     Raises:
         UnavailableError: this machine cannot run the networks, or the ensemble uses soft NMS.
+        BenchError: the mode sets `sparse_postprocess` too.
     """
 
     def __init__(self, name: str, models: list[Model], device: torch.device, options: Options):
         super().__init__(models, device, options)
         refuse_gpus("effdet_runtime", device)
+        if self.options.get("sparse_postprocess"):
+            raise BenchError("`lean` has a postprocessing of its own: remove sparse_postprocess.")
         if any(model.config.soft_nms for model in models):
             raise UnavailableError("effdet_runtime has hard NMS alone, and this ensemble soft NMS.")
         with translated():
-            self._pipeline = pipeline.open_pipeline(
+            self.pipeline = pipeline.open_pipeline(
                 [model_of(model) for model in models],
                 [model.exported for model in models],
                 name,
@@ -51,23 +54,23 @@ class Lean(ExportedEngine):
 
     def each_model(self, task: Callable[[int], T]) -> list[T]:
         # torch's inference mode is a state of each thread
-        return self._pipeline.each_model(torch.inference_mode()(task))
+        return self.pipeline.each_model(torch.inference_mode()(task))
 
     def decode(self, encoded: bytes) -> Image.Image:
-        return self._pipeline.decode(encoded)
+        return self.pipeline.decode(encoded)
 
     def preprocess(self, index: int, photo: Image.Image) -> ModelInput:
-        pixels, scale, size = self._pipeline.prepare(index, photo)
+        pixels, scale, size = self.pipeline.prepare(index, photo)
         return ModelInput(
             torch.from_numpy(pixels), torch.tensor([scale]), torch.tensor([size]).float()
         )
 
     def accept(self, photos: int) -> None:
         with translated():
-            self._pipeline.accept(photos)
+            self.pipeline.accept(photos)
 
     def run(self, index: int, pixels: torch.Tensor) -> list[torch.Tensor]:
-        return [as_tensor(table) for table in self._pipeline.run(index, pixels.numpy())]
+        return [as_tensor(table) for table in self.pipeline.run(index, pixels.numpy())]
 
     def postprocess(
         self, index: int, outputs: Outputs, scale: torch.Tensor, size: torch.Tensor
@@ -79,7 +82,7 @@ class Lean(ExportedEngine):
             for levels, values in zip(outputs, (model.classes, 4), strict=True)
         )
         wide, high = size[0].tolist()
-        found = self._pipeline.table(index, classes, boxes, np.float32(scale[0]), (wide, high))
+        found = self.pipeline.table(index, classes, boxes, np.float32(scale[0]), (wide, high))
         return torch.from_numpy(found)
 
 

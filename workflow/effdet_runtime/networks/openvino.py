@@ -35,7 +35,9 @@ class Networks:
         self._core = openvino.Core()
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and "BF16" not in able:
-            raise BundleError("this processor has no bfloat16 instructions for OpenVINO.")
+            raise BundleError(
+                "this processor has no bfloat16 instructions for OpenVINO: use a mode in fp32."
+            )
         self._folders, self._sizes, self._threads = folders, sizes, threads
         self._bf16 = precision != "fp32" and "BF16" in able
         self._settings = {

@@ -26,7 +26,9 @@ LATENCIES = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)  # seco
 log = logging.getLogger("effdet_runtime")
 requests = Counter("effdet_requests", "Requests by the status of their answer", ["status"])
 seconds = Histogram(
-    "effdet_request_seconds", "From the whole photo to the answer", buckets=LATENCIES
+    "effdet_request_seconds",
+    "From the whole photo to the answer, of requests with status 200",
+    buckets=LATENCIES,
 )
 accepted = Gauge("effdet_accepted", "Requests that wait for an instance or are being served")
 sending = Gauge("effdet_receiving_bytes", "Bytes of photos that clients are still sending")
@@ -78,7 +80,8 @@ class Limiter:
             await answer.refuse(refused, math.ceil(self.limits.deadline))
         taken = time.perf_counter() - begin
         requests.labels(str(answer.status)).inc()
-        seconds.observe(taken)
+        if answer.status == 200:
+            seconds.observe(taken)
         client = (scope.get("client") or ["-"])[0]
         log.info("%s %d %d bytes %.1f ms", client, answer.status, size, 1e3 * taken)
 
@@ -125,18 +128,31 @@ class Limiter:
     async def _serve(self, scope: Scope, body: bytes, receive: Receive, answer: "Answer") -> None:
         if self._accepted >= self.limits.accepted:
             raise RefusedError(503, "queue", "the queue is full: try again later.")
+        # whatever the client calls it: the web framework would parse JSON
+        kept = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+        raw = {**scope, "headers": [*kept, (b"content-type", b"application/octet-stream")]}
         given = iter([{"type": "http.request", "body": body, "more_body": False}])
 
         async def replay() -> Message:
             return next(given, None) or await receive()
 
+        serving = asyncio.create_task(self._served(raw, replay, answer))
+        done, _ = await asyncio.wait({serving}, timeout=self.limits.deadline)
+        if not done:
+            raise RefusedError(504, "deadline", "the answer took too long.")
+        await serving
+
+    async def _served(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
+        """Counts a request as accepted until the server is done with it, even after its deadline.
+
+        But not for ever: LitServe never answers a request whose instance died.
+        """
         self._change(1)
         try:
-            async with asyncio.timeout(self.limits.deadline):
-                await self.app(scope, replay, answer.send)
+            async with asyncio.timeout(2 * self.limits.deadline):
+                await self.app(scope, receive, answer.send)
         except TimeoutError:
-            # also where an instance died with the request, of which LitServe says nothing
-            raise RefusedError(504, "deadline", "the answer took too long.") from None
+            log.warning("an instance did not answer: it died, or hangs")
         finally:
             self._change(-1)
 
@@ -156,10 +172,13 @@ class Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._begun = False
+        self._begun = self._refused = False
         self.status = 500
 
     async def send(self, message: Message) -> None:
+        """Sends a message of the server, unless the request was refused before."""
+        if self._refused:
+            return
         if message["type"] == "http.response.start":
             self._begun, self.status = True, message["status"]
         await self._send(message)
@@ -168,6 +187,7 @@ class Answer:
         """Answers a request that is refused, unless its answer has begun."""
         if self._begun:
             return
+        self._refused, self.status = True, refused.status
         headers = [(b"content-type", b"application/json")]
         if refused.status == 503:
             headers.append((b"retry-after", str(retry_seconds).encode()))
@@ -176,5 +196,5 @@ class Answer:
             headers.append((b"connection", b"close"))
         body = json.dumps({"detail": str(refused)}).encode()
         start = {"type": "http.response.start", "status": refused.status, "headers": headers}
-        await self.send(start)
-        await self.send({"type": "http.response.body", "body": body})
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
