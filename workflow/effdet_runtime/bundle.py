@@ -99,8 +99,8 @@ def read_bundle(root: Path) -> Bundle:
     """
     if not (root / MANIFEST).is_file():
         raise BundleError(
-            f"{root} is no bundle, because it has no {MANIFEST}: give the folder that "
-            "`snakemake --cores 1 bundle` made."
+            f"{root} is no bundle, because it has no {MANIFEST}: give the folder of a bundle, not "
+            "its zip file."
         )
     _check_digests(root)
     record = json.loads((root / RECORD).read_text())

@@ -32,14 +32,14 @@ def detect(args: argparse.Namespace) -> None:
     photos = list_photos(args.photos)
     if args.draw and len({photo.stem for photo in photos}) < len(photos):
         raise DeploymentError("two photos have the same name: draw one folder at a time.")
-    # before the work, so that a path that cannot be written ends the command at once
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.touch()
-    if args.draw:
-        args.draw.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     failed = 0
     with Detector(args.bundle, args.threads) as detector:
+        # before the work, so that a path that cannot be written ends the command at once
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.touch()
+        if args.draw:
+            args.draw.mkdir(parents=True, exist_ok=True)
         for photo, image_id in _with_progress(image_ids(photos)):
             try:
                 image = detector.read(photo)

@@ -109,7 +109,7 @@ def serve(args: argparse.Namespace) -> None:
     _stop_as_on_ctrl_c()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     log.info(
-        "%s: %d instances of %d threads on http://%s:%d%s; Ctrl-C or SIGTERM stops them",
+        "%s: starts %d instances (threads of each: %d) for http://%s:%d%s; Ctrl-C stops them",
         bundle.root, instances, threads, args.host, args.port, DETECT,
     )  # fmt: skip
     server = litserve.LitServer(
