@@ -176,7 +176,7 @@ def test_a_full_queue_refuses_at_once_and_the_rest_is_served(bundle, tmp_path):
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert refused.headers["Retry-After"] == "5"
     assert full.metric('effdet_rejected_total{reason="queue"}') > 0
-    # SIGTERM: what was accepted is answered, then nothing is left
+    # on SIGTERM the service answers the requests that it accepted, and leaves no process
     with ThreadPoolExecutor(1) as client:
         last = client.submit(full.post, PHOTOS[0])
         while full.metric("effdet_accepted") == 0:

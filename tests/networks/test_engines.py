@@ -81,7 +81,7 @@ def test_a_photo_that_one_model_refuses_leaves_no_network_at_work(exports, d0):
     """The next request would find it busy."""
     small, large = exports("openvino")[0], exports("openvino", model=d0)[0]
     lean = load_engine("openvino", [small, large], CPU, {"lean": True, "parallel": True})
-    photo, thin = lean.pipeline.decode(list_photos(SHIPPED)[0].read_bytes()), None
+    photo = decode(list_photos(SHIPPED)[0].read_bytes())
     thin = photo.crop((0, 0, 1, 400))  # of which lite0 keeps no pixel
     for _ in range(3):
         with pytest.raises(PhotoError, match="too thin"):

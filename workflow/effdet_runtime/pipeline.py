@@ -1,7 +1,7 @@
 """One request in its stages: an encoded photo to one table of detections per model."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from effdet_runtime import boxes, photos
-from effdet_runtime.networks import Networks, library, share
+from effdet_runtime.networks import Networks, Wanted, library, share
+from effdet_runtime.threads import side_by_side
 
 T = TypeVar("T")
 
@@ -60,9 +61,6 @@ class Pipeline:
         self._networks = networks
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
-    def decode(self, encoded: bytes) -> Image.Image:
-        return photos.decode(encoded)
-
     def prepare(self, index: int, image: Image.Image) -> photos.Input:
         """The input of network `index` for `image`."""
         model = self.models[index]
@@ -100,14 +98,9 @@ class Pipeline:
 
     def each_model(self, task: Callable[[int], T]) -> list[T]:
         """Calls `task` with each model's index, in turn or side by side; returns all results."""
-        indices = range(len(self.models))
         if self._pool is None:
-            return [task(index) for index in indices]
-        # the largest network first: if begun last, it would run alone at the end
-        order = sorted(indices, key=lambda index: -len(self.models[index].anchors))
-        begun = {index: self._pool.submit(task, index) for index in order}
-        wait(begun.values())  # also if one failed, because the next request uses the same networks
-        return [begun[index].result() for index in indices]
+            return [task(index) for index in range(len(self.models))]
+        return side_by_side(self._pool, task, [len(model.anchors) for model in self.models])
 
     def close(self) -> None:
         """Ends the threads of models that run side by side."""
@@ -130,5 +123,6 @@ def open_pipeline(
     """
     workers, each = share(len(models), threads, parallel)
     sizes = [model.input_size for model in models]
-    networks = library(library_name).Networks(folders, sizes, precision, each, parallel)
+    wanted = Wanted(folders, sizes, precision, each, parallel)
+    networks = library(library_name).Networks(wanted)
     return Pipeline(models, networks, workers)

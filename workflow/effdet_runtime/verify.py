@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from effdet_runtime.boxes import overlap
-from effdet_runtime.bundle import PHOTOS, Bundle, read_bundle
+from effdet_runtime.bundle import PHOTOS, read_bundle
 from effdet_runtime.errors import BundleError
 from effdet_runtime.photos import decode
 from effdet_runtime.pipeline import Serves
@@ -27,9 +27,11 @@ def verify(root: Path, threads: int | None = None) -> None:
     """
     bundle = read_bundle(root)
     print("Files: every digest is right.")
-    photos = {name: (root / PHOTOS / name).read_bytes() for name in sorted(bundle.expected())}
+    expected = bundle.expected()
+    photos = {name: (root / PHOTOS / name).read_bytes() for name in sorted(expected)}
+    least = {entry["name"]: entry["matched"] for entry in bundle.record["models"]}
     with closing(bundle.open(threads)) as pipeline:
-        _check_detections(bundle, pipeline, photos)
+        _check_detections(expected, least, pipeline, photos)
         milliseconds = _latency(pipeline, list(photos.values()))
     measured = bundle.record["measured"]
     print(
@@ -38,9 +40,12 @@ def verify(root: Path, threads: int | None = None) -> None:
     )
 
 
-def _check_detections(bundle: Bundle, pipeline: Serves, photos: dict[str, bytes]) -> None:
-    expected = bundle.expected()
-    least = {entry["name"]: entry["matched"] for entry in bundle.record["models"]}
+def _check_detections(
+    expected: dict[str, dict[str, np.ndarray]],
+    least: dict[str, float],
+    pipeline: Serves,
+    photos: dict[str, bytes],
+) -> None:
     for photo, encoded in photos.items():
         tables = pipeline.answer(decode(encoded))
         for model, table in zip(pipeline.models, tables, strict=True):

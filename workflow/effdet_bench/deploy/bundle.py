@@ -65,7 +65,9 @@ def choose(valid: Sequence[Row], mode: str, needs: Record) -> Row:
     if mode == RECOMMENDED:
         fitting = fastest(valid, needs)
         if not fitting:
-            raise BenchError("no valid mode fits the settings recommend_…: nothing to bundle.")
+            raise BenchError(
+                "no valid mode keeps the settings recommend_…: set `bundle` to the name of a mode."
+            )
         return fitting[0]
     names = list(dict.fromkeys(row["mode"] for row in valid))
     found = [row for row in valid if row["mode"] == mode]

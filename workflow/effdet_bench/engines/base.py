@@ -9,7 +9,7 @@ import shutil
 import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +27,7 @@ from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
 from effdet_bench.detector.rewrite import Flat, mean_by_blocks
 from effdet_bench.detector.static import detect_at_once
 from effdet_bench.errors import BenchError, UnavailableError
+from effdet_runtime.threads import side_by_side
 
 T = TypeVar("T")
 # PyTorch's type of each precision
@@ -114,14 +115,9 @@ class Engine(ABC):
         return [task(index) for index in range(len(self.models))]
 
     def _side_by_side(self, pool: ThreadPoolExecutor, task: Callable[[int], T]) -> list[T]:
-        indices = range(len(self.models))
-        # the largest network first: if begun last, it would run alone at the end
-        order = sorted(indices, key=lambda index: -len(self.models[index].anchors))
         # torch's inference mode is a state of each thread
         inferring = torch.inference_mode()(task)
-        begun = {index: pool.submit(inferring, index) for index in order}
-        wait(begun.values())  # also if one failed, because the next request uses the same networks
-        return [begun[index].result() for index in indices]
+        return side_by_side(pool, inferring, [len(model.anchors) for model in self.models])
 
     def _begin(self) -> None:
         """Prepares a thread of `parallel`."""

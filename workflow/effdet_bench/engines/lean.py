@@ -22,6 +22,7 @@ from effdet_runtime import pipeline
 from effdet_runtime.boxes import Rules
 from effdet_runtime.errors import DeploymentError
 from effdet_runtime.networks import library
+from effdet_runtime.photos import decode
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class Lean(ExportedEngine):
         return self.pipeline.each_model(torch.inference_mode()(task))
 
     def decode(self, encoded: bytes) -> Image.Image:
-        return self.pipeline.decode(encoded)
+        return decode(encoded)
 
     def preprocess(self, index: int, photo: Image.Image) -> ModelInput:
         pixels, scale, size = self.pipeline.prepare(index, photo)

@@ -11,6 +11,7 @@ from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.rewrite import Flat, mean_by_blocks
 from effdet_bench.engines.base import ExportedEngine, refuse_gpus
 from effdet_bench.engines.lean import Lean, as_tensor, translated
+from effdet_runtime.networks import Wanted
 from effdet_runtime.networks import openvino as networks
 
 OPTIONS = {
@@ -37,7 +38,7 @@ class OpenVino(ExportedEngine):
         parallel = bool(self.options.get("parallel"))
         with translated():
             self._networks = networks.Networks(
-                folders, sizes, self.precision, self.threads, parallel
+                Wanted(folders, sizes, self.precision, self.threads, parallel)
             )
 
     def accept(self, photos: int) -> None:

@@ -2,11 +2,26 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from effdet_runtime.errors import BundleError
+
+
+class Wanted(NamedTuple):
+    """Which networks to load: those in `folders`, for inputs of `sizes` (height, width) in pixels.
+
+    `precision` is fp32, bf16 or int8. Each network uses `threads` threads. `parallel` says that
+    networks run side by side.
+    """
+
+    folders: Sequence[Path]
+    sizes: Sequence[tuple[int, int]]
+    precision: str
+    threads: int
+    parallel: bool
 
 
 class Networks(Protocol):

@@ -1,12 +1,12 @@
 """ONNX Runtime on the CPU, with networks in ONNX."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from effdet_runtime.errors import BundleError
+from effdet_runtime.networks import Wanted
 
 FILE = "model.onnx"
 INPUT, OUTPUTS = "pixels", ["classes", "boxes"]
@@ -24,24 +24,14 @@ def settings(threads: int) -> onnxruntime.SessionOptions:
 
 
 class Networks:
-    """The networks in `folders`; see `effdet_runtime.networks.openvino.Networks`.
+    """The `wanted` networks; their files alone decide what ONNX Runtime computes in."""
 
-    `precision` is that of the files, which alone decide what ONNX Runtime computes in.
-    """
-
-    def __init__(
-        self,
-        folders: Sequence[Path],
-        sizes: Sequence[tuple[int, int]],
-        precision: str,
-        threads: int,
-        parallel: bool,
-    ) -> None:
+    def __init__(self, wanted: Wanted) -> None:
         self._sessions = [
             onnxruntime.InferenceSession(
-                folder / FILE, settings(threads), providers=["CPUExecutionProvider"]
+                folder / FILE, settings(wanted.threads), providers=["CPUExecutionProvider"]
             )
-            for folder in folders
+            for folder in wanted.folders
         ]
 
     def accept(self, photos: int) -> None:

@@ -1,51 +1,39 @@
 """OpenVINO on the CPU, with networks in its own representation."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import openvino
 from openvino.preprocess import PrePostProcessor
 
 from effdet_runtime.errors import BundleError
+from effdet_runtime.networks import Wanted
 
 FILE = "model.xml"
 VERSION = f"openvino {openvino.__version__}"
 
 
 class Networks:
-    """The networks in `folders`, compiled for inputs of `sizes` (height, width), one photo each.
-
-    `precision` is fp32, bf16 or int8. Each network uses `threads` threads. `parallel` says that
-    networks run side by side.
+    """The `wanted` networks, compiled for one photo each.
 
     Raises:
-        BundleError: this processor cannot compute in `precision`, or OpenVINO does not take
-            `threads`.
+        BundleError: this processor cannot compute in the precision, or OpenVINO does not take the
+            number of threads.
     """
 
-    def __init__(
-        self,
-        folders: Sequence[Path],
-        sizes: Sequence[tuple[int, int]],
-        precision: str,
-        threads: int,
-        parallel: bool,
-    ) -> None:
+    def __init__(self, wanted: Wanted) -> None:
         self._core = openvino.Core()
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "bf16" and "BF16" not in able:
+        if wanted.precision == "bf16" and "BF16" not in able:
             raise BundleError(
                 "this processor has no bfloat16 instructions for OpenVINO: use a mode in fp32."
             )
-        self._folders, self._sizes, self._threads = folders, sizes, threads
-        self._bf16 = precision != "fp32" and "BF16" in able
+        self._wanted = wanted
+        self._bf16 = wanted.precision != "fp32" and "BF16" in able
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_NUM_THREADS": wanted.threads,
             # pinning would put networks that run side by side on the same cores
-            "ENABLE_CPU_PINNING": not parallel,
+            "ENABLE_CPU_PINNING": not wanted.parallel,
             "INFERENCE_PRECISION_HINT": "bf16" if self._bf16 else "f32",
         }
         self._requests: dict[int, list[openvino.InferRequest]] = {}
@@ -58,13 +46,13 @@ class Networks:
         """Compiles the networks for batches of `photos`; networks for any size would be slower."""
         if photos in self._requests:
             return
-        networks = [self._network(index, photos) for index in range(len(self._folders))]
+        networks = [self._network(index, photos) for index in range(len(self._wanted.folders))]
         compiled = [self._core.compile_model(one, "CPU", self._settings) for one in networks]
         for one in compiled:
-            if (used := one.get_property("INFERENCE_NUM_THREADS")) != self._threads:
+            if (used := one.get_property("INFERENCE_NUM_THREADS")) != self._wanted.threads:
                 raise BundleError(
-                    f"OpenVINO uses {used} threads instead of {self._threads}: set `threads` to "
-                    "what this machine allows."
+                    f"OpenVINO uses {used} threads instead of {self._wanted.threads}: "
+                    "set `threads` to what this machine allows."
                 )
         self._requests[photos] = [one.create_infer_request() for one in compiled]
 
@@ -74,9 +62,9 @@ class Networks:
         Where a network computes in bfloat16, its outputs stay in bfloat16, because writing a
         request's logits again in fp32 takes 7 of 118 ms on D0 + D1 + D2.
         """
-        network = self._core.read_model(self._folders[index] / FILE)
+        network = self._core.read_model(self._wanted.folders[index] / FILE)
         if photos > 1:
-            network.reshape([photos, 3, *self._sizes[index]])
+            network.reshape([photos, 3, *self._wanted.sizes[index]])
         if not self._bf16:
             return network
         steps = PrePostProcessor(network)

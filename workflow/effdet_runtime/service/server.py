@@ -102,7 +102,8 @@ def serve(args: argparse.Namespace) -> None:
     begin_within = args.deadline - slower * bundle.record["measured"]["p90_ms"] / 1e3
     if begin_within <= 0:
         raise DeploymentError(f"--deadline {args.deadline:g} is too short for one request.")
-    # in a process of its own: what the bundle lacks is said here in one sentence
+    # A trial first, because LitServe would show an error of the bundle as a traceback. It has a
+    # process of its own, whose memory ends with it.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as trial:
         trial.submit(_try, args.bundle, threads).result()
     limits = Limits(args.most_bytes, args.body_seconds, args.deadline, instances + args.queue)
