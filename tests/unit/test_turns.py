@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from effdet_bench.facts.photos import carried
 from effdet_bench.timing.rounds import _take_turns
 from effdet_bench.timing.turns import ENOUGH, TURN_SECONDS, goes_on, photo_at, plan_turns
 

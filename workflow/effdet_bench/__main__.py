@@ -19,6 +19,7 @@ COMMANDS = {
     "audit": ("archive.audit", "recompute and check every number of an archive"),
     "render": ("archive.render", "render an archive again, from its raw data alone"),
     "figures": ("report.figures.draw", "draw the figures of the report, also as PNG"),
+    "coco-results": ("accuracy.coco", "write detections on all photos in COCO's results format"),
     "retry": ("timing.retry", "have the next run repeat what failed or was unavailable"),
     "pack": ("archive.pack", "pack an archive as one .zip file"),
     "import": ("archive.unpack", "unpack the .zip file of another machine"),
@@ -38,6 +39,9 @@ STEPS = {
     "roofline": ("roofline.roofline", "measure a device's ceilings, compute the bounds"),
     "timing": ("timing.job", "time all modes of one device and round"),
     "standings": ("report.standings", "show where things stand after a round"),
+    "accuracy_reference": ("accuracy.upstream", "answer all photos as upstream does"),
+    "accuracy_pass": ("accuracy.passes", "answer all photos by one mode"),
+    "measure": ("accuracy.measure", "compute COCO's figures of a pass over all photos"),
     "validity": ("validity.gate", "judge the answers of all modes"),
     "load": ("load.job", "put one mode under load"),
     "capacities": ("load.capacities", "compute the capacities of modes under load"),
@@ -114,7 +118,7 @@ def _imported(module: str) -> ModuleType:
 
 
 def _listed(known: dict[str, tuple[str, str]]) -> str:
-    return "\n".join(f"  {name:12} {text}" for name, (_, text) in known.items())
+    return "\n".join(f"  {name:18} {text}" for name, (_, text) in known.items())
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ REQUESTS, STAGES, OUTPUTS, ERRORS, DETECTIONS = (
 # files of a mode under load
 LOAD_RECORD, LOADED = "load.json", "load.csv"
 ANSWERS, ANSWER_FILES = "answers", (OUTPUTS, ERRORS, DETECTIONS)
+PASS_RECORD, ACCURACY = "pass.json", "accuracy.json"  # of an accuracy pass
+PARTS = ".parts-"  # begins the name of the folder where a pass keeps its answers until it ends
 LOADGEN = "loadgen"  # folder of LoadGen's logs, one folder for each pass
 
 
@@ -108,6 +110,11 @@ def rounding_table(record: str | Path) -> Path:
 def unseen_reference(folder: Path, model: str) -> Path:
     """The record of a model's reference for the unseen photo of a round, in `folder`."""
     return folder / f"{model}.json"
+
+
+def pass_table(folder: Path, model: str) -> Path:
+    """The detections of a model in the accuracy pass in `folder`."""
+    return folder / f"{model}.csv.gz"
 
 
 def hidden(path: Path) -> Path:
@@ -186,6 +193,20 @@ class Archive:
         """The records of all modes under load in the archive."""
         return iter(sorted(self.root.glob(f"load/*/*/{LOAD_RECORD}")))
 
+    def accuracy_pass(self, device: str, mode: str) -> Path:
+        """The folder of a mode's accuracy pass."""
+        return self.root / "accuracy" / device / mode
+
+    @property
+    def reference_pass(self) -> Path:
+        """The folder of the reference's detections on all photos."""
+        return self.root / "accuracy" / "reference"
+
+    @property
+    def different_photos(self) -> Path:
+        """Folder of small copies of the photos on which modes differ most from the reference."""
+        return self.root / "accuracy" / "photos"
+
     @property
     def capacities(self) -> Path:
         """The record of the capacities, which the step of that name computes of `load_records`."""
@@ -224,6 +245,10 @@ class Archive:
     def pictured(self, model: str) -> Path:
         """The figure of a model's detections on photos."""
         return self.figures / f"detections-{model}.svg"
+
+    def differences(self, device: str, mode: str) -> Path:
+        """The figure of the photos on which a mode differs most from the reference."""
+        return self.figures / f"differences-{device}-{mode}.svg"
 
     @property
     def report(self) -> Path:

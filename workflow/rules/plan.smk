@@ -5,7 +5,7 @@ import time
 from effdet_bench.facts import machine
 from effdet_bench.config import modes
 from effdet_bench.config.names import CONTROL, DRAWINGS, NO_NETWORK, TUNED
-from effdet_bench.facts.photos import CARRIED, PICTURED, carried, list_photos
+from effdet_bench.facts.photos import CARRIED, PICTURED, list_photos
 from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.timing import sets
 
@@ -21,8 +21,8 @@ try:
     CONFIG["machine"] = machine.archive_name(config.get("machine", "auto"), layout.RESULTS)
     ARCHIVE = layout.Archive(layout.RESULTS / CONFIG["machine"])
     PHOTOS = [str(path) for path in list_photos(os.path.relpath(CONFIG["photos"]))]
-    # how many of the photos requests use
-    FIRST = carried(len(PHOTOS), CONFIG["requests"], CONFIG["rounds"])
+    # how many of the photos timed requests use
+    FIRST = min(len(PHOTOS), CARRIED)
     EXPORTS = {
         export["name"]: export
         for device in DEVICES
@@ -55,6 +55,17 @@ LOADS = [
     for mode in MODES[device]
     if CONFIG["load"] and MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
 ]
+# figures of all accuracy passes, except those of `no-network` and the control
+PASSES = [
+    ARCHIVE.accuracy_pass(device, mode) / layout.ACCURACY
+    for device in DEVICES
+    for mode in MODES[device]
+    if CONFIG["accuracy"] and MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
+]
+DIFFERENCES = [
+    ARCHIVE.differences(path.parent.parent.name, path.parent.name) for path in PASSES
+]
+PASSES += [ARCHIVE.reference_pass / layout.ACCURACY] if CONFIG["accuracy"] else []
 # The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm up a
 # mode in a round, less what fast modes save of `seconds`; and for a load test, of all modes together (quick) or of each
 # mode (full).

@@ -24,6 +24,7 @@ rule figures:
         annotations=rules.annotations.output if CONFIG["annotations"] else [],
         requests=job_files(layout.REQUESTS),
         stages=job_files(layout.STAGES),
+        passes=PASSES,
         outputs=job_files(layout.OUTPUTS),
         detections=job_files(layout.DETECTIONS),
         references=rules.reference.output.detections,
@@ -49,6 +50,10 @@ rule figures:
                 category="Figures",
             )
             for model in SOURCES
+        ],
+        [
+            report(path, caption="../report/differences.rst", category="Figures")
+            for path in DIFFERENCES
         ],
     log:
         ARCHIVE.logs / "figures.log",

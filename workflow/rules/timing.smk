@@ -101,8 +101,7 @@ for DEVICE, PLAN in PLANS.items():
                 folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
                 round=ROUND,
                 last=max(PLAN.new),
-                # with fewer rounds, requests may use fewer photos: then nothing would count
-                complete=PLAN.complete(ROUND) if FIRST <= CARRIED else 0,
+                complete=PLAN.complete(ROUND),
             shell:
                 step(
                     "standings",

@@ -11,6 +11,7 @@ rule validity:
         roundings=ROUNDINGS,
         emulations=ROUNDING_TABLES,
         annotations=rules.annotations.output if CONFIG["annotations"] else [],
+        passes=PASSES,
         tolerances=os.path.relpath(layout.TOLERANCES),
         code=step_code("validity.gate"),
     output:
@@ -21,11 +22,13 @@ rule validity:
     params:
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.jobs],
         annotations="--annotations" if CONFIG["annotations"] else "",
+        accuracy="--accuracy" if CONFIG["accuracy"] else "",
         results=lambda wildcards, output: str(Path(output[0]).parents[2]),
     shell:
         step(
             "validity",
             "--jobs {params.folders:q} --references {input.references:q}",
             "--roundings {input.roundings:q}",
-            "{params.annotations} {input.annotations:q} --results {params.results:q}",
+            "{params.annotations} {input.annotations:q} {params.accuracy}",
+            "--results {params.results:q}",
         )

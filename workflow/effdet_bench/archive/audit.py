@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 
 from effdet_bench import layout, records
+from effdet_bench.accuracy.measure import accuracy_records, measured
 from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import counted_rounds, summary_of
 from effdet_bench.config.chosen import add_results, chosen
@@ -46,6 +47,7 @@ def audit(archive: Archive) -> Iterator[str]:
     yield from check_manifest(archive)
     try:
         summary, jobs = summary_of(archive)
+        yield from _passes(archive, summary["ensemble"])
         yield from _judgements(archive, summary["ensemble"])
         yield from _bounds(archive, summary["ensemble"])
         yield from _capacities(archive)
@@ -103,10 +105,18 @@ def _installed() -> str:
     return f"Matplotlib v{matplotlib.__version__}"
 
 
+def _passes(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
+    for record in accuracy_records(archive):
+        kept = records.read_json(record, "accuracy")
+        fresh = measured(archive, ensemble, record.parent)
+        yield from differences(str(record.relative_to(archive.root)), kept, fresh)
+
+
 def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
     references = [archive.reference(entry["model"]) for entry in ensemble]
     roundings = [layout.reference_rounding(path) for path in references]
     annotations, counted = annotations_of(archive), counted_rounds(archive)
+    passes = archive if accuracy_records(archive) else None
     for device, mode in archive.judged_modes():
         where = f"validity/{device}/{mode}.json"
         if (device, mode) not in counted:
@@ -114,7 +124,7 @@ def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
                 yield f"{where} judges a mode that was not timed"
             continue  # the settings name this mode no more, so the report does not
         folders = [archive.job(device, mode, number) for number in counted[device, mode]]
-        fresh = judge_jobs(folders, references, roundings, annotations)
+        fresh = judge_jobs(folders, references, roundings, annotations, passes)
         kept = records.read_json(archive.validity(device, mode), "validity")
         yield from differences(where, kept, fresh)
 

@@ -25,7 +25,12 @@ from effdet_bench.records import Record
 
 # paths, and settings that do not change how this machine is measured
 NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "again", "bundle"]
-WORDS = {"true": True, "false": False, "off": False}  # booleans in YAML, but not in --config
+WORDS = {
+    "true": True,
+    "false": False,
+    "on": True,
+    "off": False,
+}  # booleans in YAML, but not in --config
 
 
 def resolve(config: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +70,11 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
     if config["annotations"] is not None and not Path(config["annotations"]).is_file():
         raise BenchError(
             f"config: annotations is {config['annotations']!r}, but there is no such file."
+        )
+    if config["accuracy"] and config["annotations"] is None:
+        raise BenchError(
+            "config: accuracy is on, but annotations is null: give the COCO instances file of the "
+            "photos; docs/accuracy.md says how to get the photos and annotations of val2017."
         )
     names = [mode["name"] for mode in config["modes"]]
     _refuse_unknown_steps(config["ablation"], [*names, *shipped_modes()])

@@ -9,11 +9,13 @@ from PIL import Image
 
 from effdet_bench import records
 from effdet_bench.errors import BenchError
+from effdet_bench.progress import progress
 from effdet_bench.records import Record
 
 SUFFIXES = {".jpg", ".jpeg"}
 PICTURED, THUMBNAIL = 4, 320  # how many photos the report shows, and their longer side in pixels
-CARRIED = 32  # photos of a large folder that requests use, unless the settings need more
+CARRIED = 32  # photos of a large folder that timed requests use
+TOLD = 100  # photos after which the terminal shows progress
 
 
 def list_photos(folder: str | Path) -> list[Path]:
@@ -38,16 +40,6 @@ def list_photos(folder: str | Path) -> list[Path]:
     return found
 
 
-def carried(photos: int, requests: int, rounds: int) -> int:
-    """How many of the `photos` in a folder requests use: so many of the first, by name.
-
-    Every mode serves at least `requests` requests in each of `rounds`, so that many photos can be
-    of use. A fast mode serves more, but nobody knows how many in advance, and every photo costs
-    the computation of a reference.
-    """
-    return min(photos, max(CARRIED, requests * rounds))
-
-
 def describe_photos(paths: list[Path]) -> list[Record]:
     """Decodes every photo once and describes it.
 
@@ -57,7 +49,12 @@ def describe_photos(paths: list[Path]) -> list[Record]:
     Raises:
         BenchError: a file is not a JPEG file that can be decoded; the text names the file.
     """
-    return [_describe(path) for path in paths]
+    described = []
+    for number, path in enumerate(paths, start=1):
+        described.append(_describe(path))
+        if number % TOLD == 0:
+            progress(number / len(paths), f"photos: {number:,} of {len(paths):,} checked")
+    return described
 
 
 def _describe(path: Path) -> Record:
@@ -81,8 +78,8 @@ def _describe(path: Path) -> Record:
 
 
 def write_thumbnails(paths: list[Path], folder: Path) -> None:
-    """Writes small copies of the first `PICTURED` photos; the report draws detections on them."""
-    for path in paths[:PICTURED]:
+    """Writes small copies of the photos `paths` to `folder`; the report draws detections on them."""
+    for path in paths:
         with Image.open(path) as image:
             small = image.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL))
@@ -101,4 +98,4 @@ def run(args: argparse.Namespace) -> None:
     paths = list_photos(args.folder)
     records.write_json(args.output, {"photos": describe_photos(paths)}, "photos")
     if args.thumbnails:
-        write_thumbnails(paths, args.thumbnails)
+        write_thumbnails(paths[:PICTURED], args.thumbnails)

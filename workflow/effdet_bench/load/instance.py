@@ -31,7 +31,9 @@ class Null:
 
 
 class Instance:
-    """A loaded mode that serves batches of photos, each given by its index.
+    """A loaded mode that serves batches of photos.
+
+    A photo is given by its index among those of the mode, or by the content of its file.
 
     Raises:
         BenchError: as `LoadedMode` says.
@@ -53,13 +55,14 @@ class Instance:
         for number in range(spec.job.warmup):
             self.serve([number % len(self._mode.photos)] * spec.batch, False)
 
-    def serve(self, photos: list[int], judged: bool) -> Served:
+    def serve(self, photos: list[int] | list[bytes], judged: bool) -> Served:
         """Serves a batch; if `judged`, captures its answers once the clock has stopped."""
         import torch
 
         from effdet_bench.detector.devices import synchronize
 
-        carried = [self._mode.photos[photo] for photo in photos]
+        known = self._mode.photos
+        carried = [("", one) if isinstance(one, bytes) else known[one] for one in photos]
         with torch.inference_mode():
             began = time.monotonic_ns()
             answers = self._answers([encoded for _, encoded in carried])
@@ -83,8 +86,7 @@ def _content(answer: "Answer") -> bytes:
     return b"".join(table.tobytes() for table in answer.tables)
 
 
-def _load(spec: InstanceSpec, code: str) -> Instance | Null:
-    refuse_other_code(code)
+def _load(spec: InstanceSpec) -> Instance | Null:
     if spec.cpus:
         os.sched_setaffinity(0, spec.cpus)
     if spec.job is None:
@@ -94,20 +96,25 @@ def _load(spec: InstanceSpec, code: str) -> Instance | Null:
     return Instance(spec)
 
 
-def main() -> None:
+def answer_pipe(load: Callable[[Any], Any]) -> None:
+    """Loads what comes through the pipe first, and has its method `serve` answer what follows."""
     end_with_parent()
     pipe = Connection(int(sys.argv[1]))
+    served = None
     with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
-        serve: Callable[..., Any] = _load
         while (asked := pipe.recv()) is not None:
+            result = None
             try:
-                result = serve(*asked)
-                if isinstance(result, Instance | Null):
-                    serve, result = result.serve, None
+                if served is None:
+                    spec, code = asked
+                    refuse_other_code(code)
+                    served = load(spec)
+                else:
+                    result = served.serve(*asked)
                 pipe.send((Outcome("completed", None), result))
             except Exception as error:
                 pipe.send((outcome_of(error), None))
 
 
 if __name__ == "__main__":
-    main()
+    answer_pipe(_load)

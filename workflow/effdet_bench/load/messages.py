@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from effdet_bench.worker.spec import JobSpec
+from effdet_bench.worker.spec import Environment, JobSpec
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,10 @@ class InstanceSpec:
     cpus: tuple[int, ...]
     batch: int
     folder: Path | None = None
+
+    @property
+    def environment(self) -> Environment:
+        return self.job.environment if self.job else Environment()
 
 
 class Served(NamedTuple):

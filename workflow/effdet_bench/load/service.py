@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import psutil
 
@@ -48,11 +48,18 @@ class Done(NamedTuple):
     answer: str
 
 
-class Process(Interpreter):
-    """An instance's process."""
+class InEnvironment(Protocol):
+    """What a process is told to load: at least the environment of the process."""
 
-    def __init__(self, spec: InstanceSpec) -> None:
-        super().__init__("load.instance", spec.job.environment if spec.job else Environment())
+    @property
+    def environment(self) -> Environment: ...
+
+
+class Process(Interpreter):
+    """A process that loads what `spec` says by `module`, and then serves: see `load.instance`."""
+
+    def __init__(self, spec: InEnvironment, module: str = "load.instance") -> None:
+        super().__init__(module, spec.environment)
         with contextlib.suppress(ConnectionError):  # `receive` says what became of it
             self.pipe.send((spec, code_digest()))
 

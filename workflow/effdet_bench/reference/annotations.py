@@ -2,13 +2,15 @@
 
 import argparse
 import json
+from hashlib import sha256
 from pathlib import Path
 
-from effdet_bench import records
+from effdet_bench import layout, records
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 
+VAL2017 = {"images": 5000, "annotations": 36_781}
 KEPT = {
     "images": ("id", "file_name", "width", "height"),
     "categories": ("id", "name"),
@@ -49,6 +51,20 @@ def select_annotations(path: str | Path, photos: list[str]) -> Record:
     return kept
 
 
+def is_val2017(annotations: Record, photos: list[Record]) -> bool:
+    """Whether `photos` (file, sha256) and their `annotations` are COCO's val2017, as a whole.
+
+    Photos and annotations must be as many as in val2017, and must include the photos of val2017
+    that this package has copies of, byte for byte.
+    """
+    known = {photo["file"]: photo["sha256"] for photo in photos}
+    folders = layout.SHIPPED_PHOTOS, layout.CALIBRATION_PHOTOS
+    copies = [path for folder in folders for path in folder.glob("*.jpg")]
+    return {name: len(annotations[name]) for name in VAL2017} == VAL2017 and all(
+        known.get(path.name) == sha256(path.read_bytes()).hexdigest() for path in copies
+    )
+
+
 def annotations_of(archive: Archive) -> Path | None:
     """The annotations that the run of `archive` used; a file of an earlier run may lie there."""
     config = records.settings_of(archive)
@@ -64,4 +80,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     photos = records.read_json(args.photos, "photos")["photos"]
     kept = select_annotations(args.file, [photo["file"] for photo in photos])
+    kept["val2017"] = is_val2017(kept, photos)
     records.write_json(args.output, kept, "annotations")

@@ -1,79 +1,107 @@
-"""COCO mean average precision of a mode's detections, if the photos have annotations."""
+"""COCO's average precision of a mode, and what it keeps of the reference's, on annotated photos."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.records import Record
-from effdet_bench.validity.agreement import coco_ap
 from effdet_bench.validity.answers import Answers
+from effdet_bench.validity.average_precision import coco_figures
 from effdet_bench.validity.figures import EMPTY, first_tables
 from effdet_bench.validity.usefulness import kept_accuracy
 from effdet_runtime.boxes import merge
 from effdet_runtime.results import MERGED
 
-VAL2017 = 5000  # photos of COCO's val2017, whose AP effdet publishes
+Tables = Mapping[str, np.ndarray]  # detections [n, 6] by photo
 
 
-def mean_average_precision(
-    rounds: list[Answers],
-    ensemble: list[Record],
-    annotations: Record,
-    references: dict[str, dict[str, np.ndarray]],
+def figures_of(
+    ensemble: list[Record], annotations: Record, tables: Mapping[str, Tables]
 ) -> list[Record]:
-    """COCO AP in percent of each model with trained weights, over the photos that have annotations.
+    """COCO's figures of each model with trained weights, over its photos that have annotations.
 
-    The first answer to each photo in `rounds` counts. `ensemble` is as in job.json, `annotations`
-    is the record of the step of that name, and `references` are as in `gate.judge`.
+    `ensemble` is as in job.json, `annotations` is the record of the step of that name, and `tables`
+    are detections by model and photo.
 
     Returns:
-        For each model `model`, `photos` (their number), `ap`, and `published`: effdet's own figure
-        if weights are those of the release and photos are all of val2017, else `None`. Beside these
-        the share of the reference's AP that the mode keeps, see `usefulness.Kept`. Models with
+        For each model `model`, `photos` (their number) and what `coco_figures` returns. Models with
         synthetic weights are left out, because their AP means nothing. If all models have trained
         weights and the same classes, a last entry, `MERGED`, is of their tables merged by
         `effdet_runtime.boxes.merge`.
     """
     ids = {image["file_name"]: image["id"] for image in annotations["images"]}
-    trained = [entry for entry in ensemble if entry["weights"] != "synthetic"]
-    found, pairs = [], []
-    for entry in trained:
-        first = first_tables([(one.rows, one.tables) for one in rounds], entry["model"])
-        ours = {ids[photo]: table for photo, table in first.items() if photo in ids}
-        known = {ids[photo]: table for photo, table in references.get(entry["model"], {}).items()}
-        if ours:
-            theirs = {image: known.get(image, EMPTY) for image in ours}
-            pairs.append((theirs, ours))
-            published = _published(entry, annotations, len(ours))
-            found.append(_measured(entry["model"], annotations, theirs, ours, published))
-    if len(pairs) == len(ensemble) > 1 and len({entry["classes"] for entry in ensemble}) == 1:
-        theirs, ours = (_merged(tables) for tables in zip(*pairs, strict=True))
-        found.append(_measured(MERGED, annotations, theirs, ours, None))
-    return found
+    known = {
+        entry["model"]: {ids[photo]: table for photo, table in found.items() if photo in ids}
+        for entry in ensemble
+        if entry["weights"] != "synthetic" and (found := tables[entry["model"]])
+    }
+    if len(known) == len(ensemble) > 1 and len({entry["classes"] for entry in ensemble}) == 1:
+        known[MERGED] = _merged(list(known.values()))
+    return [
+        {"model": model, "photos": len(found)} | coco_figures(annotations, found)
+        for model, found in known.items()
+        if found
+    ]
 
 
-def _measured(
-    model: str,
+def timed_accuracy(
+    rounds: list[Answers],
+    ensemble: list[Record],
     annotations: Record,
-    theirs: dict[int, np.ndarray],
-    ours: dict[int, np.ndarray],
-    published: float | None,
-) -> Record:
-    kept = kept_accuracy(annotations, theirs, ours)
-    ap = 100 * coco_ap(annotations, ours)
-    own = {"model": model, "photos": len(ours), "ap": ap, "published": published}
-    return own | (kept._asdict() if kept else {})
-
-
-def _published(entry: Record, annotations: Record, photos: int) -> float | None:
-    whole = photos == len(annotations["images"]) == VAL2017
-    return (
-        RELEASE[entry["architecture"]].val2017_ap
-        if whole and entry["weights"] == "release"
-        else None
+    references: Mapping[str, Tables],
+) -> list[Record]:
+    """`compared` of the first answer to each photo in `rounds`, by tables of the reference."""
+    ours, theirs = {}, {}
+    for entry in ensemble:
+        model = entry["model"]
+        ours[model] = first_tables([(one.rows, one.tables) for one in rounds], model)
+        known = references.get(model, {})
+        theirs[model] = {photo: known.get(photo, EMPTY) for photo in ours[model]}
+    return compared(
+        ensemble,
+        annotations,
+        figures_of(ensemble, annotations, ours),
+        figures_of(ensemble, annotations, theirs),
     )
 
 
-def _merged(models: tuple[dict[int, np.ndarray], ...]) -> dict[int, np.ndarray]:
+def compared(
+    ensemble: list[Record], annotations: Record, ours: list[Record], theirs: list[Record]
+) -> list[Record]:
+    """The figures of a mode in percent, beside what it keeps of the reference's AP.
+
+    `ours` and `theirs` are as of `figures_of`, of the mode and of the reference.
+
+    Returns:
+        For each model its figures, `published` (effdet's own AP if weights are those of the release
+        and the photos are all of val2017, else `None`), and the share that is kept, see
+        `usefulness.Kept`.
+    """
+    entries = {entry["model"]: entry for entry in ensemble}
+    reference = {one["model"]: one for one in theirs}
+    found = []
+    for one in ours:
+        kept = kept_accuracy(one, reference[one["model"]])
+        shown = {key: _percent(value) for key, value in one.items() if key != "resampled"}
+        published = _published(entries.get(one["model"]), annotations, one["photos"])
+        found.append(shown | {"published": published} | (kept._asdict() if kept else {}))
+    return found
+
+
+def _percent(value: str | int | float | None) -> str | int | float | None:
+    return 100 * value if isinstance(value, float) else value
+
+
+def _published(entry: Record | None, annotations: Record, photos: int) -> float | None:
+    """effdet's own AP of the model `entry`, which is `None` for the merged table."""
+    whole = annotations.get("val2017", False) and photos == len(annotations["images"])
+    if entry is None or entry["weights"] != "release" or not whole:
+        return None
+    return RELEASE[entry["architecture"]].val2017_ap
+
+
+def _merged(models: list[dict[int, np.ndarray]]) -> dict[int, np.ndarray]:
     """The tables of all `models` merged, for each photo that all models answered."""
     photos = set.intersection(*(set(tables) for tables in models))
     return {photo: merge([tables[photo] for tables in models]) for photo in sorted(photos)}

@@ -3,18 +3,16 @@
 Detections are float32 [n, 6]: x_min, y_min, x_max, y_max in pixels of the photo, score, class id.
 """
 
-import contextlib
-import io
 from typing import NamedTuple
 
 import numpy as np
 
 from effdet_bench.records import Record
+from effdet_bench.validity.average_precision import MOST, coco_ap, xywh
 
 MATCH_IOU = 0.9
 DUPLICATE_IOU = 0.6  # effdet's NMS leaves no overlap above 0.5; 0.1 is room for rounding
 SLIVER = 1.0  # square pixels; smaller boxes are left out: rounding decides their overlap
-MOST = 100  # detections that effdet returns
 CUT = 1e-4  # of scores: between closer scores, rounding in fp32 decides which one is cut off
 
 
@@ -125,7 +123,7 @@ def agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
             "id": number,
             "image_id": image,
             "category_id": int(row[5]),
-            "bbox": _xywh(row),
+            "bbox": xywh(row),
             "area": float((row[2] - row[0]) * (row[3] - row[1])),
             "iscrowd": 0,
         }
@@ -141,65 +139,3 @@ def agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
         },
         {image: found for image, (_, found) in enumerate(pairs)},
     )
-
-
-def coco_ap(annotations: Record, tables: dict[int, np.ndarray]) -> float:
-    """COCO AP (IoU 0.50 to 0.95, at most 100 detections) of `tables` by image id, by pycocotools.
-
-    `annotations` are in COCO's instances format; only the images of `tables` count.
-    """
-    return EvaluatedPhotos(annotations, tables).average_precision(np.arange(len(tables)))
-
-
-class EvaluatedPhotos:
-    """The detections of `tables` by image id, each matched with `annotations` by pycocotools."""
-
-    def __init__(self, annotations: Record, tables: dict[int, np.ndarray]) -> None:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
-        rows = [
-            {
-                "image_id": image,
-                "category_id": int(row[5]),
-                "bbox": _xywh(row),
-                "score": float(row[4]),
-            }
-            for image, table in tables.items()
-            for row in table[table[:, 4] > 0]
-        ]
-        self._matched: np.ndarray | None = None
-        if not rows:
-            return
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO()
-            truth.dataset = {"info": {}, **annotations}
-            truth.createIndex()
-            self._evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-            given = self._evaluation.params
-            given.imgIds = sorted(tables)
-            # AP counts boxes of all sizes and up to 100 detections: evaluate only these settings
-            given.areaRng, given.areaRngLbl, given.maxDets = given.areaRng[:1], ["all"], [MOST]
-            self._evaluation.evaluate()
-        matched = np.empty(len(self._evaluation.evalImgs), object)
-        matched[:] = self._evaluation.evalImgs
-        self._matched = matched.reshape(-1, len(tables))
-
-    def average_precision(self, photos: np.ndarray) -> float:
-        """AP over `photos`: int indices into the sorted image ids, which may repeat."""
-        if self._matched is None:
-            return 0.0
-        evaluation = self._evaluation
-        evaluation.evalImgs = list(self._matched[:, photos].ravel())
-        for given in (evaluation.params, evaluation._paramsEval):
-            given.imgIds = list(range(len(photos)))
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation.accumulate()
-        precision = evaluation.eval["precision"]
-        known = precision[precision > -1]
-        return float(known.mean()) if len(known) else -1.0
-
-
-def _xywh(row: np.ndarray) -> list[float]:
-    x_min, y_min, x_max, y_max = map(float, row[:4])
-    return [x_min, y_min, x_max - x_min, y_max - y_min]

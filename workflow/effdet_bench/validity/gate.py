@@ -19,7 +19,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.facts.code import code_of_judge
 from effdet_bench.progress import tell
 from effdet_bench.records import Record
-from effdet_bench.validity.accuracy import mean_average_precision
+from effdet_bench.validity.accuracy import compared, timed_accuracy
 from effdet_bench.validity.answers import Answers, read_answers
 from effdet_bench.validity.arithmetic import Rounding, measured_of
 from effdet_bench.validity.figures import model_figures
@@ -183,10 +183,13 @@ def judge_jobs(
     references: list[Path],
     roundings: list[Path],
     annotations: Path | None,
+    passes: layout.Archive | None = None,
 ) -> Record:
     """The record of the gate for one mode, whose timing jobs are in `folders`.
 
-    `references` and `roundings` are records of the steps of these names, one for each model.
+    `references` and `roundings` are records of the steps of these names, one for each model. The
+    accuracy is that of the accuracy pass in the archive `passes`, if there is one, and otherwise
+    that of the timed answers.
 
     Raises:
         BenchError: a file is missing or broken.
@@ -208,14 +211,32 @@ def judge_jobs(
     ]
     result |= {"yardsticks": shown} if shown else {}
     result |= judge(rounds, expected, tolerance, known_roundings)
-    known = annotations and records.read_json(annotations, "annotations")
-    if "accuracy" not in tolerance:  # older archives: only the AP of the first round
-        rounds, expected = rounds[:1], {}
-    accuracy = known and mean_average_precision(rounds, record["ensemble"], known, expected)
-    if result["verdict"] == "valid" and "accuracy" in tolerance:
+    accuracy = None
+    if annotations:
+        known, ensemble = records.read_json(annotations, "annotations"), record["ensemble"]
+        measured = passes and _measured(passes, first["device"], first["mode"])
+        accuracy = (
+            compared(ensemble, known, *measured)
+            if measured
+            else timed_accuracy(rounds, ensemble, known, expected)
+        )
+    if result["verdict"] == "valid":
         found = judge_usefulness(result["models"], accuracy or [], tolerance)
         result |= dict(zip(("verdict", "failed", "reason"), found, strict=True)) if found else {}
     return result | {"accuracy": accuracy}
+
+
+def _measured(
+    archive: layout.Archive, device: str, mode: str
+) -> tuple[list[Record], list[Record]] | None:
+    """COCO's figures of the passes of a mode and of the reference; `None` if it has no pass."""
+    folders = archive.accuracy_pass(device, mode), archive.reference_pass
+    if not (folders[0] / layout.ACCURACY).exists():
+        return None
+    ours, theirs = (
+        records.read_json(folder / layout.ACCURACY, "accuracy")["models"] for folder in folders
+    )
+    return (ours, theirs) if ours else None
 
 
 def _rounding(path: Path, job: Record) -> tuple[str, Rounding | Record]:
@@ -245,6 +266,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--roundings", type=Path, nargs="+", required=True, help="records of `rounding`"
     )
     parser.add_argument("--annotations", type=Path, help="record of `annotations`")
+    parser.add_argument("--accuracy", action="store_true", help="read accuracy passes")
     parser.add_argument("--results", type=Path, required=True, help="results/<machine>")
 
 
@@ -252,7 +274,9 @@ def run(args: argparse.Namespace) -> None:
     archive, judge_code = layout.Archive(args.results), code_of_judge()
     for mode, folders in itertools.groupby(args.jobs, key=lambda folder: folder.parent):
         rounds = [*folders]
-        result = judge_jobs(rounds, args.references, args.roundings, args.annotations)
+        passes = archive if args.accuracy else None
+        given = args.references, args.roundings, args.annotations, passes
+        result = judge_jobs(rounds, *given)
         record = archive.validity(mode.parent.name, mode.name)
         records.write_json(record, result | {"judge": judge_code}, "validity")
         words = result["verdict"] + (f": {result['reason']}" if result["reason"] else "")

@@ -5,9 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from effdet_bench.records import Record
-from effdet_bench.validity.agreement import EvaluatedPhotos
-
-RESAMPLES = 200
 
 
 class Kept(NamedTuple):
@@ -18,30 +15,18 @@ class Kept(NamedTuple):
     high: float
 
 
-def kept_accuracy(
-    annotations: Record, reference: dict[int, np.ndarray], found: dict[int, np.ndarray]
-) -> Kept | None:
-    """The share of the AP of `reference` that `found` keeps; both are tables by image id.
+def kept_accuracy(ours: Record, reference: Record) -> Kept | None:
+    """The share of the AP of `reference` that `ours` keeps; both are as of `coco_figures`.
 
-    The interval is by bootstrap: photos are drawn with replacement, the same photos for both tables
-    (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). `None` if the reference's AP
-    is 0.
+    The interval is by bootstrap over photos. Each resample has the same photos for both. `None` if
+    the reference's AP is 0.
     """
-    theirs = EvaluatedPhotos(annotations, reference)
-    ours = EvaluatedPhotos(annotations, found)
-    everything = np.arange(len(found))
-    whole = theirs.average_precision(everything)
-    if not whole > 0:
+    if not reference["ap"]:
         return None
-    order = np.random.default_rng(0)
-    shares = []
-    for _ in range(RESAMPLES):
-        drawn = order.choice(everything, len(everything))
-        least = theirs.average_precision(drawn)
-        if least > 0:
-            shares.append(ours.average_precision(drawn) / least)
-    low, high = np.percentile(shares, [2.5, 97.5])
-    return Kept(ours.average_precision(everything) / whole, float(low), float(high))
+    mine, theirs = (np.array(one["resampled"]) for one in (ours, reference))
+    known = theirs > 0
+    low, high = np.percentile(mine[known] / theirs[known], [2.5, 97.5])
+    return Kept(ours["ap"] / reference["ap"], float(low), float(high))
 
 
 def judge_usefulness(

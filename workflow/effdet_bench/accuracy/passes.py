@@ -1,0 +1,105 @@
+"""The accuracy pass of one mode: the mode answers every photo once, as fast as this machine can.
+
+Nothing is timed. On CPUs every core has an instance of its own, where memory allows it; a GPU has
+one instance that answers batches, where the engine takes them. A pass that was killed goes on
+where it was.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from effdet_bench import layout, records
+from effdet_bench.accuracy.instances import Instances
+from effdet_bench.accuracy.kept import Kept, Remaining, contents
+from effdet_bench.errors import BenchError, Outcome, UnavailableError, outcome_of
+from effdet_bench.facts.cores import physical_cores
+from effdet_bench.load.messages import InstanceSpec
+from effdet_bench.load.placement import splits
+from effdet_bench.progress import tell
+from effdet_bench.records import Record
+from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing
+from effdet_bench.worker.spec import JobSpec
+
+BATCH = 8  # photos that a GPU answers together
+
+
+def instance_specs(spec: JobSpec) -> list[InstanceSpec]:
+    """The instances of the mode of `spec`: on CPUs one for each core, else one with batches."""
+    if spec.device != "cpu":
+        return [InstanceSpec(spec, (), BATCH, spec.folder)]
+    most = splits(physical_cores(), spec.threads)[-1]
+    job = replace(spec, threads=most.threads)
+    return [InstanceSpec(job, cpus, 1, spec.folder) for cpus in most.cpus]
+
+
+def load_instances(spec: JobSpec) -> tuple[Instances, int]:
+    """The loaded instances of the mode of `spec`, and the size of their batches.
+
+    Raises:
+        BenchError, UnavailableError: an instance could not be loaded.
+    """
+    specs = instance_specs(spec)
+    try:
+        return Instances("load.instance", specs), specs[0].batch
+    except UnavailableError:
+        if specs[0].batch == 1:
+            raise
+    return Instances("load.instance", [replace(one, batch=1) for one in specs]), 1
+
+
+def answer_all(spec: JobSpec, photos: list[Record], folder: Path, kept: Kept, label: str) -> Record:
+    """Answers those of `photos` in `folder` that `kept` lacks, and finishes `kept`.
+
+    Returns:
+        `outcome`, `reason`, `instances`, `batch`, `answered` (photos since the step began, in
+        `seconds`) and `peak_bytes` (memory of all instances together).
+    """
+    first, begin = len(kept.answered), time.monotonic()
+    waiting = [photo for photo in photos if photo["file"] not in kept.answered]
+    outcome = Outcome("completed", None)
+    result: Record = {"instances": 0, "batch": 0, "peak_bytes": 0}
+    try:
+        if waiting:
+            instances, batch = load_instances(spec)
+            remaining, begin = Remaining(label, first, len(photos)), time.monotonic()
+            try:
+                answers = instances.answers(contents(waiting, folder), batch, len(spec.models))
+                for photo, tables in answers:
+                    kept.add(photo, tables)
+                    remaining.tell(len(kept.answered))
+            finally:
+                kept.save()
+                instances.close()
+            result = {"instances": len(instances), "batch": batch, "peak_bytes": instances.peak}
+        kept.finish()
+    except BenchError as error:
+        outcome = outcome_of(error)
+    result |= {"answered": len(kept.answered) - first, "seconds": time.monotonic() - begin}
+    return {**outcome._asdict(), **result}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_mode_arguments(parser)
+    parser.add_argument(
+        "--mode", type=json.loads, required=True, help="JSON {name, engine, options, …, depends}"
+    )
+    parser.add_argument("--every", required=True, help="record of `photos`: all are answered")
+
+
+def run(args: argparse.Namespace) -> None:
+    ensemble = [records.read_json(path, "checkpoint") for path in args.records]
+    archive, mode = layout.Archive(Path(args.results)), args.mode
+    spec = job_spec(args, mode, ensemble, archive.accuracy_pass(args.device, mode["name"]))
+    photos = records.read_json(args.every, "photos")["photos"]
+    depends = [mode["depends"], photos, args.threads]
+    kept = Kept(spec.folder, [entry["model"] for entry in ensemble], str(depends))
+    label = f"accuracy, {spec.device} {spec.mode}"
+    with lock_timing():
+        result = answer_all(spec, photos, Path(args.photos), kept, label)
+    record = {"device": spec.device, "mode": spec.mode, "photos": len(photos)} | result
+    records.write_json(spec.folder / layout.PASS_RECORD, record, "accuracy_pass")
+    if result["outcome"] != "completed":
+        tell(f"{label} {result['outcome']}: {result['reason']}")
