@@ -1,8 +1,9 @@
-"""Makes many annotated photos of a few: `python tests/many_photos.py PHOTOS INSTANCES COUNT OUTPUT`.
+"""Makes many annotated photos of a few.
 
-Each photo is a crop of one of PHOTOS (a folder), mirrored in half of the cases, and then scaled. The
-boxes of INSTANCES (a COCO instances file) are cropped, mirrored and scaled with it. OUTPUT gets the
-folder `photos` and the file `instances.json`.
+`python tests/many_photos.py PHOTOS INSTANCES COUNT OUTPUT` makes COUNT photos. Each is a crop of
+one of PHOTOS (a folder), mirrored in half of the cases, and then scaled. The boxes of INSTANCES (a
+COCO instances file) are cropped, mirrored and scaled with it. OUTPUT gets the folder `photos` and
+the file `instances.json`.
 """
 
 import json

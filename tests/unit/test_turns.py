@@ -117,21 +117,6 @@ def test_a_slow_mode_sees_all_of_ten_photos_in_two_rounds_of_five_requests():
     assert sorted([*sent[0], *sent[1]]) == list(range(10))
 
 
-@pytest.mark.parametrize(("photos", "requests", "rounds"), [(10, 2, 5), (100, 25, 4), (50, 9, 6)])
-def test_requests_that_were_set_for_it_carry_every_photo(photos, requests, rounds):
-    first = carried(photos, requests, rounds)
-    sent = {
-        photo_at(count, number, requests, first)
-        for number in range(1, rounds + 1)
-        for count in range(requests)
-    }
-    assert sent == set(range(photos))
-
-
-def test_of_a_large_folder_few_photos_are_carried():
-    assert carried(5000, 1, 6) == 32
-
-
 def test_warm_up_sends_the_photos_before():
     assert [photo_at(count, 1, 5, 8) for count in (-2, -1, 0)] == [6, 7, 0]
 

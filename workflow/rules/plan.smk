@@ -62,9 +62,7 @@ PASSES = [
     for mode in MODES[device]
     if CONFIG["accuracy"] and MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
 ]
-DIFFERENCES = [
-    ARCHIVE.differences(path.parent.parent.name, path.parent.name) for path in PASSES
-]
+DIFFERENCES = [ARCHIVE.differences(path.parent.parent.name, path.parent.name) for path in PASSES]
 PASSES += [ARCHIVE.reference_pass / layout.ACCURACY] if CONFIG["accuracy"] else []
 # The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm up a
 # mode in a round, less what fast modes save of `seconds`; and for a load test, of all modes together (quick) or of each

@@ -20,6 +20,7 @@ from effdet_bench.progress import progress
 from effdet_bench.records import DETECTION, Record
 
 EVERY = 30  # seconds after which new answers are kept: a kill loses these
+SETTLED = 10  # seconds after which the rate of answers is known
 COLUMNS = ["model", "photo", *DETECTION]
 
 
@@ -128,8 +129,10 @@ class Remaining:
             return
         self._told = now
         left = (self._total - done) * (now - self._begin) / max(done - self._first, 1)
-        text = f"{self._label}: {done:,} of {self._total:,} photos, {_duration(left)} left"
-        progress(done / self._total, text)
+        text = f"{self._label}: {done:,} of {self._total:,} photos"
+        # the first answers come at once, from all processes together
+        known = now > self._begin + SETTLED
+        progress(done / self._total, f"{text}, {_duration(left)} left" if known else text)
 
 
 def _duration(seconds: float) -> str:

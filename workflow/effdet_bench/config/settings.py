@@ -25,12 +25,8 @@ from effdet_bench.records import Record
 
 # paths, and settings that do not change how this machine is measured
 NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "again", "bundle"]
-WORDS = {
-    "true": True,
-    "false": False,
-    "on": True,
-    "off": False,
-}  # booleans in YAML, but not in --config
+# booleans in YAML, but not in --config
+WORDS = {"true": True, "false": False, "on": True, "off": False}
 
 
 def resolve(config: dict[str, Any]) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _describe(path: Path) -> Record:
 
 
 def write_thumbnails(paths: list[Path], folder: Path) -> None:
-    """Writes small copies of the photos `paths` to `folder`; the report draws detections on them."""
+    """Writes small copies of `paths` to `folder`; the report draws detections on them."""
     for path in paths:
         with Image.open(path) as image:
             small = image.convert("RGB")

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from effdet_bench.records import Record
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 # NVML's reasons for lower clocks that no program asked for
@@ -22,13 +23,15 @@ COUNTERS = {
 }
 
 
-def uuid_of(device: torch.device) -> str | None:
+def uuid_of(device: "torch.device") -> str | None:
     """The UUID of the GPU `device`, which is the same whichever GPUs this process sees.
 
     `None` for other devices. Initialises CUDA, after which a process must not be forked.
     """
     if device.type != "cuda":
         return None
+    import torch  # here, because a process that only serves others need not import it
+
     return str(torch.cuda.get_device_properties(device).uuid)
 
 
