@@ -212,3 +212,35 @@ def annotated() -> tuple[dict, dict]:
     return known, {
         image: np.array(rows, np.float32).reshape(-1, 6) for image, rows in tables.items()
     }
+
+
+def many_annotated(photos: int, seed: int = 0) -> tuple[dict, dict]:
+    """Annotations of `photos` made-up photos, and detections [n, 6] by image id.
+
+    Objects of five classes are small, medium and large. A detector finds four of five, some with
+    scores near nothing, and takes some places for objects that are none.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    images = [{"id": n, "file_name": f"{n:06}.jpg"} for n in range(photos)]
+    known = {"images": images, "categories": [{"id": n} for n in range(1, 6)], "annotations": []}
+    tables = {}
+    for image in range(photos):
+        rows = []
+        for _ in range(generator.integers(0, 6)):
+            side = float(generator.choice([20, 60, 200]) * generator.uniform(0.7, 1.3))
+            x, y, kind = *generator.uniform(0, 400, 2).tolist(), int(generator.integers(1, 6))
+            truth = {"image_id": image, "category_id": kind, "iscrowd": 0, "area": side**2}
+            truth |= {"id": len(known["annotations"]) + 1, "bbox": [x, y, side, side]}
+            known["annotations"].append(truth)
+            if generator.random() < 0.8:
+                drift = side * generator.normal(0, 0.05, 4)
+                corners = np.array([x, y, x + side, y + side]) + drift
+                rows.append([*corners, generator.beta(1, 2), kind])
+        for _ in range(generator.integers(0, 6)):
+            x, y, side = generator.uniform(0, 400), generator.uniform(0, 400), 60
+            kind = generator.integers(1, 6)
+            rows.append([x, y, x + side, y + side, generator.beta(1, 8), kind])
+        tables[image] = np.array(rows, np.float32).reshape(-1, 6)
+    return known, tables

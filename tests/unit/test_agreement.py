@@ -3,20 +3,14 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from effdet_bench.errors import BenchError
-from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.reference.annotations import select_annotations
-from effdet_bench.validity.accuracy import mean_average_precision
-from effdet_bench.validity.agreement import agreement, coco_ap, duplicates, iou, match, solid
-from effdet_bench.validity.answers import Answers
-from effdet_bench.validity.gate import tolerance_of
-from effdet_bench.validity.usefulness import judge_usefulness
-from helpers import SHIPPED, UNSEEN, annotated
+from effdet_bench.validity.agreement import agreement, duplicates, iou, match, solid
+from helpers import SHIPPED, UNSEEN
 
 ANNOTATIONS = UNSEEN / "instances.json"
 
@@ -128,67 +122,6 @@ def test_overlap_of_known_boxes():
     boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]], np.float32)
     expected = [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]]
     np.testing.assert_allclose(iou(boxes, boxes), expected)
-
-
-def test_annotations_found_again_have_an_average_precision_of_one():
-    known, tables = annotated()
-    assert coco_ap(known, tables) == pytest.approx(1)
-    shifted = {image: rows + np.array([30, 30, 30, 30, 0, 0]) for image, rows in tables.items()}
-    assert coco_ap(known, shifted) < 0.5
-
-
-@pytest.mark.parametrize("weights", ["release", "synthetic"])
-def test_accuracy_is_of_trained_weights_alone(weights):
-    known, by_id = annotated()
-    names = {image["id"]: image["file_name"] for image in known["images"]}
-    rows = pd.DataFrame(
-        [[i, names[image], "mine", "", 0.0, 0.0, 0, 0, i, i] for i, image in enumerate(by_id)],
-        columns=RAW_COLUMNS["outputs.csv"],
-    )
-    unseen = rows[:1].assign(photo="another+unseen-1-2-3-4-90.jpg")  # which has no annotations
-    answers = Answers(pd.concat([unseen, rows]), dict(enumerate(by_id.values())), None, None)
-    upstream = {names[image]: table for image, table in by_id.items()}
-    ensemble = [{"model": "mine", "architecture": "tf_efficientdet_d0", "weights": weights}]
-    found = mean_average_precision([answers], ensemble, known, {"mine": upstream})
-    if weights == "synthetic":
-        assert found == []
-    else:
-        (one,) = found
-        assert one["ap"] == pytest.approx(100)
-        assert one["photos"] == 8
-        assert one["share"] == one["low"] == one["high"] == 1
-        assert one["published"] is None, "8 photos are not val2017"
-
-
-def test_models_that_know_half_of_the_classes_each_know_all_together():
-    """By the merged table, which the gate does not judge."""
-    known, by_id = annotated()
-    names = {image["id"]: image["file_name"] for image in known["images"]}
-    halves = {
-        f"half {half}": {image: rows[rows[:, 5] % 2 == half] for image, rows in by_id.items()}
-        for half in (0, 1)
-    }
-    rows, tables = [], {}
-    for model, of_model in halves.items():
-        for image, table in of_model.items():
-            rows.append([len(rows), names[image], model, "", 0.0, 0.0, 0, 0, 0, len(tables)])
-            tables[len(tables)] = table
-    answers = Answers(pd.DataFrame(rows, columns=RAW_COLUMNS["outputs.csv"]), tables, None, None)
-    upstream = {
-        model: {names[image]: table for image, table in of_model.items()}
-        for model, of_model in halves.items()
-    }
-    entry = {"architecture": "tf_efficientdet_d0", "weights": "file", "classes": 90}
-    found = mean_average_precision(
-        [answers], [entry | {"model": model} for model in halves], known, upstream
-    )
-    assert [one["model"] for one in found] == [*halves, "merged"]
-    assert all(one["ap"] < 80 for one in found[:2])
-    assert 98 < found[2]["ap"] < 100  # NMS takes objects that overlap by half for one
-    assert found[2]["share"] == 1
-    lost = [one | {"high": 0.1, "low": 0.1, "share": 0.1} for one in found[2:]]
-    models = [{"model": model, "agreement": 1.0} for model in halves]
-    assert judge_usefulness(models, lost, tolerance_of("int8")) is None
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ ORDER = [
     ("roofline",),
     ("summary",),
     ("load",),
+    ("accuracy",),
     ("report",),
     ("archive",),
     ("deploy",),
@@ -38,7 +39,10 @@ ORDER = [
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 JUDGES = {
     f"validity/{name}"
-    for name in ("gate", "answers", "figures", "arithmetic", "agreement", "accuracy", "unseen")
+    for name in (
+        *("gate", "answers", "figures", "arithmetic", "agreement", "accuracy", "unseen"),
+        "average_precision",
+    )
 }
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from effdet_bench.validity.average_precision import coco_figures
 from effdet_bench.validity.gate import tolerance_of
-from effdet_bench.validity.usefulness import judge_usefulness, kept_accuracy
+from effdet_bench.validity.usefulness import Kept, judge_usefulness, kept_accuracy
 from helpers import annotated
 
 INT8, FP32 = tolerance_of("int8"), tolerance_of("fp32")
@@ -16,9 +17,13 @@ def judged(kept, tolerance, agreement: float = 1.0):
     return judge_usefulness(models, accuracy, tolerance)
 
 
+def kept_of(known, reference, found) -> Kept | None:
+    return kept_accuracy(coco_figures(known, found), coco_figures(known, reference))
+
+
 def test_equal_detections_keep_all():
     known, tables = annotated()
-    kept = kept_accuracy(known, tables, tables)
+    kept = kept_of(known, tables, tables)
     assert kept == (1, 1, 1)
     assert judged(kept, INT8) is judged(kept, FP32) is None
 
@@ -27,7 +32,7 @@ def test_equal_detections_keep_all():
 def test_detections_of_half_of_the_classes_do_not_suffice_at_any_precision(tolerance):
     known, tables = annotated()
     half = {image: rows * (rows[:, 5:] % 2) for image, rows in tables.items()}
-    kept = kept_accuracy(known, tables, half)
+    kept = kept_of(known, tables, half)
     assert 0.2 < kept.low < kept.share < kept.high < 0.9
     verdict, figure, reason = judged(kept, tolerance)
     assert (verdict, figure) == ("invalid", "accuracy")
@@ -39,7 +44,7 @@ def test_what_few_photos_leave_open_is_not_decided_where_nothing_else_is_known()
     known, tables = annotated()
     first = next(iter(tables))
     worse = {**tables, first: tables[first] + np.float32([9, 9, 9, 9, 0, 0])}
-    kept = kept_accuracy(known, tables, worse)
+    kept = kept_of(known, tables, worse)
     assert kept.low < 0.99 <= kept.high
     verdict, figure, reason = judged(kept, INT8)
     assert (verdict, figure) == ("not decided", "accuracy")
@@ -56,4 +61,5 @@ def test_without_annotations_int8_has_to_agree(agreement, decided):
 
 def test_a_reference_that_finds_nothing_decides_nothing():
     known, tables = annotated()
-    assert kept_accuracy(known, {image: rows[:0] for image, rows in tables.items()}, tables) is None
+    nothing = {image: rows[:0] for image, rows in tables.items()}
+    assert kept_of(known, nothing, tables) is None

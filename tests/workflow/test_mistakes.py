@@ -165,3 +165,11 @@ def test_release_weights_without_network_fail_in_one_sentence(workspace):
     assert done.returncode != 0
     assert "could not be downloaded in 5 attempts" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_accuracy_without_annotations_or_trained_weights_is_refused(workspace):
+    said = refused(workspace, "--config", "accuracy=on")
+    assert "config: accuracy is on, but annotations is null: give the COCO instances file" in said
+    (workspace.path / "instances.json").write_text("{}")
+    said = refused(workspace, "--config", "accuracy=on", "annotations=instances.json")
+    assert "config: accuracy is on, but all models have synthetic weights" in said

@@ -21,9 +21,10 @@ from effdet_bench.progress import read
 FOLLOW_SECONDS = 0.5  # between two looks at the logs of running jobs
 PLAIN_SECONDS = 30  # between two lines of progress, if the output cannot redraw a line
 STEP_SECONDS = 6  # average time of a step other than timing, measured on two cores
-PREPARING, TIMING, JUDGING, LOAD, REPORTING = PHASES = (
+PREPARING, TIMING, ACCURACY, JUDGING, LOAD, REPORTING = PHASES = (
     "Checkpoints, references, exports",
     "Timing",
+    "Accuracy on all photos",
     "Checking answers",
     "Load",
     "Report",
@@ -33,6 +34,8 @@ PHASE = {
     **dict.fromkeys(["download_checkpoint", "synthesise_checkpoints"], PREPARING),
     **dict.fromkeys(["verify_checkpoints", "export_models", "check_exports"], PREPARING),
     **dict.fromkeys(["reference"], PREPARING),
+    **dict.fromkeys(["accuracy_reference", "accuracy_pass"], ACCURACY),
+    **dict.fromkeys(["measure_reference", "measure_pass"], ACCURACY),
     **dict.fromkeys(["rounding", "validity"], JUDGING),
     **dict.fromkeys(["load_mode", "capacities"], LOAD),
     **dict.fromkeys(["bound_device", "summary", "figures", "report", "manifest"], REPORTING),
@@ -185,6 +188,7 @@ class LogHandler(LogHandlerBase):
         others = sum(self._total.values()) - self._total[TIMING]
         seconds = self._total[TIMING] * self._round_seconds + others * STEP_SECONDS
         seconds += record.__dict__["load_seconds"] if self._total[LOAD] else 0
+        seconds += record.__dict__["accuracy_seconds"] if self._total[ACCURACY] else 0
         if others > 1 or self._total[TIMING]:
             self._screen.say(f"{record.getMessage()} {_minutes(seconds).capitalize()} in all.")
 

@@ -45,9 +45,8 @@ rule accuracy_pass:
     params:
         machine=CONFIG["machine"],
         mode=lambda wildcards: json.dumps(
-            MODE[wildcards.mode] | {"depends": DEPENDS[wildcards.device][wildcards.mode]}
+            MODE[wildcards.mode] | {"depends": answers_depend(wildcards.device, wildcards.mode)}
         ),
-        warmup=CONFIG["warmup"],
         threads=CONFIG["threads"],
         folder=os.path.dirname(PHOTOS[0]),
         first=FIRST,
@@ -56,7 +55,7 @@ rule accuracy_pass:
         step(
             "accuracy_pass",
             "--machine {params.machine} --device {wildcards.device} --mode {params.mode:q}",
-            "--warmup {params.warmup} --threads {params.threads} --photos {params.folder:q}",
+            "--warmup 1 --threads {params.threads} --photos {params.folder:q}",
             "--first {params.first} --every {input.photos:q} --records {input.records:q}",
             "--checkpoints {input.checkpoints:q} --references {input.references:q}",
             "--exports {input.exports:q} --results {params.results:q}",

@@ -64,11 +64,18 @@ PASSES = [
 ]
 DIFFERENCES = [ARCHIVE.differences(path.parent.parent.name, path.parent.name) for path in PASSES]
 PASSES += [ARCHIVE.reference_pass / layout.ACCURACY] if CONFIG["accuracy"] else []
+if PASSES and len(FALLBACK) == len(SOURCES):
+    raise WorkflowError(
+        "config: accuracy is on, but all models have synthetic weights, whose accuracy means "
+        f"nothing ({FALLBACK[0].why}): give release weights, see docs/installation.md, or turn "
+        "accuracy off."
+    )
 # The terminal estimates the duration of a run by these seconds, which were measured on two cores: to load and warm up a
 # mode in a round, less what fast modes save of `seconds`; and for a load test, of all modes together (quick) or of each
 # mode (full).
 MODE_SECONDS = 3
 LOAD_SECONDS = {"quick": 540, "full": 5400}
+ANSWER_SECONDS = 0.15  # of a model for one photo in an accuracy pass, on two cores together
 # More threads than any machine has. Snakemake lowers them to --cores, so every computing job runs alone, and nothing
 # runs beside a timing, even with more --cores.
 ALONE = 1_000_000
@@ -123,6 +130,15 @@ def export_records(device, names):
     return [record for export in exports for record in exports_of(export)]
 
 
+def answers_depend(device, mode):
+    """Digests of what the answers of a mode depend on: what its timing does, without settings of rounds."""
+    return {
+        part: digest
+        for part, digest in DEPENDS[device][mode].items()
+        if part not in ("settings", "photos")
+    }
+
+
 def exports_of(export):
     """The records of an export, one for each model."""
     found = [
@@ -145,11 +161,14 @@ def show_plan():
     load = LOAD_SECONDS[CONFIG["load"]] if CONFIG["load"] else 0
     some = f"{timed} of " if timed < number else ""
     plan = f"times {some}{number} modes on {where}, {rounds} rounds. Close other programs."
+    if PASSES:
+        plan += f" Then each mode answers {len(PHOTOS):,} photos."
     logger.info(
         f"effdet-bench: {plan if timed else f'{number} modes on {where} keep their figures.'}",
         extra={
             "round_seconds": each * (CONFIG["seconds"] + MODE_SECONDS),
             "load_seconds": load * (len(LOADS) if CONFIG["load"] == "full" else 1),
+            "accuracy_seconds": len(PASSES) * len(PHOTOS) * len(ENSEMBLE) * ANSWER_SECONDS,
         },
     )
 

@@ -14,6 +14,7 @@ from effdet_bench.layout import TEMPLATES, Archive
 from effdet_bench.records import Record
 from effdet_bench.report.numbers import brief, times
 from effdet_bench.report.page import to_html
+from effdet_bench.report.passes import passes_view
 from effdet_bench.report.standings import aligned
 from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
 from effdet_bench.report.under_load import load_view, read_capacities, shape
@@ -58,7 +59,7 @@ def view_of(archive: Archive, summary: Summary, config: Record) -> View:
     models = [entry["model"] for entry in summary["ensemble"]]
     pictured = [model for model in models if archive.pictured(model).exists()]
     load = load_view(read_capacities(archive), config)
-    return context(summary, environment, photos, config, pictured, load)
+    return context(summary, environment, photos, config, pictured, load, passes_view(archive))
 
 
 def write_report(archive: Archive, view: View) -> None:

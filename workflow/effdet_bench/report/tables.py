@@ -3,6 +3,7 @@
 Pure functions of the archive. Templates lay out what is decided here.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from effdet_bench.config.names import BASELINE, TUNED
@@ -11,6 +12,7 @@ from effdet_bench.report.decision import accuracy_cost, key_finding, standing_of
 from effdet_bench.report.doubts import common_doubts, marked, shared_doubts
 from effdet_bench.report.ladder import ablation_lines, gap_lines
 from effdet_bench.report.numbers import milliseconds, times
+from effdet_bench.report.passes import PassView
 from effdet_bench.report.recommendation import advice, constraints
 from effdet_bench.report.roadmap import roadmap
 from effdet_bench.report.sets import set_lines
@@ -49,11 +51,13 @@ def context(
     config: Record,
     pictured: list[str],
     load: dict[str, Any] | None = None,
+    passes: Sequence[PassView] = (),
 ) -> View:
     """The view of an archive. A template fails if it uses a name that is not in the view.
 
     `config` are the settings of the archive, `pictured` models with a figure of their detections,
-    and `load` is what `under_load.load_view` makes of modes under load.
+    `load` is what `under_load.load_view` makes of modes under load, and `passes` what `passes_view`
+    makes of accuracy passes.
     """
     rows = summary["rows"]
     measured = sorted((row for row in rows if row["latency"]), key=standing)
@@ -67,6 +71,7 @@ def context(
         "smoke": config["smoke"],
         "pictured": pictured,
         "load": load,
+        "passes": passes,
         "measured": measured,
         "valid": valid,
         "baseline": baseline,

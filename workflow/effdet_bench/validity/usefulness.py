@@ -21,10 +21,10 @@ def kept_accuracy(ours: Record, reference: Record) -> Kept | None:
     The interval is by bootstrap over photos. Each resample has the same photos for both. `None` if
     the reference's AP is 0.
     """
-    if not reference["ap"]:
-        return None
     mine, theirs = (np.array(one["resampled"]) for one in (ours, reference))
     known = theirs > 0
+    if not reference["ap"] or not known.any():
+        return None
     low, high = np.percentile(mine[known] / theirs[known], [2.5, 97.5])
     return Kept(ours["ap"] / reference["ap"], float(low), float(high))
 

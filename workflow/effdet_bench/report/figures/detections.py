@@ -9,6 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from effdet_bench import layout, records
+from effdet_bench.accuracy.kept import read_tables
+from effdet_bench.accuracy.measure import accuracy_records
 from effdet_bench.config.names import COCO_CLASSES
 from effdet_bench.facts.photos import THUMBNAIL
 from effdet_bench.layout import Archive
@@ -21,6 +23,9 @@ from effdet_bench.validity.figures import EMPTY, first_tables
 LEAST_SCORE = 0.3
 MOST_QUIET = 20  # drawn on a photo: the best detections that mode and reference share
 GAP = 8  # pixels between photos
+TOP, CAPTION = 44, 16  # pixels of a figure above its first photo, and of a caption above a photo
+IN_ROW = 5  # photos side by side
+LEAST_WIDTH = 640  # pixels, for the words above
 REFERENCE, MODE, BOTH = "reference", "mode", "both"
 TINTS = {REFERENCE: COLOURS[1], MODE: COLOURS[0]}
 STROKES = {
@@ -40,25 +45,39 @@ def draw_detections(archive: Archive, summary: Summary, folder: Path) -> None:
     copies = [archive.thumbnails / size["file"] for size in sizes]
     photos = [copy for copy in copies if copy.exists()]
     ranked = sorted((row for row in summary["rows"] if row["ranked"]), key=standing)
-    template = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(layout.TEMPLATES), trim_blocks=True, autoescape=True
-    ).get_template("detections.svg.j2")
     for entry in summary["ensemble"] if photos else []:
         path = archive.reference(entry["model"])
         known = records.read_detections(layout.reference_detections(path), "photo")
         found = _tables_of(archive, ranked[0], entry["model"]) if ranked else {}
-        panels = _panels(photos, sizes, known, found, entry["classes"])
-        text = template.render(
-            title=_title(entry, ranked[0] if ranked else None),
-            only={REFERENCE: "by the reference alone", MODE: "by the mode alone"},
-            colours=TINTS,
-            strokes={name: Markup(stroke) for name, stroke in STROKES.items()},
-            least=LEAST_SCORE,
-            panels=panels,
-            width=panels[-1]["x"] + panels[-1]["width"] + GAP,
-            height=44 + max(panel["height"] for panel in panels) + GAP,
-        )
+        panels = [
+            _panel(photo, sizes, known.get(photo.name), found.get(photo.name), entry["classes"])
+            for photo in photos
+        ]
+        text = _drawing(_title(entry, ranked[0] if ranked else None), panels)
         records.write_text(folder / archive.pictured(entry["model"]).name, text)
+
+
+def draw_differences(archive: Archive, summary: Summary, folder: Path) -> None:
+    """Writes a figure of each mode that answered all photos, with those where it differs most."""
+    measured = [path for path in accuracy_records(archive) if path.parent != archive.reference_pass]
+    if not measured:
+        return
+    sizes = records.read_json(archive.photos, "photos")["photos"]
+    classes = {entry["model"]: entry["classes"] for entry in summary["ensemble"]}
+    expected = read_tables(archive.reference_pass, list(classes))
+    for path in measured:
+        shown = records.read_json(path, "accuracy")["differences"]
+        found = read_tables(path.parent, list(classes)) if shown else {}
+        panels = []
+        for one in shown:
+            model, photo = one["model"], one["photo"]
+            tables = expected[model][photo], found[model][photo]
+            panel = _panel(archive.different_photos / photo, sizes, *tables, classes[model])
+            panels.append(panel | {"caption": f"{photo}, {model}"})
+        device, mode = path.parent.parent.name, path.parent.name
+        which = "photos on which it differs most" if panels else "it differs on no photo"
+        text = _drawing(f"{mode} on {device.upper()}, over the reference: {which}.", panels)
+        records.write_text(folder / archive.differences(device, mode).name, text)
 
 
 def _title(entry: Record, row: Row | None) -> str:
@@ -84,27 +103,49 @@ def _tables_of(archive: Archive, row: Row, model: str) -> dict[str, np.ndarray]:
     return first_tables(rounds, model)
 
 
-def _panels(
-    photos: list[Path],
+def _panel(
+    photo: Path,
     sizes: list[Record],
-    known: dict[str, np.ndarray],
-    found: dict[str, np.ndarray],
+    reference: np.ndarray | None,
+    found: np.ndarray | None,
     classes: int,
-) -> list[dict[str, Any]]:
-    """For each photo its place in the figure, its copy, and the boxes on it."""
+) -> dict[str, Any]:
+    """A photo in a figure: its copy, the size of the copy in pixels, and the boxes on it."""
     names = layout.COCO_NAMES.read_text().splitlines() if classes == COCO_CLASSES else []
-    described = {photo["file"]: photo for photo in sizes}
-    panels: list[dict[str, Any]] = []
-    x = GAP
-    for photo in photos:
-        size = described[photo.name]
-        scale = min(1.0, THUMBNAIL / max(size["width"], size["height"]))
-        width, height = round(size["width"] * scale), round(size["height"] * scale)
-        boxes = _boxes(known.get(photo.name), found.get(photo.name), scale, names)
-        data = base64.b64encode(photo.read_bytes()).decode()
-        panels.append({"x": x, "width": width, "height": height, "data": data, "boxes": boxes})
-        x += width + GAP
-    return panels
+    size = next(one for one in sizes if one["file"] == photo.name)
+    scale = min(1.0, THUMBNAIL / max(size["width"], size["height"]))
+    return {
+        "width": round(size["width"] * scale),
+        "height": round(size["height"] * scale),
+        "data": base64.b64encode(photo.read_bytes()).decode(),
+        "boxes": _boxes(reference, found, scale, names),
+        "caption": "",
+    }
+
+
+def _drawing(title: str, panels: list[dict[str, Any]]) -> str:
+    """The figure, as SVG, of `panels` in rows."""
+    caption = CAPTION if any(panel["caption"] for panel in panels) else 0
+    width, y = 0, TOP
+    for first in range(0, len(panels), IN_ROW):
+        row, x = panels[first : first + IN_ROW], GAP
+        for panel in row:
+            panel |= {"x": x, "y": y + caption}
+            x += panel["width"] + GAP
+        width, y = max(width, x), y + caption + max(panel["height"] for panel in row) + GAP
+    template = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(layout.TEMPLATES), trim_blocks=True, autoescape=True
+    ).get_template("detections.svg.j2")
+    return template.render(
+        title=title,
+        only={REFERENCE: "by the reference alone", MODE: "by the mode alone"},
+        colours=TINTS,
+        strokes={name: Markup(stroke) for name, stroke in STROKES.items()},
+        least=LEAST_SCORE,
+        panels=panels,
+        width=max(width, LEAST_WIDTH),
+        height=y,
+    )
 
 
 def _boxes(

@@ -11,7 +11,7 @@ from effdet_bench.layout import Archive
 from effdet_bench.reference.annotations import annotations_of
 from effdet_bench.report.figures.accuracy import accuracy
 from effdet_bench.report.figures.bars import ablation, speedup, stages
-from effdet_bench.report.figures.detections import draw_detections
+from effdet_bench.report.figures.detections import draw_detections, draw_differences
 from effdet_bench.report.figures.latency import course, distribution
 from effdet_bench.report.figures.load import load
 from effdet_bench.report.figures.roofline import roofline
@@ -39,6 +39,7 @@ def draw_archive(
     """Writes to `folder` what `draw` does, detections, and accuracy and load if they are known."""
     draw(summary, jobs, folder, kind)
     draw_detections(archive, summary, folder)
+    draw_differences(archive, summary, folder)
     if annotations_of(archive):
         with plt.rc_context(STYLE):
             save(accuracy(summary, jobs), folder / f"accuracy.{kind}")
