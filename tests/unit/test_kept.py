@@ -12,6 +12,11 @@ from helpers import SHIPPED
 MODELS = ["d0", "d1"]
 
 
+def tables_of(*tables: np.ndarray) -> bytes:
+    """As an instance sends them."""
+    return b"".join(table.tobytes() for table in tables)
+
+
 def table(seed: int, rows: int = 3) -> np.ndarray:
     """Detections as engines return them: the best first, then rows of zeros."""
     generator = np.random.default_rng(seed)
@@ -22,7 +27,7 @@ def table(seed: int, rows: int = 3) -> np.ndarray:
 
 def answer(kept: Kept, *photos: int) -> None:
     for number in photos:
-        kept.add(f"{number}.jpg", [table(number), table(100 + number)])
+        kept.add(f"{number}.jpg", tables_of(table(number), table(100 + number)))
 
 
 def test_what_was_kept_is_read_again_bit_for_bit(tmp_path):
@@ -34,14 +39,30 @@ def test_what_was_kept_is_read_again_bit_for_bit(tmp_path):
     for number in range(3):
         np.testing.assert_array_equal(tables["d0"][f"{number}.jpg"], table(number)[:3])
         np.testing.assert_array_equal(tables["d1"][f"{number}.jpg"], table(100 + number)[:3])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["d0.csv.gz", "d1.csv.gz"]
+    shown = sorted(path.name for path in tmp_path.glob("[!.]*"))
+    assert shown == ["d0.csv.gz", "d1.csv.gz"]
+
+
+def test_a_finished_pass_is_known_until_what_it_depends_on_changes(tmp_path):
+    """As after a kill before Snakemake noted the end."""
+    kept = Kept(tmp_path, MODELS, "a mode")
+    answer(kept, 0, 1)
+    kept.finish()
+    before = layout.pass_table(tmp_path, "d1").read_bytes()
+    again = Kept(tmp_path, MODELS, "a mode")
+    assert again.answered == {"0.jpg", "1.jpg"}
+    again.finish()
+    assert layout.pass_table(tmp_path, "d1").read_bytes() == before
+    assert Kept(tmp_path, MODELS, "the mode, edited").answered == set()
+    assert Kept(tmp_path, MODELS, "a mode").answered == set(), "its mark is gone"
 
 
 def test_a_photo_without_detections_is_answered_too(tmp_path):
     kept = Kept(tmp_path, MODELS, "a mode")
-    kept.add("empty.jpg", [table(0, rows=0), table(1)])
+    kept.add('a "b", c.jpg', tables_of(table(1), table(2)))
+    kept.add("empty.jpg", tables_of(table(0, rows=0), table(1, rows=0)))
     kept.save()
-    assert Kept(tmp_path, MODELS, "a mode").answered == {"empty.jpg"}
+    assert Kept(tmp_path, MODELS, "a mode").answered == {"empty.jpg", 'a "b", c.jpg'}
     kept.finish()
     (row,) = read_tables(tmp_path, MODELS)["d0"]["empty.jpg"]
     assert not row.any()
@@ -81,7 +102,7 @@ def test_answers_of_another_code_or_checkpoint_do_not_count(tmp_path):
     answer(new, 1)
     new.finish()
     assert list(read_tables(tmp_path, MODELS)["d0"]) == ["1.jpg"]
-    assert not list(tmp_path.glob(f"{layout.PARTS}*"))
+    assert not list(tmp_path.glob(f"{layout.PARTS}*/*"))
 
 
 def test_a_photo_that_was_changed_is_refused():

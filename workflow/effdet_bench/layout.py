@@ -197,6 +197,10 @@ class Archive:
         """The folder of a mode's accuracy pass."""
         return self.root / "accuracy" / device / mode
 
+    def pass_records(self) -> Iterator[Path]:
+        """The records of all accuracy passes of modes in the archive."""
+        return iter(sorted(self.root.glob(f"accuracy/*/*/{PASS_RECORD}")))
+
     @property
     def reference_pass(self) -> Path:
         """The folder of the reference's detections on all photos."""

@@ -8,7 +8,7 @@ rule accuracy_reference:
         references=REFERENCES,
         code=step_code("accuracy.upstream"),
     output:
-        [layout.pass_table(ARCHIVE.reference_pass, model) for model in SOURCES],
+        ARCHIVE.reference_pass / layout.PASS_RECORD,
     log:
         ARCHIVE.logs / "accuracy/reference.log",
     threads: ALONE
@@ -64,7 +64,7 @@ rule accuracy_pass:
 
 rule measure_reference:
     input:
-        tables=rules.accuracy_reference.output,
+        record=rules.accuracy_reference.output,
         records=RECORDS,
         annotations=rules.annotations.output,
         code=step_code("accuracy.measure"),

@@ -10,11 +10,9 @@ from pathlib import Path
 from effdet_bench import layout, records
 from effdet_bench.accuracy.kept import read_tables
 from effdet_bench.config.chosen import add_results, chosen
-from effdet_bench.config.names import DEVICES
+from effdet_bench.config.names import DEVICES, REFERENCE
 from effdet_bench.errors import BenchError
 from effdet_bench.validity.average_precision import results_of
-
-REFERENCE = "reference"
 
 
 def write_results(archive: layout.Archive, device: str, mode: str, output: Path) -> list[Path]:

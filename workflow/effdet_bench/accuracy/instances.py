@@ -2,16 +2,17 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
-from effdet_bench.load.messages import Served
+from effdet_bench.accuracy.kept import Kept, Remaining, contents
+from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.load.service import Process
-from effdet_bench.records import DETECTION
+from effdet_bench.records import Record
 from effdet_bench.timing.memory import MARGIN, RESERVE, available
 
 WEIGHED = 5  # seconds from one look at the processes' memory to the next
@@ -45,12 +46,12 @@ class Instances:
         return len(self._processes)
 
     def answers(
-        self, photos: Iterator[tuple[str, bytes]], batch: int, models: int
-    ) -> Iterator[tuple[str, list[np.ndarray]]]:
-        """The name of each of `photos` (name, content) and its tables, one for each of `models`.
+        self, photos: Iterator[tuple[str, bytes]], batch: int
+    ) -> Iterator[tuple[str, bytes]]:
+        """The name of each of `photos` (name, content), and its tables as `Served` has them.
 
         Photos are given to whichever process is idle, up to `batch` at a time, so answers come in
-        another order. Tables are float32 [n, 6].
+        another order.
 
         Raises:
             BenchError, UnavailableError: a process failed.
@@ -69,7 +70,7 @@ class Instances:
                 if not outcome.completed:
                     raise outcome.error()
                 work |= self._give(process, photos, batch)
-                yield from zip(names, _tables(served, models), strict=True)
+                yield from zip(names, served.tables, strict=True)
 
     def close(self) -> None:
         """Ends all processes, and waits until they have."""
@@ -109,7 +110,39 @@ class Instances:
         self.peak = max(self.peak, used)
 
 
-def _tables(served: Served, models: int) -> Iterator[list[np.ndarray]]:
-    for content in served.tables:
-        table = np.frombuffer(content, np.float32).reshape(models, -1, len(DETECTION))
-        yield list(table)
+def answer_all(
+    load: Callable[[], tuple[Instances, int]],
+    photos: Sequence[Record],
+    folder: Path,
+    kept: Kept,
+    label: str,
+) -> Record:
+    """Answers those of `photos` (file, sha256) in `folder` that `kept` lacks, and finishes `kept`.
+
+    `load` returns the instances and the size of their batches.
+
+    Returns:
+        `outcome`, `reason`, `photos` (their number), `instances`, `batch`, `answered` (photos since
+        the step began, in `seconds`) and `peak_bytes` (memory of all instances together).
+    """
+    first, begin = len(kept.answered), time.monotonic()
+    waiting = [photo for photo in photos if photo["file"] not in kept.answered]
+    outcome = Outcome("completed", None)
+    result: Record = {"instances": 0, "batch": 0, "peak_bytes": 0}
+    try:
+        if waiting:
+            instances, batch = load()
+            remaining, begin = Remaining(label, first, len(photos)), time.monotonic()
+            try:
+                for photo, tables in instances.answers(contents(waiting, folder), batch):
+                    kept.add(photo, tables)
+                    remaining.tell(len(kept.answered))
+            finally:
+                kept.save()
+                instances.close()
+            result = {"instances": len(instances), "batch": batch, "peak_bytes": instances.peak}
+        kept.finish()
+    except BenchError as error:
+        outcome = outcome_of(error)
+    result |= {"answered": len(kept.answered) - first, "seconds": time.monotonic() - begin}
+    return {**outcome._asdict(), "photos": len(photos), **result}

@@ -28,7 +28,9 @@ class Kept:
     """The detections of `models` by photo, in parts in a hidden folder inside `folder`.
 
     `depends` says in words what the answers depend on. Parts that depend on anything else are
-    deleted. `answered` has the file names of all photos with kept answers.
+    deleted. `answered` has the file names of all photos with kept answers. The folder of the parts
+    stays empty once the pass has finished: so a run that was killed before Snakemake noted the end
+    finds all answers.
     """
 
     def __init__(self, folder: Path, models: Sequence[str], depends: str) -> None:
@@ -39,18 +41,25 @@ class Kept:
             if other != self._parts:
                 shutil.rmtree(other)
         self._number = len(self._files())
-        self._rows: list[str] = []
+        self._rows: list[list[str]] = []
         self._due = time.monotonic() + EVERY
-        self.answered = {photo for part in self._read() for photo in part["photo"]}
+        tables = [layout.pass_table(folder, model) for model in models]
+        self._finished = (
+            self._parts.is_dir() and not self._number and all(path.exists() for path in tables)
+        )
+        read = map(_read, tables[:1] if self._finished else self._files())
+        self.answered = {photo for part in read for photo in part["photo"]}
 
-    def add(self, photo: str, tables: Sequence[np.ndarray]) -> None:
-        """Adds the detections float32 [n, 6] of each model; writes a part if one is due."""
-        for model, table in zip(self._models, tables, strict=True):
+    def add(self, photo: str, tables: bytes) -> None:
+        """Adds the detections float32 [models, n, 6] of all models; writes a part if it is due."""
+        shape = len(self._models), -1, len(DETECTION)
+        every = np.frombuffer(tables, np.float32).reshape(shape)
+        for model, table in zip(self._models, every, strict=True):
             found = table[table[:, DETECTION.index("score")] > 0]
             # a row of zeros says that there is an answer without detections
             for row in found if len(found) else np.zeros((1, len(DETECTION)), np.float32):
                 # in the fewest digits that give the same float32
-                self._rows.append(",".join([model, photo, *map(str, row)]))
+                self._rows.append([model, photo, *map(str, row)])
         self.answered.add(photo)
         if time.monotonic() > self._due:
             self.save()
@@ -58,30 +67,35 @@ class Kept:
     def save(self) -> None:
         """Writes what was added since the last part as another one."""
         if self._rows:
-            text = "\n".join([",".join(COLUMNS), *self._rows, ""])
-            _write(self._parts / f"{self._number:06}.csv.gz", text)
+            part = pd.DataFrame(self._rows, columns=COLUMNS)
+            _write(self._parts / f"{self._number:06}.csv.gz", part)
             self._number, self._rows = self._number + 1, []
         self._due = time.monotonic() + EVERY
 
     def finish(self) -> None:
         """Writes the table of each model in the order of photos, and deletes the parts."""
+        if self._finished:
+            return
         self.save()
-        every = pd.concat(list(self._read())).sort_values("photo", kind="stable")
+        every = pd.concat(list(map(_read, self._files()))).sort_values("photo", kind="stable")
         for model in self._models:
             own = every[every["model"] == model][COLUMNS[1:]]
-            _write(layout.pass_table(self._folder, model), own.to_csv(index=False))
-        shutil.rmtree(self._parts)
+            _write(layout.pass_table(self._folder, model), own)
+        for path in self._files():
+            path.unlink()
 
     def _files(self) -> list[Path]:
         return sorted(self._parts.glob("*.csv.gz"))
 
-    def _read(self) -> Iterator[pd.DataFrame]:
-        """The parts, all columns as text, so that no digit changes."""
-        return (pd.read_csv(path, dtype=str, keep_default_na=False) for path in self._files())
+
+def _read(path: Path) -> pd.DataFrame:
+    """A table with all columns as text, so that no digit changes."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, table: pd.DataFrame) -> None:
     # without a time in the file, equal answers give equal bytes
+    text = table.to_csv(index=False)
     records.write_bytes(path, gzip.compress(text.encode(), 6, mtime=0))
 
 

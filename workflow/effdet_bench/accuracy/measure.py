@@ -79,15 +79,14 @@ def measured(archive: layout.Archive, ensemble: list[Record], folder: Path) -> R
         BenchError: a file of the archive is missing or broken.
     """
     models = [entry["model"] for entry in ensemble]
+    record = records.read_json(folder / layout.PASS_RECORD, "accuracy_pass")
+    if record["outcome"] != "completed":
+        return {"models": [], "differences": []}
     annotations = records.read_json(archive.annotations, "annotations")
-    differences: list[Record] = []
+    tables = read_tables(folder, models)
+    figures, differences = figures_of(ensemble, annotations, tables), []
     if folder != archive.reference_pass:
-        record = records.read_json(folder / layout.PASS_RECORD, "accuracy_pass")
-        if record["outcome"] != "completed":
-            return {"models": [], "differences": []}
-        expected = read_tables(archive.reference_pass, models)
-        differences = most_different(read_tables(folder, models), expected)
-    figures = figures_of(ensemble, annotations, read_tables(folder, models))
+        differences = most_different(tables, read_tables(archive.reference_pass, models))
     return {"models": figures, "differences": differences}
 
 

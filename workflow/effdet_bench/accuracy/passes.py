@@ -7,19 +7,17 @@ where it was.
 
 import argparse
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.instances import Instances
-from effdet_bench.accuracy.kept import Kept, Remaining, contents
-from effdet_bench.errors import BenchError, Outcome, UnavailableError, outcome_of
+from effdet_bench.accuracy.instances import Instances, answer_all
+from effdet_bench.accuracy.kept import Kept
+from effdet_bench.errors import UnavailableError
 from effdet_bench.facts.cores import physical_cores
 from effdet_bench.load.messages import InstanceSpec
 from effdet_bench.load.placement import splits
 from effdet_bench.progress import tell
-from effdet_bench.records import Record
 from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing
 from effdet_bench.worker.spec import JobSpec
 
@@ -50,37 +48,6 @@ def load_instances(spec: JobSpec) -> tuple[Instances, int]:
     return Instances("load.instance", [replace(one, batch=1) for one in specs]), 1
 
 
-def answer_all(spec: JobSpec, photos: list[Record], folder: Path, kept: Kept, label: str) -> Record:
-    """Answers those of `photos` in `folder` that `kept` lacks, and finishes `kept`.
-
-    Returns:
-        `outcome`, `reason`, `instances`, `batch`, `answered` (photos since the step began, in
-        `seconds`) and `peak_bytes` (memory of all instances together).
-    """
-    first, begin = len(kept.answered), time.monotonic()
-    waiting = [photo for photo in photos if photo["file"] not in kept.answered]
-    outcome = Outcome("completed", None)
-    result: Record = {"instances": 0, "batch": 0, "peak_bytes": 0}
-    try:
-        if waiting:
-            instances, batch = load_instances(spec)
-            remaining, begin = Remaining(label, first, len(photos)), time.monotonic()
-            try:
-                answers = instances.answers(contents(waiting, folder), batch, len(spec.models))
-                for photo, tables in answers:
-                    kept.add(photo, tables)
-                    remaining.tell(len(kept.answered))
-            finally:
-                kept.save()
-                instances.close()
-            result = {"instances": len(instances), "batch": batch, "peak_bytes": instances.peak}
-        kept.finish()
-    except BenchError as error:
-        outcome = outcome_of(error)
-    result |= {"answered": len(kept.answered) - first, "seconds": time.monotonic() - begin}
-    return {**outcome._asdict(), **result}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_mode_arguments(parser)
     parser.add_argument(
@@ -98,8 +65,8 @@ def run(args: argparse.Namespace) -> None:
     kept = Kept(spec.folder, [entry["model"] for entry in ensemble], str(depends))
     label = f"accuracy, {spec.device} {spec.mode}"
     with lock_timing():
-        result = answer_all(spec, photos, Path(args.photos), kept, label)
-    record = {"device": spec.device, "mode": spec.mode, "photos": len(photos)} | result
+        result = answer_all(lambda: load_instances(spec), photos, Path(args.photos), kept, label)
+    record = {"device": spec.device, "mode": spec.mode} | result
     records.write_json(spec.folder / layout.PASS_RECORD, record, "accuracy_pass")
     if result["outcome"] != "completed":
         tell(f"{label} {result['outcome']}: {result['reason']}")

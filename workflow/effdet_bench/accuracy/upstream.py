@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.instances import Instances
-from effdet_bench.accuracy.kept import Kept, Remaining, contents
+from effdet_bench.accuracy.instances import Instances, answer_all
+from effdet_bench.accuracy.kept import Kept
 from effdet_bench.config.modes import shipped_modes
-from effdet_bench.config.names import TUNED
+from effdet_bench.config.names import REFERENCE, TUNED
+from effdet_bench.errors import BenchError
 from effdet_bench.facts.versions import versions
 from effdet_bench.load.instance import answer_pipe
 from effdet_bench.load.messages import Served
@@ -64,27 +65,10 @@ class Upstream:
         return Served(0, 0, found)
 
 
-def answer_all(
-    models: list[tuple[Record, str]], photos: list[Record], folder: Path, threads: int, kept: Kept
-) -> None:
-    """Answers those of `photos` in `folder` that `kept` lacks, and finishes `kept`."""
-    # passive waiting leaves cores to other processes; the allocator keeps memory of large tensors
-    env = {"OMP_WAIT_POLICY": "passive", **shipped_modes()[TUNED]["env"]}
-    spec = UpstreamSpec(tuple(models), threads, Environment(env=tuple(env.items())))
-    waiting = [photo for photo in photos if photo["file"] not in kept.answered]
-    remaining = Remaining("reference of all photos", len(kept.answered), len(photos))
-    processes = min(MOST, threads, len(waiting))
-    if processes:
-        instances = Instances("accuracy.upstream", [spec] * processes)
-        try:
-            for photo, tables in instances.answers(contents(waiting, folder), 1, len(models)):
-                kept.add(photo, tables)
-                remaining.tell(len(kept.answered))
-            print(f"{len(instances)} processes held {instances.peak:,} bytes at most")
-        finally:
-            kept.save()
-            instances.close()
-    kept.finish()
+def load_instances(spec: UpstreamSpec) -> tuple[Instances, int]:
+    """The loaded processes of `spec`, and the size of their batches."""
+    processes = min(MOST, spec.threads)
+    return Instances("accuracy.upstream", [spec] * processes), 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,9 +86,17 @@ def run(args: argparse.Namespace) -> None:
     depends = [[entry["sha256"] for entry in ensemble], photos, args.threads, versions()]
     folder = layout.Archive(args.results).reference_pass
     kept = Kept(folder, [entry["model"] for entry in ensemble], str(depends))
-    models = list(zip(ensemble, args.checkpoints, strict=True))
+    # passive waiting leaves cores to other processes; the allocator keeps memory of large tensors
+    env = {"OMP_WAIT_POLICY": "passive", **shipped_modes()[TUNED]["env"]}
+    models = tuple(zip(ensemble, args.checkpoints, strict=True))
+    spec = UpstreamSpec(models, args.threads, Environment(env=tuple(env.items())))
     with lock_timing():
-        answer_all(models, photos, args.folder, args.threads, kept)
+        label = "reference of all photos"
+        result = answer_all(lambda: load_instances(spec), photos, args.folder, kept, label)
+    if result["outcome"] != "completed":
+        raise BenchError(f"{label}: {result['reason']}")
+    record = {"device": "cpu", "mode": REFERENCE} | result
+    records.write_json(folder / layout.PASS_RECORD, record, "accuracy_pass")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Deletes records of exports, timing and load that did not complete; the next run repeats them."""
+"""Deletes records of steps that did not complete; the next run repeats these steps."""
 
 import argparse
 from pathlib import Path
@@ -19,6 +19,7 @@ def forget(archive: layout.Archive, exports: Path) -> list[Path]:
     """
     schemas = {path: "job" for path in archive.job_records()}
     schemas |= {path: "load" for path in archive.load_records()}
+    schemas |= {path: "accuracy_pass" for path in archive.pass_records()}
     for path in sorted(exports.glob("*/*.json")):
         schemas[path] = "export_check" if path.name.endswith(".check.json") else "export"
     forgotten = [
@@ -41,4 +42,4 @@ def run(args: argparse.Namespace) -> None:
     for path in forgotten:
         print(f"the next run makes this again: {path}")
     if not forgotten:
-        print("every export and timing job has completed: nothing to retry")
+        print("every export, timing, load test and accuracy pass has completed: nothing to retry")
