@@ -10,14 +10,16 @@ import signal
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from effdet_bench.__main__ import main
 from effdet_bench.accuracy.kept import read_tables
 from effdet_bench.archive.audit import audit
 from effdet_bench.archive.manifest import write_manifest
-from effdet_bench.layout import Archive
+from effdet_bench.layout import Archive, pass_table
 from helpers import UNSEEN, Workspace
 from many_photos import make_photos
 
@@ -117,7 +119,7 @@ def test_passes_answer_as_the_reference_and_are_valid(made):
     (found,) = timed["accuracy"]
     assert timed["verdict"] == "valid"
     assert found["photos"] == PHOTOS
-    assert found["ap"] > 99
+    assert found["ap"] > 80, "five of 100 detections on a photo are the truth"
     assert found["share"] == pytest.approx(1, abs=1e-3)
     for photo, table in read_tables(archive.accuracy_pass("cpu", "slow"), [LITE0])[LITE0].items():
         np.testing.assert_allclose(table[:5, :5], expected[photo][:5, :5], rtol=1e-3, atol=1e-2)
@@ -137,8 +139,28 @@ def test_the_report_shows_every_figure_and_the_photos_that_differ(made):
     report = (made.results / "report.md").read_text()
     assert "Every mode answered all photos once, after the timings." in report
     assert f"| CPU `slow` | {LITE0} | {PHOTOS} | " in report
-    assert (made.results / "figures" / "differences-cpu-slow.svg").exists()
-    assert (made.results / "report.html").read_text().count("<svg") > 5
+    assert "The photos on which each mode differs most" not in report
+    drawn = (made.results / "figures" / "differences-cpu-slow.svg").read_text()
+    assert "it differs on no photo" in drawn
+
+
+def test_photos_on_which_a_mode_lost_detections_are_drawn(made, tmp_path):
+    archive = Archive(shutil.copytree(made.results, tmp_path / "copy"))
+    passes = archive.accuracy_pass("cpu", "slow")
+    path = pass_table(passes, LITE0)
+    table = pd.read_csv(path)
+    worst = ["000003.jpg", "000007.jpg"]
+    table[~table["photo"].isin(worst) | (table.index % 2 == 0)].to_csv(path, index=False)
+    verified = str(made.path / "checkpoints" / "verified" / f"{LITE0}.file.json")
+    given = ["--records", verified, "--passes", str(passes), "--results", str(archive.root)]
+    main(["measure", *given, "--photos", str(made.path / "many" / "photos")])
+    shown = json.loads((passes / "accuracy.json").read_text())["differences"]
+    assert sorted(one["photo"] for one in shown) == worst
+    main(["render", str(archive.root)])
+    drawn = archive.differences("cpu", "slow").read_text()
+    assert drawn.count("<image") == 2
+    assert f"000003.jpg, {LITE0}" in drawn
+    assert "The photos on which each mode differs most" in archive.report.read_text()
 
 
 def test_results_in_cocos_format_have_the_same_average_precision(made, tmp_path):
@@ -164,7 +186,7 @@ def test_an_audit_computes_the_accuracy_again(made, tmp_path):
     archive = Archive(shutil.copytree(made.results, tmp_path / "copy"))
     assert list(audit(archive)) == []
     path = archive.accuracy_pass("cpu", "baseline") / "accuracy.json"
-    path.write_text(path.read_text().replace('"ar": ', '"ar": 0'))
+    path.write_text(path.read_text().replace('"ar": 1.0', '"ar": 0.5'))
     write_manifest(archive)
     assert any("accuracy.json" in told and "models[0].ar" in told for told in audit(archive))
 
@@ -173,7 +195,7 @@ def test_a_changed_mode_is_answered_anew_alone(made):
     assert made.planned() == []
     path = made.path / "smoke.yaml"
     before = path.read_text()
-    path.write_text(before.replace("engine: slow", "env: {A: b}, engine: slow"))
+    made.set("modes: [baseline, {name: slow, engine: slow, devices: [cpu], env: {A: b}}]")
     planned = made.planned()
     path.write_text(before)
     passes = [line.split()[1] for line in planned if line.startswith("accuracy_")]

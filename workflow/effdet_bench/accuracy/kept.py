@@ -16,6 +16,7 @@ import pandas as pd
 
 from effdet_bench import layout, records
 from effdet_bench.errors import BenchError
+from effdet_bench.layout import Archive
 from effdet_bench.progress import progress
 from effdet_bench.records import DETECTION, Record
 
@@ -111,6 +112,23 @@ def read_tables(folder: Path, models: Sequence[str]) -> dict[str, dict[str, np.n
         model: records.read_detections(layout.pass_table(folder, model), "photo")
         for model in models
     }
+
+
+def accuracy_records(archive: Archive) -> list[Path]:
+    """The records of the step `measure` of the run that wrote `archive`, the reference's first.
+
+    The list is empty if the run had no accuracy passes.
+    """
+    config = records.settings_of(archive)
+    if not config.get("accuracy"):
+        return []
+    folders = [
+        archive.accuracy_pass(device, mode["name"])
+        for device in config["devices"]
+        for mode in config["modes"]
+    ]
+    every = [folder / layout.ACCURACY for folder in (archive.reference_pass, *folders)]
+    return [record for record in every if record.exists()]
 
 
 def contents(photos: Sequence[Record], folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -51,23 +51,6 @@ def most_different(ours: Mapping[str, Tables], theirs: Mapping[str, Tables]) -> 
     ]
 
 
-def accuracy_records(archive: layout.Archive) -> list[Path]:
-    """The records of this step of the run that wrote `archive`, the reference's first.
-
-    The list is empty if the run had no accuracy passes.
-    """
-    config = records.settings_of(archive)
-    if not config.get("accuracy"):
-        return []
-    folders = [
-        archive.accuracy_pass(device, mode["name"])
-        for device in config["devices"]
-        for mode in config["modes"]
-    ]
-    every = [folder / layout.ACCURACY for folder in (archive.reference_pass, *folders)]
-    return [record for record in every if record.exists()]
-
-
 def measured(archive: layout.Archive, ensemble: list[Record], folder: Path) -> Record:
     """The figures of the pass in `folder`, of a mode or of the reference.
 

@@ -13,7 +13,8 @@ from typing import Any
 import matplotlib
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.measure import accuracy_records, measured
+from effdet_bench.accuracy.kept import accuracy_records
+from effdet_bench.accuracy.measure import measured
 from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import counted_rounds, summary_of
 from effdet_bench.config.chosen import add_results, chosen

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.measure import accuracy_records
+from effdet_bench.accuracy.kept import accuracy_records
 from effdet_bench.layout import Archive
 
 

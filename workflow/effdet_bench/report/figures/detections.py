@@ -9,8 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.kept import read_tables
-from effdet_bench.accuracy.measure import accuracy_records
+from effdet_bench.accuracy.kept import accuracy_records, read_tables
 from effdet_bench.config.names import COCO_CLASSES
 from effdet_bench.facts.photos import THUMBNAIL
 from effdet_bench.layout import Archive
