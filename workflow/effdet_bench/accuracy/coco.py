@@ -25,12 +25,13 @@ def write_results(archive: layout.Archive, device: str, mode: str, output: Path)
     """
     upstream = mode == REFERENCE
     folder = archive.reference_pass if upstream else archive.accuracy_pass(device, mode)
-    models = [path.name.removesuffix(".csv.gz") for path in sorted(folder.glob("*.csv.gz"))]
-    if not models:
+    record = folder / layout.PASS_RECORD
+    if not record.exists() or not _completed(record):
         raise BenchError(
             f"{archive.root} has no completed accuracy pass of {mode} on {device}: run "
             "`snakemake --cores 1 --config accuracy=on annotations=…`, or name another mode."
         )
+    models = [entry["model"] for entry in records.settings_of(archive)["ensemble"]]
     annotations = records.read_json(archive.annotations, "annotations")
     ids = {image["file_name"]: image["id"] for image in annotations["images"]}
     written = []
@@ -39,6 +40,10 @@ def write_results(archive: layout.Archive, device: str, mode: str, output: Path)
         written.append(output / f"{mode}-{device}-{model}.json")
         records.write_text(written[-1], json.dumps(results))
     return written
+
+
+def _completed(record: Path) -> bool:
+    return bool(records.read_json(record, "accuracy_pass")["outcome"] == "completed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

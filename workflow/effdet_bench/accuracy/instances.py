@@ -1,6 +1,7 @@
 """Processes that answer photos side by side, as fast as this machine can."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
@@ -57,8 +58,9 @@ class Instances:
             BenchError, UnavailableError: a process failed.
         """
         work: dict[Any, tuple[Process, list[str]]] = {}
+        batches = _batches(photos, batch)
         for process in self._processes:
-            work |= self._give(process, photos, batch)
+            work |= self._give(process, batches)
         due = 0.0
         while work:
             if time.monotonic() > due:
@@ -68,8 +70,9 @@ class Instances:
                 process, names = work.pop(pipe)
                 outcome, served = process.receive()
                 if not outcome.completed:
-                    raise outcome.error()
-                work |= self._give(process, photos, batch)
+                    reason = f"{', '.join(names)}: {outcome.reason}"
+                    raise outcome._replace(reason=reason).error()
+                work |= self._give(process, batches)
                 yield from zip(names, served.tables, strict=True)
 
     def close(self) -> None:
@@ -89,11 +92,11 @@ class Instances:
                 raise outcome.error()
 
     def _give(
-        self, process: Process, photos: Iterator[tuple[str, bytes]], batch: int
+        self, process: Process, batches: Iterator[list[tuple[str, bytes]]]
     ) -> dict[Any, tuple[Process, list[str]]]:
-        """Sends the next photos to `process`; returns what it works at, by its pipe."""
-        given = [one for _, one in zip(range(batch), photos, strict=False)]
-        if not given:
+        """Sends the next of `batches` to `process`; returns what it works at, by its pipe."""
+        given = next(batches, None)
+        if given is None:
             return {}
         names, encoded = (list(part) for part in zip(*given, strict=True))
         with contextlib.suppress(ConnectionError):  # `receive` says what became of it
@@ -108,6 +111,15 @@ class Instances:
                 memory = psutil.Process(process.process.pid).memory_full_info()
                 used += getattr(memory, "pss", memory.rss)
         self.peak = max(self.peak, used)
+
+
+def _batches(photos: Iterator[tuple[str, bytes]], batch: int) -> Iterator[list[tuple[str, bytes]]]:
+    """Batches of `batch` photos, and of the last ones those powers of two that instances accept."""
+    while given := list(itertools.islice(photos, batch)):
+        while given:
+            count = 1 << (len(given).bit_length() - 1)
+            yield given[:count]
+            given = given[count:]
 
 
 def answer_all(
