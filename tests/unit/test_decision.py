@@ -1,6 +1,9 @@
 """What a report advises: which mode leads, how sure that is, and a mode for each use."""
 
+import pytest
+
 from archive import modes, render_archive, summary_of, write_archive
+from effdet_bench.report.decision import accuracy_cost
 
 
 def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
@@ -107,3 +110,31 @@ def test_a_mode_that_keeps_the_constraints_is_recommended(tmp_path, capsys):
     assert "Only valid modes count, with p90 of at most 70 ms." in report
     assert "| Lowest latency | CPU `far`: 60.0 ms | – |" in report
     assert "| Least memory | CPU `far`: 904 MiB | – |" in report
+
+
+WORST = {"matched": 0.9, "box_drift_px": 2.0}
+
+
+def measured(model: str, share: float) -> dict:
+    return {"model": model, "photos": 5000, "share": share, "low": share - 0.01, "high": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (None, "finds at least 90.0 % of the reference's detections, and moves their boxes by up"),
+        ([{"model": "d0", "photos": 8}], "finds at least 90.0 %"),
+        (
+            [measured("d0", 0.995)],
+            "keeps 99.5 % (95 % interval 98.5 to 100.0 %) of the reference's mAP on 5,000 photos",
+        ),
+        (
+            [measured("d0", 0.999), measured("d1", 0.995), measured("merged", 0.5)],
+            "keeps 99.5 % (95 % interval 98.5 to 100.0 %) of the reference's mAP of d1 on 5,000",
+        ),
+    ],
+)
+def test_what_a_mode_loses_is_told_by_its_accuracy_where_that_is_known(known, words):
+    row = {"validity": {"accuracy": known}, "precision": "bf16"}
+    assert words in accuracy_cost(row, WORST)
+    assert ("because it rounds to bf16" in accuracy_cost(row, WORST)) == ("finds" in words)

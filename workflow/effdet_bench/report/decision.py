@@ -5,6 +5,7 @@ from typing import Any
 from effdet_bench.report.numbers import brief, percent, significant, times
 from effdet_bench.report.words import around, interval, name
 from effdet_bench.summary.rows import Row, latency_of, p50
+from effdet_runtime.results import MERGED
 
 
 def key_finding(valid: list[Row], baseline: Row | None) -> str:
@@ -68,13 +69,26 @@ def tied(valid: list[Row]) -> list[Row]:
     return [row for row in valid[1:] if not row["behind"] or row["behind"]["verdict"] != "FASTER"]
 
 
-def accuracy_cost(worst: dict[str, Any] | None) -> str:
-    """What answers differ by from those of the reference, by the `worst` figures of all models."""
+def accuracy_cost(row: Row, worst: dict[str, Any] | None) -> str:
+    """What the mode of `row` loses against the reference: of mAP, or where that is not known, of
+    detections by the `worst` figures of all models.
+    """
+    measured = row["validity"]["accuracy"] or []
+    known = [one for one in measured if "share" in one and one["model"] != MERGED]
+    if known:
+        least = min(known, key=lambda one: one["share"])
+        share, low, high = (100 * least[key] for key in ("share", "low", "high"))
+        of_all = f" of {least['model']}" if len(known) > 1 else ""
+        photos = f"{least['photos']:,} photos"
+        kept = f"it keeps {share:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
+        return f"{kept} of the reference's mAP{of_all} on {photos}"
     if worst is None:
         return "its detections were not compared"
     moved = worst["box_drift_px"]
     found = f"it finds at least {percent(worst['matched'])} of the reference's detections"
-    return f"{found}, and moves their boxes by up to {moved:.1f} px" if moved >= 0.05 else found
+    found += f", and moves their boxes by up to {moved:.1f} px" if moved >= 0.05 else ""
+    exact = row["precision"] in ("fp32", "int8")
+    return found if exact else f"{found}, because it rounds to {row['precision']}"
 
 
 def standing_of(valid: list[Row]) -> str:

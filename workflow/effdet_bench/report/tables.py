@@ -155,7 +155,7 @@ def _decision(
     return {
         "advice": advice(valid, load, config),
         "constraints": constraints(config),
-        "accuracy_cost": accuracy_cost(worst(valid[0])) if valid else "",
+        "accuracy_cost": accuracy_cost(valid[0], worst(valid[0])) if valid else "",
         "roadmap": roadmap(valid, summary, kinds),
         "targets": {
             "latency": latency_targets(valid, targets["latency_targets"]),
