@@ -11,7 +11,7 @@ from effdet_bench import terminal
 from effdet_bench.progress import progress, tell
 from effdet_bench.terminal import LogHandler
 
-SECONDS = {"round_seconds": 60.0, "load_seconds": 600, "accuracy_seconds": 6000}
+SECONDS = {"round_seconds": 60.0, "load_seconds": 600, "pass_seconds": 6000}
 
 
 class Terminal:

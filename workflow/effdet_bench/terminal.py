@@ -149,6 +149,7 @@ class LogHandler(LogHandlerBase):
         self._total = dict.fromkeys(PHASES, 0)
         self._done = dict.fromkeys(PHASES, 0)
         self._jobs: dict[int, Job] = {}
+        self._passes = 0
         self._said = ""
         self._round_seconds = 0.0
         self._rounds: list[float] = []  # seconds of each round that this run has finished
@@ -181,6 +182,7 @@ class LogHandler(LogHandlerBase):
         for rule, count in counts.items():
             if phase := _phase(rule):
                 self._total[phase] += count
+            self._passes += count if rule in ("accuracy_pass", "accuracy_reference") else 0
 
     def _head(self, record: logging.LogRecord) -> None:
         """Prints the plan of the run, and its duration as estimated from the settings."""
@@ -188,7 +190,7 @@ class LogHandler(LogHandlerBase):
         others = sum(self._total.values()) - self._total[TIMING]
         seconds = self._total[TIMING] * self._round_seconds + others * STEP_SECONDS
         seconds += record.__dict__["load_seconds"] if self._total[LOAD] else 0
-        seconds += record.__dict__["accuracy_seconds"] if self._total[ACCURACY] else 0
+        seconds += self._passes * record.__dict__["pass_seconds"]
         if others > 1 or self._total[TIMING]:
             self._screen.say(f"{record.getMessage()} {_minutes(seconds).capitalize()} in all.")
 

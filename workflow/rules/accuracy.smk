@@ -4,8 +4,6 @@ rule accuracy_reference:
         records=RECORDS,
         checkpoints=CHECKPOINTS,
         photos=rules.photos.output.record,
-        # the answers of the timed photos, after whose code these follow
-        references=REFERENCES,
         code=step_code("accuracy.upstream"),
     output:
         ARCHIVE.reference_pass / layout.PASS_RECORD,
@@ -34,6 +32,10 @@ rule accuracy_pass:
         photos=rules.photos.output.record,
         references=REFERENCES,
         exports=lambda wildcards: export_records(wildcards.device, [wildcards.mode]),
+        checks=lambda wildcards: [
+            layout.export_check(record)
+            for record in export_records(wildcards.device, [wildcards.mode])
+        ],
         code=lambda wildcards: step_code(
             "accuracy.passes", "load.instance", f"engines.{MODE[wildcards.mode]['engine']}"
         ),

@@ -55,14 +55,14 @@ LOADS = [
     for mode in MODES[device]
     if CONFIG["load"] and MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
 ]
-# figures of all accuracy passes, except those of `no-network` and the control
-PASSES = [
-    ARCHIVE.accuracy_pass(device, mode) / layout.ACCURACY
+# modes with an accuracy pass, and the figures of all passes
+ANSWERING = [
+    (device, mode)
     for device in DEVICES
     for mode in MODES[device]
     if CONFIG["accuracy"] and MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
 ]
-DIFFERENCES = [ARCHIVE.differences(path.parent.parent.name, path.parent.name) for path in PASSES]
+PASSES = [ARCHIVE.accuracy_pass(*place) / layout.ACCURACY for place in ANSWERING]
 PASSES += [ARCHIVE.reference_pass / layout.ACCURACY] if CONFIG["accuracy"] else []
 if PASSES and len(FALLBACK) == len(SOURCES):
     raise WorkflowError(
@@ -161,14 +161,13 @@ def show_plan():
     load = LOAD_SECONDS[CONFIG["load"]] if CONFIG["load"] else 0
     some = f"{timed} of " if timed < number else ""
     plan = f"times {some}{number} modes on {where}, {rounds} rounds. Close other programs."
-    if PASSES:
-        plan += f" Then each mode answers {len(PHOTOS):,} photos."
+    then = f" Each mode answers {len(PHOTOS):,} photos." if PASSES else ""
     logger.info(
-        f"effdet-bench: {plan if timed else f'{number} modes on {where} keep their figures.'}",
+        f"effdet-bench: {plan if timed else f'{number} modes on {where} keep their figures.'}{then}",
         extra={
             "round_seconds": each * (CONFIG["seconds"] + MODE_SECONDS),
             "load_seconds": load * (len(LOADS) if CONFIG["load"] == "full" else 1),
-            "accuracy_seconds": len(PASSES) * len(PHOTOS) * len(ENSEMBLE) * ANSWER_SECONDS,
+            "pass_seconds": len(PHOTOS) * len(ENSEMBLE) * ANSWER_SECONDS,
         },
     )
 

@@ -53,7 +53,7 @@ rule figures:
         ],
         [
             report(path, caption="../report/differences.rst", category="Figures")
-            for path in DIFFERENCES
+            for path in [ARCHIVE.differences(*place) for place in ANSWERING]
         ],
     log:
         ARCHIVE.logs / "figures.log",

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.kept import read_tables
+from effdet_bench.accuracy.kept import accuracy_folders, read_tables
 from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.config.names import DEVICES, REFERENCE
 from effdet_bench.errors import BenchError
@@ -18,18 +18,23 @@ from effdet_bench.validity.average_precision import results_of
 def write_results(archive: layout.Archive, device: str, mode: str, output: Path) -> list[Path]:
     """Writes the detections of `mode` on `device` into the folder `output`; returns the files.
 
-    The mode `REFERENCE` is upstream effdet.
+    The mode `REFERENCE` is upstream effdet, whose device is the CPU.
 
     Raises:
         BenchError: the archive has no completed accuracy pass of the mode, or is damaged.
     """
-    upstream = mode == REFERENCE
-    folder = archive.reference_pass if upstream else archive.accuracy_pass(device, mode)
-    record = folder / layout.PASS_RECORD
-    if not record.exists() or not _completed(record):
+    passes = accuracy_folders(archive)
+    if (device, mode) not in passes:
+        known = ", ".join(f"{one} on {where}" for where, one in passes) or "none"
         raise BenchError(
-            f"{archive.root} has no completed accuracy pass of {mode} on {device}: run "
-            "`snakemake --cores 1 --config accuracy=on annotations=…`, or name another mode."
+            f"{archive.root} has no accuracy pass of {mode} on {device}, but of: {known}; "
+            "docs/accuracy.md says how to run passes."
+        )
+    folder = passes[device, mode]
+    if reason := records.read_json(folder / layout.PASS_RECORD, "accuracy_pass")["reason"]:
+        raise BenchError(
+            f"the accuracy pass of {mode} on {device} did not complete ({reason}): `make retry` "
+            "repeats it."
         )
     models = [entry["model"] for entry in records.settings_of(archive)["ensemble"]]
     annotations = records.read_json(archive.annotations, "annotations")
@@ -40,10 +45,6 @@ def write_results(archive: layout.Archive, device: str, mode: str, output: Path)
         written.append(output / f"{mode}-{device}-{model}.json")
         records.write_text(written[-1], json.dumps(results))
     return written
-
-
-def _completed(record: Path) -> bool:
-    return bool(records.read_json(record, "accuracy_pass")["outcome"] == "completed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

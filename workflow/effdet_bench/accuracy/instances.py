@@ -10,9 +10,9 @@ from typing import Any
 
 import psutil
 
-from effdet_bench.accuracy.kept import Kept, Remaining, contents
-from effdet_bench.errors import BenchError, Outcome, outcome_of
-from effdet_bench.load.service import Process
+from effdet_bench.accuracy.kept import KeptAnswers, Remaining, contents
+from effdet_bench.errors import BenchError, Outcome, hung, outcome_of
+from effdet_bench.load.service import HANGING, Process
 from effdet_bench.records import Record
 from effdet_bench.timing.memory import MARGIN, RESERVE, available
 
@@ -23,8 +23,8 @@ class Instances:
     """Loaded processes of `specs`: the first, and then as many others as fit into memory.
 
     The first process tells how much memory one takes. `module` is what they run, see
-    `load.instance`. `peak` is the most bytes that all of them held at a time. Memory that they
-    share counts once.
+    `load.instance`. `peak` is the most bytes that all of them held at a time, by a look every
+    `WEIGHED` seconds. On Linux, memory that they share counts once.
 
     Raises:
         BenchError, UnavailableError: a process could not be loaded.
@@ -66,12 +66,14 @@ class Instances:
             if time.monotonic() > due:
                 self._weigh()
                 due = time.monotonic() + WEIGHED
-            for pipe in wait(list(work)):
+            if not (ready := wait(list(work), HANGING)):
+                names = [name for _, names in work.values() for name in names]
+                raise _at(names, hung(HANGING))
+            for pipe in ready:
                 process, names = work.pop(pipe)
                 outcome, served = process.receive()
                 if not outcome.completed:
-                    reason = f"{', '.join(names)}: {outcome.reason}"
-                    raise outcome._replace(reason=reason).error()
+                    raise _at(names, outcome)
                 work |= self._give(process, batches)
                 yield from zip(names, served.tables, strict=True)
 
@@ -113,6 +115,11 @@ class Instances:
         self.peak = max(self.peak, used)
 
 
+def _at(photos: list[str], outcome: Outcome) -> BenchError:
+    """The error of a process that failed while it answered `photos`."""
+    return outcome._replace(reason=f"{', '.join(photos)}: {outcome.reason}").error()
+
+
 def _batches(photos: Iterator[tuple[str, bytes]], batch: int) -> Iterator[list[tuple[str, bytes]]]:
     """Batches of `batch` photos, and of the last ones those powers of two that instances accept."""
     while given := list(itertools.islice(photos, batch)):
@@ -126,7 +133,7 @@ def answer_all(
     load: Callable[[], tuple[Instances, int]],
     photos: Sequence[Record],
     folder: Path,
-    kept: Kept,
+    kept: KeptAnswers,
     label: str,
 ) -> Record:
     """Answers those of `photos` (file, sha256) in `folder` that `kept` lacks, and finishes `kept`.
@@ -135,12 +142,14 @@ def answer_all(
 
     Returns:
         `outcome`, `reason`, `photos` (their number), `instances`, `batch`, `answered` (photos since
-        the step began, in `seconds`) and `peak_bytes` (memory of all instances together).
+        the step last began, in `seconds`) and `peak_bytes` (memory of all instances together).
     """
+    if kept.result:
+        return kept.result
     first, begin = len(kept.answered), time.monotonic()
     waiting = [photo for photo in photos if photo["file"] not in kept.answered]
+    result: Record = {"photos": len(photos), "instances": 0, "batch": 0, "peak_bytes": 0}
     outcome = Outcome("completed", None)
-    result: Record = {"instances": 0, "batch": 0, "peak_bytes": 0}
     try:
         if waiting:
             instances, batch = load()
@@ -152,9 +161,11 @@ def answer_all(
             finally:
                 kept.save()
                 instances.close()
-            result = {"instances": len(instances), "batch": batch, "peak_bytes": instances.peak}
-        kept.finish()
+            result |= {"instances": len(instances), "batch": batch, "peak_bytes": instances.peak}
     except BenchError as error:
         outcome = outcome_of(error)
     result |= {"answered": len(kept.answered) - first, "seconds": time.monotonic() - begin}
-    return {**outcome._asdict(), "photos": len(photos), **result}
+    result |= outcome._asdict()
+    if outcome.completed:
+        kept.finish(result)
+    return result

@@ -5,8 +5,10 @@ tables in an archive, any tool reads it, and 5,000 photos take about 10 MB.
 """
 
 import gzip
+import json
 import shutil
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from effdet_bench import layout, records
+from effdet_bench.config.names import REFERENCE
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.progress import progress
@@ -25,13 +28,12 @@ SETTLED = 10  # seconds after which the rate of answers is known
 COLUMNS = ["model", "photo", *DETECTION]
 
 
-class Kept:
+class KeptAnswers:
     """The detections of `models` by photo, in parts in a hidden folder inside `folder`.
 
     `depends` says in words what the answers depend on. Parts that depend on anything else are
-    deleted. `answered` has the file names of all photos with kept answers. The folder of the parts
-    stays empty once the pass has finished: so a run that was killed before Snakemake noted the end
-    finds all answers.
+    deleted. `answered` has the file names of all photos with kept answers. `result` is what
+    `finish` was given, if all photos are answered; else `None`.
     """
 
     def __init__(self, folder: Path, models: Sequence[str], depends: str) -> None:
@@ -41,15 +43,24 @@ class Kept:
         for other in folder.glob(f"{layout.PARTS}*"):
             if other != self._parts:
                 shutil.rmtree(other)
-        self._number = len(self._files())
+        # A run may be killed after a pass has finished and before Snakemake notes the end. The mark
+        # tells the next run that the tables are those of this pass.
+        self._mark = self._parts / "finished.json"
         self._rows: list[list[str]] = []
         self._due = time.monotonic() + EVERY
-        tables = [layout.pass_table(folder, model) for model in models]
-        self._finished = (
-            self._parts.is_dir() and not self._number and all(path.exists() for path in tables)
-        )
-        read = map(_read, tables[:1] if self._finished else self._files())
-        self.answered = {photo for part in read for photo in part["photo"]}
+        self.result: Record | None = None
+        self.answered: set[str] = set()
+        if (
+            self._mark.exists()
+            and (table := _read(layout.pass_table(folder, models[0]))) is not None
+        ):
+            self.result, self.answered = json.loads(self._mark.read_text()), {*table["photo"]}
+            return
+        for path in self._files():
+            if (part := _read(path)) is None:
+                path.unlink()
+            else:
+                self.answered |= {*part["photo"]}
 
     def add(self, photo: str, tables: bytes) -> None:
         """Adds the detections float32 [models, n, 6] of all models; writes a part if it is due."""
@@ -68,30 +79,35 @@ class Kept:
     def save(self) -> None:
         """Writes what was added since the last part as another one."""
         if self._rows:
+            number = max((int(path.name.split(".")[0]) for path in self._files()), default=-1) + 1
             part = pd.DataFrame(self._rows, columns=COLUMNS)
-            _write(self._parts / f"{self._number:06}.csv.gz", part)
-            self._number, self._rows = self._number + 1, []
+            _write(self._parts / f"{number:06}.csv.gz", part)
+            self._rows = []
         self._due = time.monotonic() + EVERY
 
-    def finish(self) -> None:
-        """Writes the table of each model in the order of photos, and deletes the parts."""
-        if self._finished:
-            return
+    def finish(self, result: Record) -> None:
+        """Writes the table of each model in the order of photos, and what is said of the pass."""
         self.save()
-        every = pd.concat(list(map(_read, self._files()))).sort_values("photo", kind="stable")
+        files = self._files()
+        parts = [part for part in map(_read, files) if part is not None]
+        every = pd.concat(parts).sort_values("photo", kind="stable")
         for model in self._models:
             own = every[every["model"] == model][COLUMNS[1:]]
             _write(layout.pass_table(self._folder, model), own)
-        for path in self._files():
+        records.write_text(self._mark, json.dumps(result))
+        for path in files:
             path.unlink()
 
     def _files(self) -> list[Path]:
         return sorted(self._parts.glob("*.csv.gz"))
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """A table with all columns as text, so that no digit changes."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+def _read(path: Path) -> pd.DataFrame | None:
+    """A table with all columns as text, so that no digit changes; `None` if it is broken."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError, EOFError, zlib.error):
+        return None
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
@@ -108,27 +124,33 @@ def read_tables(folder: Path, models: Sequence[str]) -> dict[str, dict[str, np.n
     Raises:
         BenchError: a file is missing or broken.
     """
-    return {
-        model: records.read_detections(layout.pass_table(folder, model), "photo")
-        for model in models
-    }
+    paths = {model: layout.pass_table(folder, model) for model in models}
+    try:
+        return {model: records.read_detections(path, "photo") for model, path in paths.items()}
+    except (BenchError, EOFError, zlib.error) as error:
+        raise BenchError(
+            f"a table of detections in {folder} is missing or broken ({error}): delete this folder "
+            "and run again."
+        ) from None
 
 
-def accuracy_records(archive: Archive) -> list[Path]:
-    """The records of the step `measure` of the run that wrote `archive`, the reference's first.
+def accuracy_folders(archive: Archive) -> dict[tuple[str, str], Path]:
+    """The folders of the passes of the run that wrote `archive`, by device and mode.
 
-    The list is empty if the run had no accuracy passes.
+    The first is that of the reference, `REFERENCE` on the CPU. The result is empty if the run had
+    no accuracy passes.
     """
     config = records.settings_of(archive)
     if not config.get("accuracy"):
-        return []
-    folders = [
-        archive.accuracy_pass(device, mode["name"])
+        return {}
+    passes = {
+        (device, mode["name"]): archive.accuracy_pass(device, mode["name"])
         for device in config["devices"]
         for mode in config["modes"]
-    ]
-    every = [folder / layout.ACCURACY for folder in (archive.reference_pass, *folders)]
-    return [record for record in every if record.exists()]
+        if device in mode["devices"]
+    }
+    every = {("cpu", REFERENCE): archive.reference_pass} | passes
+    return {mode: folder for mode, folder in every.items() if (folder / layout.ACCURACY).exists()}
 
 
 def contents(photos: Sequence[Record], folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -138,12 +160,10 @@ def contents(photos: Sequence[Record], folder: Path) -> Iterator[tuple[str, byte
         BenchError: a photo was changed since the step `photos` recorded it.
     """
     for photo in photos:
-        encoded = (folder / photo["file"]).read_bytes()
+        path = folder / photo["file"]
+        encoded = path.read_bytes() if path.exists() else b""
         if sha256(encoded).hexdigest() != photo["sha256"]:
-            raise BenchError(
-                f"{folder / photo['file']} was changed while the run went on: run again; photos "
-                "that are answered already are kept."
-            )
+            raise BenchError(f"{path} was changed or removed while the run went on: run again.")
         yield photo["file"], encoded
 
 

@@ -11,13 +11,14 @@ import numpy as np
 
 from effdet_bench import layout, records
 from effdet_bench.accuracy.kept import read_tables
+from effdet_bench.config.names import SEEN
+from effdet_bench.errors import BenchError
 from effdet_bench.facts.photos import write_thumbnails
 from effdet_bench.records import Record
 from effdet_bench.validity.accuracy import Tables, figures_of
 from effdet_bench.validity.agreement import pairs, solid
 
 SHOWN = 10  # photos on which a mode differs most
-SEEN = 0.3  # scores of detections that count as differences
 
 
 def difference(expected: np.ndarray, found: np.ndarray) -> float:
@@ -67,6 +68,12 @@ def measured(archive: layout.Archive, ensemble: list[Record], folder: Path) -> R
         return {"models": [], "differences": []}
     annotations = records.read_json(archive.annotations, "annotations")
     tables = read_tables(folder, models)
+    photos = {image["file_name"] for image in annotations["images"]}
+    if any(found.keys() != photos for found in tables.values()):
+        raise BenchError(
+            f"the tables of detections in {folder} are of other photos than the annotations: "
+            "delete this folder and run again."
+        )
     figures, differences = figures_of(ensemble, annotations, tables), []
     if folder != archive.reference_pass:
         differences = most_different(tables, read_tables(archive.reference_pass, models))

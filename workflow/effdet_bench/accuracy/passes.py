@@ -1,8 +1,8 @@
 """The accuracy pass of one mode: the mode answers every photo once, as fast as this machine can.
 
-Nothing is timed. On CPUs every core has an instance of its own, where memory allows it; a GPU has
-one instance that answers batches, where the engine takes them. A pass that was killed goes on
-where it was.
+Nothing is timed. On CPUs every core has an instance of its own, where memory allows it. A GPU has
+one instance, which answers batches if the engine takes them. After a kill, the next run answers
+the photos that remain.
 """
 
 import argparse
@@ -12,13 +12,14 @@ from pathlib import Path
 
 from effdet_bench import layout, records
 from effdet_bench.accuracy.instances import Instances, answer_all
-from effdet_bench.accuracy.kept import Kept
+from effdet_bench.accuracy.kept import KeptAnswers
 from effdet_bench.errors import UnavailableError
+from effdet_bench.facts.code import digest_without_comments, module_files
 from effdet_bench.facts.cores import physical_cores
 from effdet_bench.load.messages import InstanceSpec
 from effdet_bench.load.placement import splits
 from effdet_bench.progress import tell
-from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing
+from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing, refuse_changed_code
 from effdet_bench.worker.spec import JobSpec
 
 BATCH = 8  # photos that a GPU answers together
@@ -57,12 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    refuse_changed_code(args.mode, args.device)
     ensemble = [records.read_json(path, "checkpoint") for path in args.records]
     archive, mode = layout.Archive(Path(args.results)), args.mode
     spec = job_spec(args, mode, ensemble, archive.accuracy_pass(args.device, mode["name"]))
     photos = records.read_json(args.every, "photos")["photos"]
-    depends = [mode["depends"], photos, args.threads]
-    kept = Kept(spec.folder, [entry["model"] for entry in ensemble], str(depends))
+    code = digest_without_comments(module_files("accuracy.passes", "load.instance"))
+    depends = [mode["depends"], photos, code]
+    kept = KeptAnswers(spec.folder, [entry["model"] for entry in ensemble], str(depends))
     label = f"accuracy, {spec.device} {spec.mode}"
     with lock_timing():
         result = answer_all(lambda: load_instances(spec), photos, Path(args.photos), kept, label)

@@ -12,10 +12,12 @@ from typing import Any
 
 from effdet_bench import layout, records
 from effdet_bench.accuracy.instances import Instances, answer_all
-from effdet_bench.accuracy.kept import Kept
+from effdet_bench.accuracy.kept import KeptAnswers
 from effdet_bench.config.modes import shipped_modes
 from effdet_bench.config.names import REFERENCE, TUNED
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.code import digest_without_comments, module_files
+from effdet_bench.facts.photos import list_photos
 from effdet_bench.facts.versions import versions
 from effdet_bench.load.instance import answer_pipe
 from effdet_bench.load.messages import Served
@@ -53,6 +55,8 @@ class Upstream:
             load_model(record, check_file(file, record["sha256"]), file)
             for record, file in spec.models
         ]
+        # one answer, because the first process shows how much memory one takes
+        self.serve([list_photos(layout.SHIPPED_PHOTOS)[0].read_bytes()], False)
 
     def serve(self, photos: list[bytes], _judged: bool) -> Served:
         """Each photo's detections by every model."""
@@ -83,9 +87,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     ensemble: list[Any] = [records.read_json(path, "checkpoint") for path in args.records]
     photos = records.read_json(args.photos, "photos")["photos"]
-    depends = [[entry["sha256"] for entry in ensemble], photos, args.threads, versions()]
+    code = digest_without_comments(module_files("accuracy.upstream"))
+    sums = [entry["sha256"] for entry in ensemble]
+    depends = [sums, photos, args.threads, versions(), code]
     folder = layout.Archive(args.results).reference_pass
-    kept = Kept(folder, [entry["model"] for entry in ensemble], str(depends))
+    kept = KeptAnswers(folder, [entry["model"] for entry in ensemble], str(depends))
     # passive waiting leaves cores to other processes; the allocator keeps memory of large tensors
     env = {"OMP_WAIT_POLICY": "passive", **shipped_modes()[TUNED]["env"]}
     models = tuple(zip(ensemble, args.checkpoints, strict=True))

@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.kept import accuracy_records
+from effdet_bench.accuracy.kept import accuracy_folders
 from effdet_bench.accuracy.measure import measured
 from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import counted_rounds, summary_of
@@ -22,7 +22,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
 from effdet_bench.records import Record, settings_of
-from effdet_bench.reference.annotations import annotations_of
+from effdet_bench.reference.annotations import annotations_of, is_val2017
 from effdet_bench.report.figures.draw import draw_archive
 from effdet_bench.report.page import to_html
 from effdet_bench.report.report import render, view_of
@@ -48,7 +48,7 @@ def audit(archive: Archive) -> Iterator[str]:
     yield from check_manifest(archive)
     try:
         summary, jobs = summary_of(archive)
-        yield from _passes(archive, summary["ensemble"])
+        yield from _accuracy(archive, summary["ensemble"])
         yield from _judgements(archive, summary["ensemble"])
         yield from _bounds(archive, summary["ensemble"])
         yield from _capacities(archive)
@@ -106,10 +106,15 @@ def _installed() -> str:
     return f"Matplotlib v{matplotlib.__version__}"
 
 
-def _passes(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
-    for record in accuracy_records(archive):
-        kept = records.read_json(record, "accuracy")
-        fresh = measured(archive, ensemble, record.parent)
+def _accuracy(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
+    if annotations_of(archive):
+        known = records.read_json(archive.annotations, "annotations")
+        photos = records.read_json(archive.photos, "photos")["photos"]
+        fresh = {"val2017": is_val2017(known, photos)} if "val2017" in known else {}
+        yield from differences(archive.annotations.name, known, fresh)
+    for folder in accuracy_folders(archive).values():
+        record = folder / layout.ACCURACY
+        kept, fresh = records.read_json(record, "accuracy"), measured(archive, ensemble, folder)
         yield from differences(str(record.relative_to(archive.root)), kept, fresh)
 
 
@@ -117,7 +122,7 @@ def _judgements(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
     references = [archive.reference(entry["model"]) for entry in ensemble]
     roundings = [layout.reference_rounding(path) for path in references]
     annotations, counted = annotations_of(archive), counted_rounds(archive)
-    passes = archive if accuracy_records(archive) else None
+    passes = archive if accuracy_folders(archive) else None
     for device, mode in archive.judged_modes():
         where = f"validity/{device}/{mode}.json"
         if (device, mode) not in counted:

@@ -8,6 +8,7 @@ DEVICES = ("cpu", "cuda", "mps")
 BASELINE = "baseline"
 CONTROL = "baseline-twin"  # the A/A control: baseline again, timed in every round as its own mode
 TUNED = "baseline-malloc"  # baseline with an allocator that keeps memory
+SEEN = 0.3  # score from which on a detection is drawn, and counts as a difference
 REFERENCE = "reference"  # upstream effdet, where a mode is named
 NO_NETWORK = "no_network"  # the engine without a network
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "int8")

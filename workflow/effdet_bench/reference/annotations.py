@@ -35,6 +35,10 @@ def select_annotations(path: str | Path, photos: list[str]) -> Record:
         found["images"] = [one for one in found["images"] if one["id"] in ids]
         found["annotations"] = [one for one in found["annotations"] if one["image_id"] in ids]
         kept = {name: [{k: o[k] for k in keys} for o in found[name]] for name, keys in KEPT.items()}
+        # pycocotools takes the object 0 for none
+        kept["annotations"] = [
+            one | {"id": number} for number, one in enumerate(kept["annotations"], start=1)
+        ]
     except OSError as error:
         raise BenchError(f"{setting}, which cannot be read ({error.strerror}).") from None
     except (ValueError, KeyError, TypeError) as error:

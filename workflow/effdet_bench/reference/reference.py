@@ -28,12 +28,22 @@ from effdet_bench.reference.outputs import level_shapes, sample_input
 
 
 def upstream_input(model: Model, encoded: bytes) -> ModelInput:
-    """The input that effdet's evaluation transform and PrefetchLoader make of a JPEG file."""
+    """The input that effdet's evaluation transform and PrefetchLoader make of a JPEG file.
+
+    Raises:
+        BenchError: the photo is too narrow for the model.
+    """
     transform = transforms_coco_eval(
         model.image_size, use_prefetcher=True, mean=model.mean, std=model.std
     )
     image = Image.open(io.BytesIO(encoded)).convert("RGB")
-    array, target = transform(image, {})
+    try:
+        array, target = transform(image, {})
+    except ValueError as error:
+        raise BenchError(
+            f"the photo cannot be an input of {model.name} ({error}): it is so narrow that scaling "
+            "leaves no pixel on one side; remove it from the folder."
+        ) from None
     mean, std = (
         torch.tensor([value * 255 for value in values]).view(1, 3, 1, 1)
         for values in (model.mean, model.std)
@@ -72,11 +82,8 @@ def write_reference(
     for photo in photos:
         try:
             given = upstream_input(model, (folder / photo["file"]).read_bytes())
-        except ValueError as error:
-            raise BenchError(
-                f"{photo['file']} cannot be an input of {model.name} ({error}): it is so narrow "
-                "that scaling leaves no pixel on one side; remove it from the folder."
-            ) from None
+        except BenchError as error:
+            raise BenchError(f"{photo['file']}: {error}") from None
         inputs.append(sample_input(given).numpy())
         table, outputs = upstream_answer(model, given)
         samples.append(sample_outputs(outputs, pools).numpy())

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.kept import accuracy_records
+from effdet_bench.accuracy.kept import accuracy_folders
 from effdet_bench.layout import Archive
 
 
@@ -29,7 +29,6 @@ def passes_view(archive: Archive) -> list[PassView]:
             bool(records.read_json(folder / layout.ACCURACY, "accuracy")["differences"]),
             archive.differences(device, mode).name,
         )
-        for folder in (path.parent for path in accuracy_records(archive))
+        for (device, mode), folder in accuracy_folders(archive).items()
         if folder != archive.reference_pass
-        for device, mode in [(folder.parent.name, folder.name)]
     ]

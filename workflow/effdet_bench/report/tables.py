@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from effdet_bench.config.names import BASELINE, TUNED
+from effdet_bench.facts.photos import CARRIED
 from effdet_bench.records import Record
 from effdet_bench.report.decision import accuracy_cost, key_finding, standing_of
 from effdet_bench.report.doubts import common_doubts, marked, shared_doubts
@@ -67,6 +68,7 @@ def context(
         "summary": summary,
         "environment": environment,
         "photos": photos,
+        "carried": CARRIED,
         "config": config,
         "smoke": config["smoke"],
         "pictured": pictured,
@@ -97,7 +99,11 @@ def _rows_of_tables(rows: list[Row], measured: list[Row], baseline: Row | None) 
     judged = [row for row in rows if row["validity"]["models"]]
     return {
         "judged": judged,
-        "accurate": [r for r in judged if r["validity"]["accuracy"] is not None and not r["floor"]],
+        "accurate": [
+            row
+            for row in judged
+            if row["validity"]["accuracy"] is not None and not row["floor"] and not row["twin"]
+        ],
         "missing": [row for row in rows if row["outcome"] != "completed"],
         "own_settings": [row for row in rows if row["env"] or row["python"]],
         "tuned": any(row["over_tuned"] for row in rows),

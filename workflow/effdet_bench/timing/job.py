@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     for mode in args.modes:
-        _refuse_changed_code(mode, args.device)
+        refuse_changed_code(mode, args.device)
     ensemble = [records.read_json(path, "checkpoint") for path in args.records]
     archive = layout.Archive(Path(args.results))
     specs = [
@@ -143,7 +143,7 @@ def run(args: argparse.Namespace) -> None:
             tell(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}")
 
 
-def _refuse_changed_code(mode: Any, device: str) -> None:
+def refuse_changed_code(mode: Any, device: str) -> None:
     """Checks that the code is still that which the run saw when it planned.
 
     Raises:

@@ -37,8 +37,8 @@ def coco_figures(annotations: Record, tables: dict[int, np.ndarray]) -> Record:
 
     Returns:
         Shares from 0 to 1: `ap`, `ap50`, `ap_small`, `ap_medium`, `ap_large`, and `ar` with 100
-        detections. A figure is `None` if no photo has an object of its kind. `resampled` has the AP
-        of `RESAMPLES` resamples, as `resampled_ap` says.
+        detections. A figure is `None` if no photo has an object of its kind. Without any detection
+        all are 0. `resampled` has the AP of `RESAMPLES` resamples, as `resampled_ap` says.
     """
     evaluated = _evaluate(annotations, tables, sizes=True)
     if evaluated is None:

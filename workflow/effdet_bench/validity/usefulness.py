@@ -34,7 +34,7 @@ def judge_usefulness(
 ) -> tuple[str, str, str] | None:
     """(verdict, figure, reason) if a mode loses accuracy or does not show it enough; else `None`.
 
-    `models` are figures of the gate, and `accuracy` is as of `mean_average_precision`. A mode that
+    `models` are figures of the gate, and `accuracy` is as of `accuracy.compared`. A mode that
     passed the limits of arithmetic and of detections is as accurate as the reference. A precision
     with a limit `decided` (int8) has only coarse limits of arithmetic, so its modes must show that
     they keep the accuracy.

@@ -9,8 +9,9 @@ import numpy as np
 from markupsafe import Markup
 
 from effdet_bench import layout, records
-from effdet_bench.accuracy.kept import accuracy_records, read_tables
-from effdet_bench.config.names import COCO_CLASSES
+from effdet_bench.accuracy.kept import accuracy_folders, read_tables
+from effdet_bench.config.names import COCO_CLASSES, SEEN
+from effdet_bench.config.names import REFERENCE as UPSTREAM
 from effdet_bench.facts.photos import THUMBNAIL
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
@@ -19,7 +20,6 @@ from effdet_bench.summary.rows import Row, Summary, standing
 from effdet_bench.validity.agreement import pairs, solid
 from effdet_bench.validity.figures import EMPTY, first_tables
 
-LEAST_SCORE = 0.3
 MOST_QUIET = 20  # drawn on a photo: the best detections that mode and reference share
 GAP = 8  # pixels between photos
 TOP, CAPTION = 44, 16  # pixels of a figure above its first photo, and of a caption above a photo
@@ -57,25 +57,27 @@ def draw_detections(archive: Archive, summary: Summary, folder: Path) -> None:
 
 
 def draw_differences(archive: Archive, summary: Summary, folder: Path) -> None:
-    """Writes a figure of each mode that answered all photos, with those where it differs most."""
-    measured = [path for path in accuracy_records(archive) if path.parent != archive.reference_pass]
-    if not measured:
+    """Writes a figure of each mode with an accuracy pass: the photos on which it differs most."""
+    passes = accuracy_folders(archive)
+    reference = passes.pop(("cpu", UPSTREAM), None)
+    if reference is None:
         return
     sizes = records.read_json(archive.photos, "photos")["photos"]
     classes = {entry["model"]: entry["classes"] for entry in summary["ensemble"]}
-    expected = read_tables(archive.reference_pass, list(classes))
-    for path in measured:
-        shown = records.read_json(path, "accuracy")["differences"]
-        found = read_tables(path.parent, list(classes)) if shown else {}
+    expected = read_tables(reference, list(classes))
+    for (device, mode), of_mode in passes.items():
+        shown = records.read_json(of_mode / layout.ACCURACY, "accuracy")["differences"]
+        found = read_tables(of_mode, list(classes)) if shown else {}
         panels = []
         for one in shown:
             model, photo = one["model"], one["photo"]
             tables = expected[model][photo], found[model][photo]
             panel = _panel(archive.different_photos / photo, sizes, *tables, classes[model])
             panels.append(panel | {"caption": f"{photo}, {model}"})
-        device, mode = path.parent.parent.name, path.parent.name
-        which = "photos on which it differs most" if panels else "it differs on no photo"
-        text = _drawing(f"{mode} on {device.upper()}, over the reference: {which}.", panels)
+        words = "photos on which it differs most" if panels else "it differs on no photo"
+        if records.read_json(of_mode / layout.PASS_RECORD, "accuracy_pass")["reason"]:
+            words = "its accuracy pass did not complete"
+        text = _drawing(f"{mode} on {device.upper()}, over the reference: {words}.", panels)
         records.write_text(folder / archive.differences(device, mode).name, text)
 
 
@@ -140,7 +142,7 @@ def _drawing(title: str, panels: list[dict[str, Any]]) -> str:
         only={REFERENCE: "by the reference alone", MODE: "by the mode alone"},
         colours=TINTS,
         strokes={name: Markup(stroke) for name, stroke in STROKES.items()},
-        least=LEAST_SCORE,
+        least=SEEN,
         panels=panels,
         width=max(width, LEAST_WIDTH),
         height=y,
@@ -158,7 +160,7 @@ def _boxes(
     drawn = [(BOTH, reference[row]) for row in sorted(agreed[0])[:MOST_QUIET]]
     drawn += [(REFERENCE, one) for k, one in enumerate(reference) if k not in agreed[0]]
     drawn += [(MODE, one) for k, one in enumerate(found) if k not in agreed[1]]
-    return [_box(kind, one, scale, names) for kind, one in drawn if one[4] >= LEAST_SCORE]
+    return [_box(kind, one, scale, names) for kind, one in drawn if one[4] >= SEEN]
 
 
 def _box(found: str, row: np.ndarray, scale: float, names: list[str]) -> dict[str, Any]:
