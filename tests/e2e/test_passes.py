@@ -141,9 +141,9 @@ def test_the_reference_of_all_photos_is_that_of_timed_photos_bit_for_bit(made):
 
 def test_the_report_shows_every_figure_and_the_photos_that_differ(made):
     report = (made.results / "report.md").read_text()
-    assert "Modes answered all photos of the folder once, after the timings." in report
+    assert "After the timings, each mode answered all photos of the folder once." in report
     assert f"| CPU `slow` | {LITE0} | {PHOTOS} | " in report
-    assert "The photos on which each mode differs most" not in report
+    assert "The answers of each mode that differ most" not in report
     drawn = (made.results / "figures" / "differences-cpu-slow.svg").read_text()
     assert "it differs on no photo" in drawn
 
@@ -164,7 +164,7 @@ def test_photos_on_which_a_mode_lost_detections_are_drawn(made, tmp_path):
     drawn = archive.differences("cpu", "slow").read_text()
     assert drawn.count("<image") == 2
     assert f"000003.jpg, {LITE0}" in drawn
-    assert "The photos on which each mode differs most" in archive.report.read_text()
+    assert "The answers of each mode that differ most" in archive.report.read_text()
 
 
 def test_results_in_cocos_format_have_the_same_average_precision(made, tmp_path):

@@ -23,8 +23,8 @@ class Instances:
     """Loaded processes of `specs`: the first, and then as many others as fit into memory.
 
     The first process tells how much memory one takes. `module` is what they run, see
-    `load.instance`. `peak` is the most bytes that all of them held at a time, by a look every
-    `WEIGHED` seconds. On Linux, memory that they share counts once.
+    `load.instance`. Every `WEIGHED` seconds the class adds up the memory of all processes, and
+    `peak` is the largest sum in bytes. On Linux, memory that processes share counts once.
 
     Raises:
         BenchError, UnavailableError: a process could not be loaded.
@@ -121,7 +121,10 @@ def _at(photos: list[str], outcome: Outcome) -> BenchError:
 
 
 def _batches(photos: Iterator[tuple[str, bytes]], batch: int) -> Iterator[list[tuple[str, bytes]]]:
-    """Batches of `batch` photos, and of the last ones those powers of two that instances accept."""
+    """Splits `photos` into batches of `batch` photos, and the rest into smaller powers of two.
+
+    Instances accept no other sizes.
+    """
     while given := list(itertools.islice(photos, batch)):
         while given:
             count = 1 << (len(given).bit_length() - 1)

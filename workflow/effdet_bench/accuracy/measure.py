@@ -1,6 +1,6 @@
-"""COCO's figures of a pass over all photos, and the photos on which it differs most.
+"""Computes COCO's figures of an accuracy pass, and finds the answers that differ most.
 
-It reads tables of detections alone, so `audit` computes the same record from an archive.
+`measured` reads only files of the archive, so `audit` can compute the same record.
 """
 
 import argparse

@@ -168,8 +168,9 @@ def _area(
     """AP [resamples] of one class at one IoU threshold: the mean precision at `RECALLS`.
 
     `weights` [detections, resamples] are those of the detections' photos, and `objects` [resamples]
-    is the number of objects. Precision is highest where an object is found, so only there is it
-    computed.
+    is the number of objects. COCO takes the highest precision at or above each recall, and a
+    detection without an object only lowers the precision. So the function computes the precision
+    only at detections that found an object.
     """
     if not matched.any():
         return np.zeros(len(objects))
