@@ -189,6 +189,15 @@ def test_a_mode_without_a_pass_has_no_results(made):
     assert "Traceback" not in done.stdout
 
 
+def test_an_audit_finds_photos_that_are_called_val2017_and_are_not(made, tmp_path):
+    archive = Archive(shutil.copytree(made.results, tmp_path / "copy"))
+    text = archive.annotations.read_text()
+    archive.annotations.write_text(text.replace('"val2017": false', '"val2017": true'))
+    write_manifest(archive)
+    (told,) = audit(archive)
+    assert "annotations.json: val2017 is True" in told
+
+
 def test_an_audit_finds_photos_that_were_removed_from_a_table(made, tmp_path):
     archive = Archive(shutil.copytree(made.results, tmp_path / "copy"))
     path = pass_table(archive.accuracy_pass("cpu", "baseline"), LITE0)
