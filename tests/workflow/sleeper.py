@@ -16,7 +16,7 @@ def seconds(threads: int) -> float:
 
 
 class Sleeper(instance.Null):
-    def __init__(self, spec, _code):
+    def __init__(self, spec):
         if spec.batch > 1:
             raise UnavailableError("it takes one photo at a time.")
         self._seconds = seconds(spec.job.threads)
@@ -28,5 +28,4 @@ class Sleeper(instance.Null):
 
 
 if __name__ == "__main__":
-    instance._load = Sleeper
-    instance.main()
+    instance.answer_pipe(Sleeper)
