@@ -74,7 +74,7 @@ def test_a_resample_is_an_evaluation_of_the_photos_that_it_draws(tmp_path):
 
 
 def test_resamples_of_two_evaluations_draw_the_same_photos():
-    """So that the same photos move both figures: what is easy for one is easy for the other."""
+    """Two sets of detections on the same photos get easy photos in the same resamples."""
     known, tables = many_annotated(40)
     worse = {image: rows * (rows[:, 5:] != 5) for image, rows in tables.items()}
     drawn = []

@@ -1,4 +1,4 @@
-"""Processes that answer photos: which photos each gets, and what is said of one that fails."""
+"""Instances answer every photo once. An error names the photos at which an instance failed."""
 
 from multiprocessing import Pipe
 

@@ -86,7 +86,7 @@ class KeptAnswers:
         self._due = time.monotonic() + EVERY
 
     def finish(self, result: Record) -> None:
-        """Writes the table of each model in the order of photos, and what is said of the pass."""
+        """Writes the table of each model, in the order of photos, and the `result` of the pass."""
         self.save()
         files = self._files()
         parts = [part for part in map(_read, files) if part is not None]

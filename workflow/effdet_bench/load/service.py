@@ -49,7 +49,7 @@ class Done(NamedTuple):
 
 
 class InEnvironment(Protocol):
-    """What a process is told to load: at least the environment of the process."""
+    """What a process loads. Every such object has the environment of the process."""
 
     @property
     def environment(self) -> Environment: ...
