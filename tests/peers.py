@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from effdet_bench.detector.ensemble import describe_model
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.summary.comparison import Comparison, compare
 from helpers import unlimited
 

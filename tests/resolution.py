@@ -22,7 +22,7 @@ import torch
 from effdet_bench import records
 from effdet_bench.config.names import UNSEEN_MARK
 from effdet_bench.detector.ensemble import load_model
-from effdet_bench.engines.base import engine_module, load_engine
+from effdet_bench.engines.loading import engine_module, load_engine
 from effdet_bench.export.export import Exporter, ExportSpec
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs

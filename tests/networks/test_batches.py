@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from effdet_bench.detector.request import serve, serve_together
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import UnavailableError
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.validity.agreement import match

@@ -11,7 +11,7 @@ import sys, time, pathlib, torch
 import numpy
 from effdet_bench.detector.ensemble import build_model
 from effdet_bench.detector.request import serve
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.reference.outputs import read_reference
 from effdet_bench.validity.capture import Capture
 from effdet_bench.validity.checks import Checks

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from effdet_bench.detector.rewrite import rewritten
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import UnavailableError
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ import torch
 from effdet_bench.__main__ import main
 from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
 from effdet_bench.engines import onnxruntime as onnxruntime_engine
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.export.check import ExportCheck
 from effdet_bench.facts.photos import list_photos
@@ -259,7 +259,7 @@ def test_a_missing_package_is_recorded_and_no_crash(lite0, tmp_path, monkeypatch
 
 IDLE = """
 import sys, time, torch
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.detector.ensemble import build_model
 from effdet_bench.detector.request import serve
 import dataclasses, pathlib

@@ -11,7 +11,7 @@ from effdet_bench.detector.ensemble import Model, build_model
 from effdet_bench.detector.nms import detect
 from effdet_bench.detector.static import detect_at_once, detect_statically
 from effdet_bench.engines import base
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import UnavailableError
 from effdet_bench.facts import machine
 

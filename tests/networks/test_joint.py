@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from effdet_bench.detector.request import decode, preprocess, serve
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import UnavailableError
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, sample_outputs

@@ -9,7 +9,7 @@ from effdet import DetBenchPredict
 from PIL import Image
 
 from effdet_bench.detector.request import decode, preprocess, serve, serve_in_stages
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.reference.reference import upstream_input
 from helpers import SHIPPED, UNSEEN

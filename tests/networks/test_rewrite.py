@@ -17,7 +17,7 @@ from effdet_bench.detector.nms import (
 )
 from effdet_bench.detector.request import decode, preprocess, serve
 from effdet_bench.detector.rewrite import Flat, rewritten
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.facts.photos import list_photos
 from helpers import SHIPPED
 

@@ -6,7 +6,7 @@ import torch
 
 from effdet_bench.checkpoints.synthetic import synthesise
 from effdet_bench.detector.request import decode, preprocess, serve
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
 from effdet_bench.reference.output_errors import relative_errors

@@ -12,7 +12,7 @@ import yaml
 
 from effdet_bench import layout, records
 from effdet_bench.detector.request import Answer, serve
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.outputs import check_reference, read_reference

@@ -9,9 +9,9 @@ import pytest
 
 from effdet_bench import layout
 from effdet_bench.__main__ import COMMANDS, STEPS
-from effdet_bench.config.declarations import engine_names
-from effdet_bench.facts import code
+from effdet_bench.facts import code, engines
 from effdet_bench.facts.code import code_of_job, code_of_judge, module_files
+from effdet_bench.facts.engines import engine_names
 from helpers import ROOT
 
 # Nothing earlier imports anything later. What stands on one line may import each other.
@@ -46,11 +46,11 @@ JUDGES = {
 }
 
 
-def closure(*entries: str) -> set[str]:
-    """The modules of a step, such as `timing/job`, and those of effdet_runtime."""
+def closure(*entries: str, engine: str | None = None) -> set[str]:
+    """The modules of a step and of an engine, such as `timing/job`, and those of effdet_runtime."""
     names = (
         path.relative_to(layout.PACKAGE.parent).with_suffix("").as_posix()
-        for path in module_files(*entries)
+        for path in module_files(*entries, engine=engine)
     )
     return {name.removeprefix("effdet_bench/").removesuffix("/__init__") for name in names}
 
@@ -119,7 +119,7 @@ def test_every_command_and_step_has_a_module_and_help():
 )
 def test_judges_and_checks_are_no_part_of_what_they_judge(engine, step, made_of, not_made_of):
     """So that an edit of them neither exports nor times anything; with every engine beside it."""
-    files = closure(step, f"engines.{engine}")
+    files = closure(step, engine=engine)
     assert {f"engines/{engine}", "engines/base", *made_of} <= files
     later = {name for name in files if name.split("/")[0] in ("summary", "report", "archive")}
     assert not later
@@ -170,8 +170,8 @@ def test_an_edit_concerns_the_steps_that_it_is_part_of(step):
 
 def test_an_edit_of_the_runtime_concerns_the_modes_that_serve_by_it():
     served = {"effdet_runtime/pipeline", "effdet_runtime/photos", "effdet_runtime/networks"}
-    assert served < closure("engines.openvino")
-    assert not served & closure("engines.eager")
+    assert served < closure(engine="openvino")
+    assert not served & closure(engine="eager")
 
 
 def test_the_runtime_needs_numpy_pillow_and_its_engine_alone():
@@ -214,6 +214,8 @@ def edited(tmp_path, monkeypatch):
     shutil.copytree(layout.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(layout, "PACKAGE", package)
     monkeypatch.setattr(layout, "TOLERANCES", package / "schemas" / "tolerances.yaml")
+    monkeypatch.setattr(engines, "FOLDER", package / "engines")
+    engines.located.cache_clear()
     code._commit.cache_clear()
 
     def edit(name: str) -> None:
@@ -221,6 +223,7 @@ def edited(tmp_path, monkeypatch):
         (package / name).write_text((package / name).read_text() + "EDITED: 1\n")
 
     yield edit
+    engines.located.cache_clear()
     code._commit.cache_clear()
 
 

@@ -7,10 +7,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from effdet_bench.config.declarations import engine_names
 from effdet_bench.config.modes import export_of
 from effdet_bench.config.settings import known_models, resolve
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.engines import engine_names
 from effdet_bench.layout import MODES, SHIPPED_PHOTOS
 from effdet_bench.records import load_schema
 from helpers import ROOT

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from effdet_bench.config import declarations
-from effdet_bench.config.declarations import declaration, engine_names
+from effdet_bench.config.declarations import declaration
 from effdet_bench.errors import BenchError
+from effdet_bench.facts import engines
+from effdet_bench.facts.engines import engine_names
 from helpers import ROOT
 
 LOAD = "def load(models, device, options): ...\n"
@@ -17,13 +18,15 @@ def declared(tmp_path, monkeypatch):
     """What an engine's file with this text declares."""
     folder = tmp_path / "engines"
     folder.mkdir()
-    monkeypatch.setattr(declarations, "FOLDER", folder)
+    monkeypatch.setattr(engines, "FOLDER", folder)
     declaration.cache_clear()
+    engines.located.cache_clear()
     yield lambda text: (
         (folder / "mine.py").write_text(text),
         declaration("mine"),
     )[1]
     declaration.cache_clear()
+    engines.located.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -132,5 +132,5 @@ def test_an_instance_that_cannot_be_loaded_says_why():
 
 def test_an_instance_of_other_code_is_refused(monkeypatch):
     monkeypatch.setattr(service, "code_digest", lambda: "other")
-    with pytest.raises(BenchError, match="is other code than the one that runs"):
+    with pytest.raises(BenchError, match="are other code than those that run here"):
         Service([InstanceSpec(None, (), 1)])

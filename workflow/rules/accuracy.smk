@@ -37,7 +37,7 @@ rule accuracy_pass:
             for record in export_records(wildcards.device, [wildcards.mode])
         ],
         code=lambda wildcards: step_code(
-            "accuracy.passes", "load.instance", f"engines.{MODE[wildcards.mode]['engine']}"
+            "accuracy.passes", "load.instance", engine=MODE[wildcards.mode]["engine"]
         ),
     output:
         ARCHIVE.accuracy_pass("{device}", "{mode}") / layout.PASS_RECORD,

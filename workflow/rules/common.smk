@@ -75,9 +75,9 @@ def step(name, *arguments, python="python3"):
     return " ".join((f"{python} -m effdet_bench", name, *arguments, "> {log:q} 2>&1"))
 
 
-def step_code(*modules):
-    """Files of the package that a step runs. As inputs they rerun the step after an edit."""
-    return [os.path.relpath(path) for path in module_files(*modules)]
+def step_code(*modules, engine=None):
+    """Files that a step runs, with those of an engine. As inputs they rerun the step after an edit."""
+    return [os.path.relpath(path) for path in module_files(*modules, engine=engine)]
 
 
 def package_files(folder, pattern):

@@ -5,9 +5,7 @@ rule export_models:
         records=RECORDS,
         checkpoints=CHECKPOINTS,
         photos=package_files(layout.CALIBRATION_PHOTOS, "*.jpg"),
-        code=lambda wildcards: step_code(
-            "export.export", f"engines.{export_of(wildcards)['engine']}"
-        ),
+        code=lambda wildcards: step_code("export.export", engine=export_of(wildcards)["engine"]),
     output:
         exports_of("{export}"),
     log:

@@ -8,7 +8,7 @@ rule load_mode:
         exports=lambda wildcards: export_records(wildcards.device, [wildcards.mode]),
         summary=rules.summary.output.json,
         code=lambda wildcards: step_code(
-            "load.job", "load.instance", f"engines.{MODE[wildcards.mode]['engine']}"
+            "load.job", "load.instance", engine=MODE[wildcards.mode]["engine"]
         ),
     output:
         ARCHIVE.load("{device}", "{mode}") / layout.LOAD_RECORD,

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effdet_bench import layout
 from effdet_bench.errors import BenchError, in_one_line
+from effdet_bench.facts.engines import engine_file, located
 
-FOLDER = layout.PACKAGE / "engines"
-NO_ENGINES = ("__init__", "base", "joint", "lean")  # files of code that engines share
 FP32 = "fp32"
 OptionValue = bool | int | float | str
 
@@ -34,17 +32,6 @@ class Declaration:
     packages: tuple[str, ...]
 
 
-def engine_names() -> list[str]:
-    """Names of all engines: the files and folders in the package's folder `engines`."""
-    files = {path.stem for path in FOLDER.glob("*.py")} - {*NO_ENGINES}
-    return sorted(files | {path.parent.name for path in FOLDER.glob("*/__init__.py")})
-
-
-def engine_file(engine: str) -> str:
-    """The file of `engine` inside the package; of an engine with a folder, its first file."""
-    return f"engines/{engine}/__init__.py" if (FOLDER / engine).is_dir() else f"engines/{engine}.py"
-
-
 @functools.cache
 def declaration(engine: str) -> Declaration:
     """What the file of `engine` declares.
@@ -52,7 +39,7 @@ def declaration(engine: str) -> Declaration:
     Raises:
         BenchError: the file does not declare an engine correctly; the text names the file.
     """
-    path = FOLDER.parent / engine_file(engine)
+    path = located(engine).path
     try:
         tree = ast.parse(path.read_text(), str(path))
     except SyntaxError as error:
@@ -105,7 +92,10 @@ def _checked(engine: str, options: Any, exports: Any, packages: Any) -> Declarat
 def _values(engine: str, tree: ast.Module, names: tuple[str, ...]) -> dict[str, Any]:
     """The values of `names` in the module `tree`; `None` for names that it does not define."""
     statements = _needed(tree.body, names)
-    space: dict[str, Any] = {"__name__": f"{layout.PACKAGE.name}.engines.{engine}"}
+    module, path = located(engine)[:2]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    # what a module has of itself, so that it can import and read what lies beside it
+    space: dict[str, Any] = {"__name__": module, "__package__": package, "__file__": str(path)}
     try:
         # safe to run: it is the engine's own code, which the timing job imports anyway
         exec(compile(ast.Module(statements, []), engine_file(engine), "exec"), space)

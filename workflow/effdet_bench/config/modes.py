@@ -9,9 +9,10 @@ from typing import Any, TypedDict
 import yaml
 
 from effdet_bench import layout
-from effdet_bench.config.declarations import FP32, OptionValue, declaration, engine_names
+from effdet_bench.config.declarations import FP32, OptionValue, declaration
 from effdet_bench.config.names import BASELINE, CONTROL, DEVICES
 from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.facts.engines import engine_names, located
 from effdet_bench.facts.machine import gpu_names
 from effdet_bench.facts.versions import versions
 
@@ -58,6 +59,11 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
     for index, entry in enumerate(shipped if given == "all" else given):
         if isinstance(entry, str):
             if entry not in shipped:
+                if entry in engine_names():
+                    raise BenchError(
+                        f"config: modes[{index}] is {entry!r}, which is an engine and no shipped "
+                        f"mode: write {{name: {entry}, engine: {entry}}}."
+                    )
                 raise BenchError(
                     f"config: modes[{index}] is {entry!r}, but the shipped modes are "
                     f"{', '.join(shipped)}{did_you_mean(entry, shipped)}."
@@ -75,7 +81,8 @@ def shipped_modes() -> dict[str, dict[str, Any]]:
 
 def engine_versions(engine: str) -> dict[str, str]:
     """Versions that answers of `engine` depend on, its own packages among them."""
-    return versions(declaration(engine).packages)
+    package = located(engine).package
+    return versions([*declaration(engine).packages, *([package] if package else [])])
 
 
 def precision_of(mode: Mode) -> str:

@@ -15,6 +15,7 @@ from effdet_bench.config.names import class_names
 from effdet_bench.deploy.contents import Sources, write_expected, write_network, write_package
 from effdet_bench.detector.ensemble import describe_model
 from effdet_bench.errors import BenchError, did_you_mean
+from effdet_bench.facts.engines import located
 from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 from effdet_bench.report.recommendation import fastest
@@ -33,6 +34,11 @@ def make_bundle(archive: Archive, mode: str, sources: Sources, folder: Path) -> 
     """
     summary, config = read_summary(archive), records.settings_of(archive)
     row = choose([row for row in summary["rows"] if row["ranked"]], mode, config)
+    if package := located(row["engine"]).package:
+        raise BenchError(
+            f"{row['mode']} cannot be bundled, because its engine is of the package {package}, "
+            "which a bundle cannot contain: set `bundle` to another mode."
+        )
     number = counted_rounds(archive)[row["device"], row["mode"]][0]
     raw = archive.job(row["device"], row["mode"], number)
     job = records.read_json(raw / layout.JOB_RECORD, "job")

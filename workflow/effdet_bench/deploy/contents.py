@@ -108,7 +108,7 @@ def write_package(root: Path, record: dict[str, Any], job: Record) -> None:
     packages = ["numpy", "pillow", record["engine"]]
     if record["library"] == BENCHMARK:
         shutil.copytree(layout.PACKAGE, root / layout.PACKAGE.name, ignore=NOT_DEPLOYED)
-        packages = imported(module_files("deploy.opened", f"engines.{record['engine']}"))
+        packages = imported(module_files("deploy.opened", engine=record["engine"]))
     needed = pins(packages)
     for package, number in needed.items():
         if (measured := job["versions"].get(package, number)) != number:

@@ -19,8 +19,9 @@ from effdet_bench.config.modes import Mode, export_of, read_modes, shipped_modes
 from effdet_bench.config.names import class_names
 from effdet_bench.detector.devices import open_device
 from effdet_bench.detector.ensemble import Model, describe_model, load_model
-from effdet_bench.engines.base import Engine, load_engine
+from effdet_bench.engines.base import Engine
 from effdet_bench.engines.lean import Lean
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError, did_you_mean, in_one_line
 from effdet_bench.worker.networks import load_networks
 from effdet_bench.worker.spec import ModelFiles

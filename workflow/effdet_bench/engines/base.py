@@ -12,15 +12,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from effdet_bench.config.declarations import FP32, declaration, engine_file, engine_names
+from effdet_bench.config.declarations import FP32
 from effdet_bench.config.modes import Options
-from effdet_bench.config.names import PRECISIONS
 from effdet_bench.detector import request
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs, detect, detect_sparingly
@@ -212,58 +210,3 @@ def _levels(model: Model, table: torch.Tensor, values: int) -> list[torch.Tensor
         level.unflatten(1, cells).permute(0, 3, 1, 2)
         for level, cells in zip(table.view(shape).split(areas, 1), model.cells, strict=True)
     ]
-
-
-def load_engine(
-    name: str, models: list[Model], device: torch.device, options: Options | None = None
-) -> Engine:
-    """Loads `models` into the engine `name` on `device`.
-
-    Raises:
-        UnavailableError: a package that the engine needs is not installed.
-        BenchError: what the engine's file returns is no engine; the text names the file.
-    """
-    module = engine_module(name)
-    try:
-        engine = module.load(models, device, options or {})
-    except Exception as error:
-        error.add_note(f"while {engine_file(name)} was loaded")
-        raise
-    if not isinstance(engine, Engine):
-        raise BenchError(f"{engine_file(name)}: load returns {engine!r}, which is no Engine.")
-    if not isinstance(getattr(engine, "version", None), str):
-        raise BenchError(f"{engine_file(name)}: the engine has no `version`, a text.")
-    if engine.precision not in PRECISIONS:
-        raise BenchError(
-            f"{engine_file(name)}: the precision is {engine.precision!r}, but must be one of "
-            f"{', '.join(PRECISIONS)}."
-        )
-    return engine
-
-
-def engine_module(name: str) -> ModuleType:
-    """The module of the engine `name`.
-
-    Raises:
-        UnavailableError: a package that the engine needs is not installed.
-        BenchError: there is no such file, or it breaks the rules for engines; the text names it.
-    """
-    if name not in engine_names():
-        raise BenchError(f"there is no engine {name!r}, as there is no file {engine_file(name)}.")
-    try:
-        module = import_module(f"effdet_bench.engines.{name}")
-    except ImportError as error:
-        if (error.name or "").split(".")[0] == "effdet_bench":
-            raise BenchError(f"{engine_file(name)} cannot be imported: {error}.") from None
-        raise missing_package(name, error) from None
-    declaration(name)
-    return module
-
-
-def missing_package(engine: str, error: ImportError) -> UnavailableError:
-    """The error for a package that `engine` needs and that cannot be imported."""
-    package = (error.name or engine).split(".")[0]
-    return UnavailableError(
-        f"the engine {engine} needs the package {package}, which cannot be imported ({error}): "
-        f"install with `pip install -e '.[{engine}]' -c constraints.txt`."
-    )

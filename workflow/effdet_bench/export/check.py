@@ -10,7 +10,7 @@ import torch
 
 from effdet_bench import records
 from effdet_bench.detector.devices import open_device
-from effdet_bench.engines.base import load_engine
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.export.export import ExportSpec, add_network_arguments, in_child, specs_of
 from effdet_bench.progress import tell

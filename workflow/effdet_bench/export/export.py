@@ -18,7 +18,8 @@ from effdet_bench.detector.devices import open_device
 from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.detector.request import decode, preprocess
 from effdet_bench.detector.rewrite import rewritten
-from effdet_bench.engines.base import allow_tf32, engine_module, missing_package
+from effdet_bench.engines.base import allow_tf32
+from effdet_bench.engines.loading import engine_module, missing_package
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.processes import Worker, process_context
 from effdet_bench.progress import tell

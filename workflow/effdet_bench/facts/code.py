@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from effdet_bench import layout
+from effdet_bench.facts.engines import located
 from effdet_bench.records import Record
 
 PACKAGE = layout.PACKAGE.name
@@ -20,14 +21,16 @@ HARNESS = ("timing.job", "reference.reference", "reference.output_errors")
 SHORT = 12  # digits of a digest in records
 
 
-def module_files(*entries: str) -> list[Path]:
+def module_files(*entries: str, engine: str | None = None) -> list[Path]:
     """The files of the modules `entries` and of all modules of this project that they import.
 
     Reads all imports from the source, including those inside functions, and imports no module.
-    `entries` are names inside the package, such as `timing.job` or `engines.eager`.
+    `entries` are names inside the package, such as `timing.job`. The files of `engine`, and what
+    they import, are added.
     """
-    files: dict[Path, None] = {}
+    files: dict[Path, None] = dict.fromkeys(located(engine).files if engine else [])
     waiting = [f"{PACKAGE}.{entry}" for entry in entries]
+    waiting += [name for path in files for name in _imports(path)]
     while waiting:
         path = _path(waiting.pop())
         if path is None or path in files:
@@ -47,8 +50,8 @@ def _path(name: str) -> Path | None:
 
 @functools.cache  # most steps share most modules
 def _imports(path: Path) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    names, tree = [], _tree(path)
+    for node in ast.walk(tree) if tree else []:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -56,11 +59,19 @@ def _imports(path: Path) -> list[str]:
     return [name for name in names if name.split(".")[0] in OWN]
 
 
+def _tree(path: Path) -> ast.Module | None:
+    """The syntax of the file `path`; `None` if the file is no Python."""
+    try:
+        return ast.parse(path.read_text(), str(path)) if path.suffix == ".py" else None
+    except (SyntaxError, UnicodeDecodeError):  # a template of a package, for example
+        return None
+
+
 def code_digests(engine: str, exported: bool) -> dict[str, str]:
     """Digests of the code that times all modes, and of that of `engine` and its exports alone."""
     harness = module_files(*HARNESS)
-    entries = [f"engines.{engine}", *(["export.export"] if exported else [])]
-    own = [path for path in module_files(*entries) if path not in harness]
+    entries = ["export.export"] if exported else []
+    own = [path for path in module_files(*entries, engine=engine) if path not in harness]
     files = {"harness": harness, "engine": own}
     return {part: digest_without_comments(files[part])[:SHORT] for part in files}
 
@@ -76,13 +87,15 @@ def code_of_judge() -> str:
 
 
 def digest_without_comments(files: Iterable[Path]) -> str:
-    """The SHA-256 of what the Python `files` run: comments, docstrings and layout do not count."""
+    """The SHA-256 of what `files` run: comments, docstrings and layout of Python do not count."""
     return sha256("\n".join(map(_without_comments, files)).encode()).hexdigest()
 
 
 @functools.cache  # all modes share the harness
 def _without_comments(path: Path) -> str:
-    tree = ast.parse(path.read_text())
+    tree = _tree(path)
+    if tree is None:
+        return digest([path])
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
             node

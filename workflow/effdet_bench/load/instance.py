@@ -54,6 +54,7 @@ class Instance:
         self._judged = 0
         for number in range(spec.job.warmup):
             self.serve([number % len(self._mode.photos)] * spec.batch, False)
+        self._mode.warmed_up()
 
     def serve(self, photos: list[int] | list[bytes], judged: bool) -> Served:
         """Serves a batch; if `judged`, captures its answers once the clock has stopped."""
@@ -78,8 +79,8 @@ class Instance:
         from effdet_bench.detector.request import serve, serve_together
 
         if len(batch) == 1:
-            return [serve(self._mode.engine, batch[0])]
-        return serve_together(self._mode.engine, batch, self._pool)
+            return [serve(self._mode.serving, batch[0])]
+        return serve_together(self._mode.serving, batch, self._pool)
 
 
 def _content(answer: "Answer") -> bytes:

@@ -79,7 +79,8 @@ class RemoteHost:
 
     def __init__(self, environment: Environment, specs: Sequence[JobSpec]) -> None:
         self._interpreter = Interpreter("timing.host", environment)
-        self._send("start", code_digest(), dict(environment.env), specs)
+        code = code_digest({spec.engine for spec in specs})
+        self._send("start", code, dict(environment.env), specs)
 
     def ready(self) -> "RemoteHost | BenchError":
         """Waits until this host has imported and read all for its modes; the host, or its error."""
@@ -132,7 +133,7 @@ class _Served:
     def start(self, code: str, env: dict[str, str], specs: Sequence[JobSpec]) -> float:
         if reason := without_effect(env):
             raise UnavailableError(reason)
-        refuse_other_code(code)
+        refuse_other_code(code, {spec.engine for spec in specs})
         self._host = Host(specs)
         return self._host.import_seconds
 

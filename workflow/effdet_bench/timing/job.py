@@ -24,7 +24,6 @@ from effdet_bench.errors import BenchError
 from effdet_bench.facts.code import code_digests, code_of_job
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.locks import hold
-from effdet_bench.progress import tell
 from effdet_bench.worker.spec import Environment, JobSpec, ModelFiles
 
 # not in TMPDIR, which differs between users; tests that run side by side set locks of their own
@@ -45,7 +44,7 @@ def lock_timing() -> IO[str]:
     except OSError as error:
         raise BenchError(f"{path} cannot be read ({error.strerror}): delete it.") from None
     os.set_inheritable(held.fileno(), True)  # hosts in processes of their own hold it too
-    hold(held, "another timing job on this machine")
+    hold(held.fileno(), "another timing job on this machine")
     return held
 
 
@@ -139,8 +138,6 @@ def run(args: argparse.Namespace) -> None:
     for spec in specs:
         job = known[spec.mode] | results[spec.mode]
         records.write_json(spec.folder / layout.JOB_RECORD, job, "job")
-        if job["outcome"] != "completed":
-            tell(f"{label}: {spec.mode} {job['outcome']}: {job['reason']}")
 
 
 def refuse_changed_code(mode: Any, device: str) -> None:

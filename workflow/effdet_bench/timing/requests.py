@@ -14,10 +14,10 @@ import psutil
 import torch
 
 from effdet_bench import layout, records
-from effdet_bench.config.declarations import engine_file
 from effdet_bench.config.modes import engine_versions
 from effdet_bench.detector.devices import peak_memory, synchronize
 from effdet_bench.detector.request import Answer, serve, serve_in_stages
+from effdet_bench.engines.loading import add_place
 from effdet_bench.timing.counters import Meter
 from effdet_bench.timing.outside import Outside
 from effdet_bench.timing.turns import goes_on, photo_at
@@ -61,6 +61,7 @@ class Measurement:
         seconds = 0.0
         for before in range(-self._spec.warmup, 0):
             seconds = self._serve("warmup", 0, *self._photo(before))
+        self._mode.warmed_up()
         return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
     @torch.inference_mode()
@@ -103,7 +104,11 @@ class Measurement:
     def _serve(self, phase: str, turn: int, name: str, encoded: bytes) -> float:
         """Serves one request, synchronised at both ends; returns the seconds that it took."""
         meter = Meter()
-        latency, answer = self._time_request(encoded)
+        try:
+            latency, answer = self._time_request(encoded)
+        except Exception as error:
+            add_place(error, self._spec.engine, f"served {phase} request {self._served} ({name})")
+            raise
         effort = meter.read()
         with layout.hidden(self._spec.folder / layout.REQUESTS).open("a", newline="") as out:
             row = (self._served, phase, turn, name, latency, *effort)
@@ -116,15 +121,11 @@ class Measurement:
 
     def _time_request(self, encoded: bytes) -> tuple[int, Answer]:
         """Nanoseconds that one request took, and what it answered."""
-        try:
-            synchronize(self._device)
-            begin = time.perf_counter_ns()
-            answer = serve(self._engine, encoded)
-            synchronize(self._device)
-            return time.perf_counter_ns() - begin, answer
-        except Exception as error:
-            error.add_note(f"while {engine_file(self._spec.engine)} served a request")
-            raise
+        synchronize(self._device)
+        begin = time.perf_counter_ns()
+        answer = serve(self._mode.serving, encoded)
+        synchronize(self._device)
+        return time.perf_counter_ns() - begin, answer
 
     @torch.inference_mode()
     def finish(self) -> records.Record:

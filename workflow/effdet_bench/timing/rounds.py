@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.processes import Worker, process_context
-from effdet_bench.progress import progress
+from effdet_bench.progress import progress, tell
 from effdet_bench.records import Record
 from effdet_bench.timing.conditions import Watch
 from effdet_bench.timing.host import Host, RemoteHost
@@ -96,8 +96,9 @@ class Hosts:
 class Timed:
     """One mode of the round, and its outcome so far."""
 
-    def __init__(self, spec: JobSpec, hosts: Hosts) -> None:
+    def __init__(self, spec: JobSpec, hosts: Hosts, label: str) -> None:
         self.spec = spec
+        self._label = label
         self.outcome = Outcome("completed", None)
         self.seconds = 0.0  # of its last warm-up request
         self.pid: int | None = None
@@ -117,9 +118,9 @@ class Timed:
     def load(self) -> int:
         """Starts its worker and warms it up; returns bytes of a request beyond what it keeps."""
         try:
-            self.outcome, self.pid = self._hosts.of(self.spec).load(self.spec.mode)
+            self._note(*self._hosts.of(self.spec).load(self.spec.mode))
         except BenchError as error:
-            self.outcome = outcome_of(error)
+            self._note(outcome_of(error), None)
         warm = self.turn("warm_up")
         self.seconds = warm.seconds if warm else 0.0
         return warm.peak if warm else 0
@@ -130,11 +131,18 @@ class Timed:
             return None
         try:
             host = self._hosts.of(self.spec)
-            self.outcome, result = host.call(self.spec.mode, method, *arguments)
+            outcome, result = host.call(self.spec.mode, method, *arguments)
         except BenchError as error:
-            self.outcome, result = outcome_of(error), None
+            outcome, result = outcome_of(error), None
+        self._note(outcome, self.pid)
         time.sleep(SETTLE_SECONDS)
         return result
+
+    def _note(self, outcome: Outcome, pid: int | None) -> None:
+        """Keeps `outcome` and the process, and tells the user at once if the mode has failed."""
+        self.outcome, self.pid = outcome, pid
+        if not outcome.completed:
+            tell(f"{self._label}: {self.spec.mode} {outcome.outcome}: {outcome.reason}")
 
     def serve(self, turn: int, part: float, unseen: bool) -> float:
         """Serves the timed requests of a turn; returns the seconds that they took."""
@@ -151,7 +159,7 @@ class Timed:
             try:
                 self._hosts.of(self.spec).end(self.spec.mode)
             except BenchError as error:
-                self.outcome = outcome_of(error)
+                self._note(outcome_of(error), None)
         self.pid = None
 
 
@@ -166,9 +174,10 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
     """
     order = random.Random(seed)
     hosts = Hosts(specs)
-    modes = [Timed(spec, hosts) for spec in order.sample(list(specs), len(specs))]
+    modes = [Timed(spec, hosts, label) for spec in order.sample(list(specs), len(specs))]
     unseen = hosts.make_unseen(specs[0], seed)
     if not unseen.completed:
+        tell(f"{label}: all modes {unseen.outcome}: {unseen.reason}")
         hosts.close()
         return {spec.mode: {**unseen._asdict(), "groups": 1, "group": None} for spec in specs}
     watch = Watch(specs[0].device, specs[0].threads)

@@ -13,7 +13,6 @@ import numpy as np
 import yaml
 
 from effdet_bench import layout, records
-from effdet_bench.config.declarations import engine_file
 from effdet_bench.config.names import NO_NETWORK
 from effdet_bench.errors import BenchError
 from effdet_bench.facts.code import code_of_judge
@@ -245,9 +244,9 @@ def _rounding(path: Path, job: Record) -> tuple[str, Rounding | Record]:
     precision = job["precision"]
     if precision not in (record.get("precisions") or record["emulated"]):
         raise BenchError(
-            f"{path} does not contain the precision {precision}, in which modes of "
-            f"{engine_file(job['engine'])} compute: OPTIONS of that file must list this precision, "
-            "first if it is the default."
+            f"{path} does not contain the precision {precision}, in which modes of the engine "
+            f"{job['engine']} compute: OPTIONS in its file must list this precision, first if it "
+            "is the default."
         )
     if "precisions" in record:  # archives of schema version 5
         return record["model"], record["precisions"][precision]

@@ -6,6 +6,7 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from effdet_bench import layout, processes
 from effdet_bench.errors import BenchError, Outcome, cause_of_death, hung
 from effdet_bench.facts.code import digest
+from effdet_bench.facts.engines import located
 from effdet_bench.worker.spec import Environment
 
 MAPS = Path("/proc/self/maps")
@@ -63,21 +65,26 @@ class Interpreter:
             self.pipe.send(None)
 
 
-def code_digest() -> str:
-    """A digest of the package's code: processes that are compared must run the same code."""
-    return digest(sorted(layout.PACKAGE.rglob("*.py")))
+def code_digest(engines: Iterable[str] = ()) -> str:
+    """A digest of the code of this package and of `engines` that other packages bring.
+
+    Processes that are compared must run the same code.
+    """
+    own = sorted(layout.PACKAGE.rglob("*.py"))
+    brought = [located(name) for name in sorted(engines)]
+    return digest([*own, *(path for one in brought if one.package for path in one.files)])
 
 
-def refuse_other_code(code: str) -> None:
-    """Compares the code of this interpreter's effdet-bench with the sender's, `code`.
+def refuse_other_code(code: str, engines: Iterable[str] = ()) -> None:
+    """Compares the `code_digest` of this interpreter's packages with the sender's, `code`.
 
     Raises:
-        BenchError: their code differs.
+        BenchError: their code differs, or an engine is not installed here.
     """
-    if code != code_digest():
+    if code != code_digest(engines):
         raise BenchError(
-            f"the effdet-bench of {sys.executable} is other code than the one that runs: "
-            "install this one there, `pip install -e .`."
+            f"the packages of {sys.executable} are other code than those that run here: install "
+            "this effdet-bench there, `pip install -e .`, and the same packages of engines."
         )
 
 

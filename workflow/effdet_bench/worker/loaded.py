@@ -8,7 +8,9 @@ import torch
 
 from effdet_bench import layout
 from effdet_bench.detector.devices import open_device
-from effdet_bench.engines.base import load_engine
+from effdet_bench.detector.request import Served
+from effdet_bench.engines.contract import checked
+from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.outputs import Reference, check_reference, read_reference
@@ -20,6 +22,8 @@ from effdet_bench.worker.spec import JobSpec, ModelFiles
 class LoadedMode:
     """The engine of `spec`, ready to serve.
 
+    `serving` serves requests. Until the warm-up requests are over and `warmed_up` is called, it
+    also checks what `forward` returns.
     `photos` and `unseen` are names and contents of files. `checks` has the `Checks` of each model,
     by name. `load_seconds` is the time before the first request, without imports.
 
@@ -41,6 +45,7 @@ class LoadedMode:
         networks = networks or load_networks(spec.models)
         models = [networks.model(files) for files in spec.models]
         self.engine = load_engine(spec.engine, models, self.device, spec.options)
+        self.serving: Served = checked(self.engine, spec.engine)
         read = sum(networks.seconds[f.file] for f in spec.models if not f.export)
         self.load_seconds = round(time.monotonic() - begin + read, 3)
         self.photos = _read([Path(path) for path in spec.photos])
@@ -52,6 +57,9 @@ class LoadedMode:
             )
             for files, model in zip(spec.models, models, strict=True)
         }
+
+    def warmed_up(self) -> None:
+        self.serving = self.engine
 
 
 def _read(paths: list[Path]) -> list[tuple[str, bytes]]:

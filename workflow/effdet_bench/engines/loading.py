@@ -1,0 +1,83 @@
+"""Loads engines; every error names the engine's file."""
+
+import traceback
+from importlib import import_module
+from importlib.metadata import metadata
+from types import ModuleType
+
+import torch
+
+from effdet_bench.config.declarations import declaration
+from effdet_bench.config.modes import Options
+from effdet_bench.config.names import PRECISIONS
+from effdet_bench.detector.ensemble import Model
+from effdet_bench.engines.base import Engine
+from effdet_bench.errors import BenchError, UnavailableError
+from effdet_bench.facts.engines import engine_file, located
+
+
+def load_engine(
+    name: str, models: list[Model], device: torch.device, options: Options | None = None
+) -> Engine:
+    """Loads `models` into the engine `name` on `device`.
+
+    Raises:
+        UnavailableError: a package that the engine needs is not installed.
+        BenchError: what the engine's file returns is no engine; the text names the file.
+    """
+    module = engine_module(name)
+    try:
+        engine = module.load(models, device, options or {})
+    except Exception as error:
+        add_place(error, name, "loaded the networks")
+        raise
+    if not isinstance(engine, Engine):
+        raise BenchError(f"{engine_file(name)}: load returns {engine!r}, which is no Engine.")
+    if not isinstance(getattr(engine, "version", None), str):
+        raise BenchError(f"{engine_file(name)}: the engine has no `version`, a text.")
+    if engine.precision not in PRECISIONS:
+        raise BenchError(
+            f"{engine_file(name)}: the precision is {engine.precision!r}, but must be one of "
+            f"{', '.join(PRECISIONS)}."
+        )
+    return engine
+
+
+def engine_module(name: str) -> ModuleType:
+    """The module of the engine `name`.
+
+    Raises:
+        UnavailableError: a package that the engine needs is not installed.
+        BenchError: there is no such engine, or it breaks the rules for engines; the text names its
+            file.
+    """
+    module = located(name).module
+    declaration(name)
+    try:
+        return import_module(module)
+    except ImportError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing in ("effdet_bench", module.split(".")[0]):
+            raise BenchError(f"{engine_file(name)} cannot be imported: {error}.") from None
+        raise missing_package(name, error) from None
+
+
+def missing_package(engine: str, error: ImportError) -> UnavailableError:
+    """The error for a package that `engine` needs and that cannot be imported."""
+    package = (error.name or engine).split(".")[0]
+    how = f"install the package {package}"
+    if engine in (metadata("effdet-bench").get_all("Provides-Extra") or []):
+        how = f"install with `pip install -e '.[{engine}]' -c constraints.txt`"
+    return UnavailableError(
+        f"the engine {engine} needs the package {package}, which cannot be imported ({error}): "
+        f"{how}."
+    )
+
+
+def add_place(error: Exception, engine: str, doing: str) -> None:
+    """Adds to `error` in which line of its file `engine` was, and what it was `doing`."""
+    path = str(located(engine).path)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    line = f", line {lines[-1]}," if lines else ""
+    error.add_note(f"while {engine_file(engine)}{line} {doing}")

@@ -1,0 +1,118 @@
+"""Which engines there are, and where their code lies; found without importing any of them.
+
+An engine is a file in this package's folder `engines`, or a module of another installed package.
+Such a package names the module in its entry points of the group `effdet_bench.engines`.
+"""
+
+import functools
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from effdet_bench import layout
+from effdet_bench.errors import BenchError
+
+FOLDER = layout.PACKAGE / "engines"
+# files of code that engines share
+NO_ENGINES = ("__init__", "base", "contract", "joint", "lean", "loading")
+GROUP = "effdet_bench.engines"
+
+
+class Located(NamedTuple):
+    """The code of an engine.
+
+    `module` is its dotted name, and `path` the module's file. `shown` is that file in messages.
+    `files` are all files whose edit may change the engine, apart from what these import of
+    effdet-bench. `package` is the installed package that brings the engine, `None` for
+    effdet-bench.
+    """
+
+    module: str
+    path: Path
+    shown: str
+    files: list[Path]
+    package: str | None
+
+
+def engine_names() -> list[str]:
+    """The names of all engines: of this package, and of other installed packages."""
+    return sorted({*_shipped(), *_installed()})
+
+
+@functools.cache
+def located(engine: str) -> Located:
+    """Where the code of `engine` lies.
+
+    Raises:
+        BenchError: there is no such engine, two packages have one of this name, or the package that
+            names the engine does not contain it.
+    """
+    entries = _installed().get(engine, [])
+    packages = [*(["effdet-bench"] if engine in _shipped() else []), *map(_package, entries)]
+    if not packages:
+        raise BenchError(
+            f"there is no engine {engine!r}: no file engines/{engine}.py, and no installed package "
+            f"with an entry point of this name in the group {GROUP}."
+        )
+    if len(packages) > 1:
+        raise BenchError(
+            f"there are several engines {engine!r}, of the packages {' and '.join(packages)}: "
+            "uninstall one of them, or give its engine another name."
+        )
+    return _outside(entries[0]) if entries else _inside(engine)
+
+
+def engine_file(engine: str) -> str:
+    """The file of `engine` in messages: relative to this package, or to where pip installs."""
+    return located(engine).shown
+
+
+def _shipped() -> set[str]:
+    files = {path.stem for path in FOLDER.glob("*.py")} - {*NO_ENGINES}
+    return files | {path.parent.name for path in FOLDER.glob("*/__init__.py")}
+
+
+@functools.cache  # reading the metadata of all installed packages takes 20 ms
+def _installed() -> dict[str, list[EntryPoint]]:
+    """The entry points of other packages by the name of the engine."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "an unknown package"
+
+
+def _inside(engine: str) -> Located:
+    folder = FOLDER / engine
+    path = folder / "__init__.py" if folder.is_dir() else FOLDER / f"{engine}.py"
+    shown = path.relative_to(FOLDER.parent).as_posix()
+    return Located(f"{layout.PACKAGE.name}.engines.{engine}", path, shown, [path], None)
+
+
+def _outside(entry: EntryPoint) -> Located:
+    top, *inner = entry.module.split(".")
+    spec = find_spec(top)  # imports nothing, because this name has no dot
+    package = _package(entry)
+    for folder in map(Path, (spec and spec.submodule_search_locations) or []):
+        stem = folder.joinpath(*inner)
+        for path in (stem / "__init__.py", stem.with_suffix(".py")):
+            if path.is_file():
+                shown = path.relative_to(folder.parent).as_posix()
+                return Located(entry.module, path, shown, _all_files(folder), package)
+    if spec and spec.origin and not inner and Path(spec.origin).is_file():
+        path = Path(spec.origin)
+        return Located(entry.module, path, path.name, [path], package)
+    raise BenchError(
+        f"the package {package} names the module {entry.module} for the engine {entry.name}, but "
+        "there is no such file: correct its entry point, and install the package again."
+    )
+
+
+def _all_files(folder: Path) -> list[Path]:
+    """All files of a package, those of libraries and data too, but nothing that Python caches."""
+    found = (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+    return sorted(path for path in found if path.is_file())
