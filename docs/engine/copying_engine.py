@@ -1,6 +1,7 @@
 """PyTorch's networks in channels-last memory, with a copy of the pixels that nobody asked for."""
 
 import torch
+
 from effdet_bench.config.modes import Options
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
@@ -20,7 +21,8 @@ class Copying(Engine):
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
         for _ in range(int(self.options.get("copies", 1))):
             pixels = pixels.clone()
-        outputs: Outputs = self.networks[index](pixels.contiguous(memory_format=torch.channels_last))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        outputs: Outputs = self.networks[index](pixels)
         return outputs
 
 

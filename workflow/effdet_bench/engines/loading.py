@@ -75,9 +75,13 @@ def missing_package(engine: str, error: ImportError) -> UnavailableError:
 
 
 def add_place(error: Exception, engine: str, doing: str) -> None:
-    """Adds to `error` in which line of its file `engine` was, and what it was `doing`."""
-    path = str(located(engine).path)
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == path]
-    line = f", line {lines[-1]}," if lines else ""
-    error.add_note(f"while {engine_file(engine)}{line} {doing}")
+    """Adds to `error` which engine was `doing` what, and the line of an engine from outside.
+
+    `outcome_of` finds the line of an engine of this package.
+    """
+    code, line = located(engine), ""
+    if code.package:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(code.path)]
+        line = f", line {lines[-1]}," if lines else ""
+    error.add_note(f"while {code.shown}{line} {doing}")

@@ -39,14 +39,14 @@ class Outside:
     def _passed(self) -> float:
         """Processor time since the last call."""
         own = time.process_time()
-        children = _children_seconds()
+        children = children_seconds()
         passed = own + children - self._counted
         # read again, because looking for children takes 2 ms
         self._counted = time.process_time() + children
         return max(0.0, passed)
 
 
-def _children_seconds() -> float:
+def children_seconds() -> float:
     """Processor time of all children of this process, those that have ended too."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = ended.ru_utime + ended.ru_stime

@@ -63,13 +63,11 @@ def read_answers(folder: Path, record: Record) -> Answers:
         )
     columns = records.RAW_COLUMNS[layout.REQUESTS]
     requests = records.read_table(folder / layout.REQUESTS, columns)
-    return answers._replace(requests=requests, outside=_outside(record["conditions"]))
+    used = record["conditions"].get("outside")  # older archives did not count it
+    return answers._replace(requests=requests, outside=used and outside_share(used))
 
 
-def _outside(conditions: Record) -> float | None:
-    """Processor time that a mode used between its turns, as a share of that in its turns."""
-    used = conditions.get("outside")  # older archives did not count it
-    if used is None:
-        return None
+def outside_share(used: Record) -> float:
+    """Processor time that a mode `used` between its turns, as a share of that in its turns."""
     seconds: float = used["seconds"] - WAKING * used["turns"]
     return max(0.0, seconds) / float(used["own_seconds"])

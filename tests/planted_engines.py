@@ -1,0 +1,110 @@
+"""Engines with planted faults, each with the check that must find it, and how to install one."""
+
+from pathlib import Path
+
+from helpers import ROOT
+
+HONEST = (ROOT / "docs" / "engine" / "copying_engine.py").read_text()
+RUN = "        outputs: Outputs = self.networks[index](pixels)\n"
+OPTIONS = 'OPTIONS = {"copies": COPIES, '
+LOADED = "        super().__init__(models, device, options)\n"
+BUSY = """
+def busy(seconds):
+    import hashlib, time
+    begin = time.thread_time()
+    while time.thread_time() < begin + seconds:
+        hashlib.sha256(bytes(1 << 20))
+"""
+
+
+def faulty(*edits: tuple[str, str], more: str = "") -> str:
+    """The code of the example in docs/engines.md with `edits`, old and new text, and `more`."""
+    code = HONEST
+    for old, new in edits:
+        assert old in code, old
+        code = code.replace(old, new)
+    return code + more
+
+
+# name of the engine: its code, the check that fails, and words of the reason
+PLANTED = {
+    "keeping": (
+        faulty(
+            (LOADED, f"{LOADED}        self.kept = {{}}\n"),
+            (
+                RUN,
+                "        key = index, float(pixels.double().square().sum())\n"
+                "        if key not in self.kept:\n"
+                "            self.kept[key] = self.networks[index](pixels)\n"
+                "        outputs: Outputs = self.kept[key]\n",
+            ),
+        ),
+        "answers kept",
+        "answers are kept: new photos take",
+    ),
+    "greedy": (
+        faulty(
+            (
+                RUN,
+                f"{RUN}        import threading\n"
+                "        one = lambda: threading.Thread(target=busy, args=(0.05,))\n"
+                "        workers = [one(), one(), one()]\n"
+                "        [worker.start() for worker in workers]\n"
+                "        [worker.join() for worker in workers]\n",
+            ),
+            more=BUSY,
+        ),
+        "threads",
+        "more threads than given: with 1 thread given,",
+    ),
+    "spinning": (
+        faulty(
+            (
+                RUN,
+                f"{RUN}        import threading\n"
+                "        threading.Thread(target=busy, args=(0.1,)).start()\n",
+            ),
+            more=BUSY,
+        ),
+        "after the clock",
+        "processor time after answers is",
+    ),
+    "leaking": (
+        faulty(
+            (LOADED, f"{LOADED}        self.seen = []\n"),
+            (RUN, f"{RUN}        self.seen.append(pixels[..., :64].clone())\n"),
+        ),
+        "memory",
+        "the engine leaks: memory grows by",
+    ),
+    "deaf": (
+        faulty((OPTIONS, f'{OPTIONS}"precision": ["fp32", "bf16"], ')),
+        "precisions",
+        "bf16 is ignored: all outputs are those of fp32, to the last bit",
+    ),
+    "rounding": (
+        faulty(
+            (RUN, f"        with torch.autocast('cpu', torch.bfloat16):\n    {RUN}"),
+        ),
+        "photos of all shapes",
+        "times as large as rounding explains",
+    ),
+    "crashing": (
+        faulty(
+            (LOADED, f"{LOADED}        assert self.options.get('copies') != 2, 'no copies'\n"),
+        ),
+        "options",
+        "copies: 2: AssertionError: no copies",
+    ),
+}
+
+
+def install(folder: Path, engines: dict[str, str]) -> None:
+    """Installs a package with `engines`, code by name, in `folder`, a place of Python's path."""
+    for name, code in engines.items():
+        (folder / f"planted_{name}.py").write_text(code)
+    about = folder / "planted_engines-0.1.dist-info"
+    about.mkdir(exist_ok=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: planted-engines\nVersion: 0.1\n")
+    entries = "".join(f"{name} = planted_{name}\n" for name in engines)
+    (about / "entry_points.txt").write_text(f"[effdet_bench.engines]\n{entries}")

@@ -1,0 +1,62 @@
+"""Tries an engine on a small network, within a minute: the fast loop while one writes an engine.
+
+Every check has a process of its own. docs/engines.md says what each check means.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from effdet_bench import records
+from effdet_bench.config.declarations import declaration
+from effdet_bench.config.modes import engine_versions
+from effdet_bench.config.names import DEVICES
+from effdet_bench.conformance.bench import Bench
+from effdet_bench.conformance.checks import CHECKS, FAILED, Result, check
+from effdet_bench.errors import BenchError
+from effdet_bench.timing.job import lock_timing
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", help="the name of an engine, of this package or another one")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument(
+        "--options",
+        type=json.loads,
+        default={},
+        help='JSON: options of all trials, such as {"rewritten": true}',
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=CHECKS, default=list(CHECKS), metavar="CHECK", help="by name"
+    )
+    parser.add_argument("--json", type=Path, help="a file for the results, too")
+
+
+def run(args: argparse.Namespace) -> None:
+    declaration(args.engine)  # first, because mistakes in the file show at once
+    warnings.simplefilter("ignore")  # of the libraries that engines use
+    begin = time.monotonic()
+    # beside a round of a benchmark, both would be disturbed
+    with lock_timing(), tempfile.TemporaryDirectory(prefix="effdet-bench-check-") as folder:
+        bench = Bench(args.engine, args.device, Path(folder), args.options)
+        results = []
+        for name in args.only:
+            results.append(check(bench, name))
+            print(line(results[-1]), flush=True)
+    failed = [result.check for result in results if result.status == FAILED]
+    print(f"{len(failed)} of {len(results)} checks failed, in {time.monotonic() - begin:.0f} s.")
+    if args.json:
+        record = {"engine": args.engine, "device": args.device, "passed": not failed}
+        record |= {"versions": engine_versions(args.engine)}
+        record |= {"checks": [result._asdict() for result in results]}
+        records.write_json(args.json, record, "conformance")
+    if failed:
+        raise BenchError(f"the engine {args.engine} failed: {', '.join(failed)}.")
+
+
+def line(result: Result) -> str:
+    """A row of the table."""
+    return f"{result.check:<{max(map(len, CHECKS))}}  {result.status:<14}  {result.text}"
