@@ -1,39 +1,47 @@
-"""The package as pip installs it, elsewhere and not editable: it brings along what it needs."""
+"""The package as pip installs it from a wheel: enough to measure, in an empty folder."""
 
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from helpers import OF_TESTS, ROOT, Workspace
 
+SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "Snakefile")
+SETTINGS = ("config.yaml", "smoke.yaml", "three-d0.yaml", "constraints.txt")
 
-def test_a_plain_installation_runs(smoke: Workspace, tmp_path):
-    """A wheel; in a folder with the workflow alone: `--help`, a reference, a report anew."""
-    wheels, site, folder = tmp_path / "wheels", tmp_path / "site", tmp_path / "elsewhere"
-    source = tmp_path / "source"
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The place where pip has installed the wheel."""
+    folder = tmp_path_factory.mktemp("package")
+    source = folder / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in (*SOURCES, *SETTINGS):
         shutil.copy2(ROOT / name, source / name)
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "workflow", source / "workflow", ignore=ignore)
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, source / name, ignore=ignore)
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source)]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(source)]
     subprocess.run([*pip, *build], check=True)
-    (wheel,) = wheels.glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
+    return target
 
-    folder.mkdir()
-    for name in ("Snakefile", "config.yaml", "smoke.yaml"):
-        shutil.copy2(ROOT / name, folder / name)
-    for name in ("rules", "report"):
-        shutil.copytree(ROOT / "workflow" / name, folder / "workflow" / name)
-    shutil.copytree(smoke.path / "checkpoints" / "synthetic", folder / "checkpoints" / "synthetic")
+
+@pytest.fixture
+def run(site, tmp_path):
+    """Runs a module of the installed package in a folder."""
     env = {key: value for key, value in os.environ.items() if key not in OF_TESTS}
     env |= {"PYTHONPATH": str(site), "TMPDIR": str(tmp_path)}
     env["EFFDET_BENCH_LOCK"] = str(tmp_path / "timing.lock")
 
-    def run(*args: str) -> str:
+    def run(folder: Path, *args: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", *args],
             cwd=folder,
@@ -45,18 +53,37 @@ def test_a_plain_installation_runs(smoke: Workspace, tmp_path):
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    where = "import effdet_bench.layout as layout; print(layout.PACKAGE)"
-    found = subprocess.run(
-        [sys.executable, "-c", where], env=env, text=True, capture_output=True, cwd=folder
-    )
-    assert found.stdout.strip() == str(site / "effdet_bench")
-    assert "results/<machine>" in run("effdet_bench", "render", "--help")
-    command = [site / "bin" / "effdet-bench", "--help"]
-    assert "audit " in subprocess.run(command, env=env, text=True, capture_output=True).stdout
-    reference = "results/smoke/reference/tf_efficientdet_lite0.json"
-    run("snakemake", "--cores", "1", "--configfile", "smoke.yaml", "--", reference)
-    run("snakemake", "--dry-run", "--configfile", "smoke.yaml")
+    return run
+
+
+def test_a_wheel_brings_what_it_needs(site):
+    package = site / "effdet_bench"
+    for name in ("py.typed", "templates/bundle/.dockerignore.j2", "templates/bundle/README.md.j2"):
+        assert (package / name).is_file(), name
+    assert (site / "bin" / "effdet-bench").is_file()
+    assert (site / "bin" / "effdet-runtime").is_file()
+
+
+def test_an_installed_package_measures_in_an_empty_folder(site, run, smoke: Workspace, tmp_path):
+    """And it makes the report of an archive anew."""
+    folder = tmp_path / "mine"
+    assert "snakemake --cores 1" in run(tmp_path, "effdet_bench", "init", "mine")
+    where = run(folder, "effdet_bench", "--version")
+    assert where.startswith("effdet-bench 0.")
+    checkpoints = smoke.path / "checkpoints" / "synthetic"
+    shutil.copytree(checkpoints, folder / "checkpoints" / "synthetic")
+    run(folder, "snakemake", "--cores", "1", "--configfile", "smoke.yaml")
+    report = (folder / "results" / "smoke" / "report.md").read_text()
+    assert "A smoke run, not a benchmark" in report
     archive = shutil.copytree(smoke.results, tmp_path / "archive")
     (archive / "report.md").unlink()
-    run("effdet_bench", "render", str(archive))
+    run(folder, "effdet_bench", "render", str(archive))
     assert "A smoke run, not a benchmark" in (archive / "report.md").read_text()
+
+
+def test_nothing_is_written_over(run, tmp_path):
+    (tmp_path / "config.yaml").write_text("seconds: 20\n")
+    with pytest.raises(AssertionError, match=r"config.yaml is there already: give another folder"):
+        run(tmp_path, "effdet_bench", "init", ".")
+    assert (tmp_path / "config.yaml").read_text() == "seconds: 20\n"
+    assert not (tmp_path / "Snakefile").exists()

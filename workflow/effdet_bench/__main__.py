@@ -9,11 +9,12 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
-from effdet_bench import runs
+from effdet_bench import __version__, runs
 from effdet_bench.errors import BenchError
 
 # modules with the functions `add_arguments` and `run`
 COMMANDS = {
+    "init": ("config.init", "make a folder to run the benchmark in, without a clone"),
     "recommend": ("report.recommendation", "name the mode to deploy, by constraints"),
     "compare": ("archive.compare", "compare all machines, or two runs of one"),
     "audit": ("archive.audit", "recompute and check every number of an archive"),
@@ -85,6 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         usage="effdet-bench COMMAND …",
     )
     known = COMMANDS | STEPS
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("step", choices=known, metavar="COMMAND", help=argparse.SUPPRESS)
     step = parser.parse_args(argv[:1]).step
     runs.end_with_run()

@@ -22,6 +22,10 @@ COCO_NAMES = (
 )  # by class id from 1, "-" where there is none
 PUBLISHED_LATENCIES = PACKAGE / "resources" / "published" / "latency.yaml"
 
+# the workflow: inside the package where pip installed it, around the package in a checkout
+INSTALLED = PACKAGE / "project"
+WORKFLOW = INSTALLED if INSTALLED.is_dir() else PACKAGE.parents[1]
+
 # where a run writes, relative to its folder
 RESULTS = Path("results")
 CHECKPOINTS = Path("checkpoints")

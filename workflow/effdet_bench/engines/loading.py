@@ -7,6 +7,7 @@ from types import ModuleType
 
 import torch
 
+from effdet_bench import layout
 from effdet_bench.config.declarations import declaration
 from effdet_bench.config.modes import Options
 from effdet_bench.config.names import PRECISIONS
@@ -67,7 +68,9 @@ def missing_package(engine: str, error: ImportError) -> UnavailableError:
     package = (error.name or engine).split(".")[0]
     how = f"install the package {package}"
     if engine in (metadata("effdet-bench").get_all("Provides-Extra") or []):
-        how = f"install with `pip install -e '.[{engine}]' -c constraints.txt`"
+        where = "effdet-bench" if layout.WORKFLOW == layout.INSTALLED else "."
+        edit = "-e " if where == "." else ""
+        how = f"install with `pip install {edit}'{where}[{engine}]' -c constraints.txt`"
     return UnavailableError(
         f"the engine {engine} needs the package {package}, which cannot be imported ({error}): "
         f"{how}."
