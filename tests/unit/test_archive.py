@@ -55,7 +55,7 @@ def test_the_same_files_give_the_same_archive_and_come_back(results, tmp_path):
     )
     assert first == second
     packed = next((tmp_path / "one").glob("*.zip"))
-    assert packed.name == "test-2026-01-02.zip"
+    assert packed.name == "test-2026-01-02T030401Z.zip"
     came = unpack(packed, tmp_path / "elsewhere")
     assert came == tmp_path / "elsewhere" / "test"
     assert [(came / name).read_bytes() for name in files_of(Archive(results))] == [

@@ -27,6 +27,7 @@ ORDER = [
     ("validity",),
     ("worker",),
     ("timing",),
+    ("conformance",),
     ("roofline",),
     ("summary",),
     ("load",),

@@ -17,6 +17,7 @@ COMMANDS = {
     "init": ("config.init", "make a folder to run the benchmark in, without a clone"),
     "recommend": ("report.recommendation", "name the mode to deploy, by constraints"),
     "compare": ("archive.compare", "compare all machines, or two runs of one"),
+    "history": ("archive.history", "show the results of one machine over time, with steps marked"),
     "audit": ("archive.audit", "recompute and check every number of an archive"),
     "render": ("archive.render", "render an archive again, from its raw data alone"),
     "figures": ("report.figures.draw", "draw the figures of the report, also as PNG"),

@@ -7,13 +7,15 @@ from typing import TypedDict
 import yaml
 
 from effdet_bench import records
+from effdet_bench.archive.collection import archives_in
 from effdet_bench.config.names import DEVICES
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import PUBLISHED_LATENCIES, Archive
 from effdet_bench.records import Record, settings_of
+from effdet_bench.report.recommendation import fastest
 from effdet_bench.report.report import templates
-from effdet_bench.report.under_load import load_table, read_capacities
-from effdet_bench.summary.rows import Row, Summary, p50, pace, standing
+from effdet_bench.report.under_load import load_table, loosest_capacity, read_capacities
+from effdet_bench.summary.rows import Row, Summary, p50, place, standing
 from effdet_bench.summary.summary import read_summary
 
 # settings on which figures depend
@@ -21,9 +23,13 @@ ASKED = ("seconds", "requests", "warmup", "rounds", "threads")
 
 
 class Machine(TypedDict):
-    """The parts of one machine's archive that are compared; `asked` are settings."""
+    """The parts of one machine's archive that are compared.
+
+    `config` are its settings, and `asked` those on which figures depend.
+    """
 
     machine: str
+    config: Record
     summary: Summary
     environment: Record
     photos: list[Record]
@@ -39,6 +45,7 @@ def read_machine(archive: Archive) -> Machine:
     asked |= {key: config[key] for key in ASKED if key in config}
     return {
         "machine": summary["machine"],
+        "config": config,
         "summary": summary,
         "environment": records.read_json(archive.environment, "environment"),
         "photos": records.read_json(archive.photos, "photos")["photos"],
@@ -48,14 +55,24 @@ def read_machine(archive: Archive) -> Machine:
 
 
 def read_machines(folder: Path, names: list[str] | None = None) -> list[Machine]:
-    """The archives in `folder`, or only those of `names`; without `names`, no smoke runs."""
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    archives = [Archive(path) for path in found if names is None or path.name in names]
-    return [
-        read_machine(archive)
-        for archive in archives
-        if archive.summary.exists() and (names or not settings_of(archive)["smoke"])
-    ]
+    """The latest archive of each machine in `folder`, as folders or zip files, sorted by name.
+
+    Or only those of `names`; without `names`, no smoke runs.
+    """
+    if not folder.is_dir():
+        return []
+    with archives_in(folder) as archives:
+        read = [
+            read_machine(archive)
+            for archive in archives
+            if (archive.root.name in names if names else not settings_of(archive)["smoke"])
+        ]
+    latest = {one["machine"]: one for one in sorted(read, key=_started)}
+    return [latest[name] for name in sorted(latest)]
+
+
+def _started(machine: Machine) -> str:
+    return machine["summary"]["started"]
 
 
 def incomparable(first: Machine, second: Machine) -> list[str]:
@@ -130,7 +147,7 @@ def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
         "machines": [*alike, *(machine for machine in machines if machine not in alike)],
         "first": machines[0] if machines else None,
         "missing": missing,
-        "best": best,
+        "leader": leader,
         "tables": [_table(device, alike) for device in DEVICES if _rows(device, alike)],
         "loads": load_table({one["machine"]: one["capacities"] for one in machines}),
         "differences": {one["machine"]: differences(machines[0], one) for one in machines[1:]},
@@ -140,14 +157,41 @@ def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
     return templates().get_template("machines.md.j2").render(view)
 
 
-def best(machine: Machine) -> Row | None:
-    """The fastest valid mode of `machine`; `None` if there is none."""
+class Leader(TypedDict):
+    """What a machine can do: `row` is the fastest valid mode within the limits of its settings.
+
+    `loaded` is the mode with the highest capacity at the loosest latency bound that was looked
+    into, and `capacity` this capacity. `joules` a request are those of `row`. `cost` is that of a
+    million requests at the capacity. What was not measured is `None`.
+    """
+
+    row: Row | None
+    loaded: Record | None
+    capacity: Record | None
+    joules: float | None
+    cost: float | None
+
+
+def leader(machine: Machine) -> Leader:
+    """The recommended mode of `machine`, and what the machine serves under load."""
     ranked = [row for row in machine["summary"]["rows"] if row["ranked"]]
-    return min(ranked, key=pace, default=None)
+    row = next(iter(fastest(ranked, machine["config"])), None)
+    modes = machine["capacities"]["modes"] if machine["capacities"] else []
+    loaded, capacity = loosest_capacity(modes) or (None, None)
+    own = [one for one in modes if row and (one["device"], one["mode"]) == (*place(row).values(),)]
+    energy = next((one["energy"] for one in own if one.get("energy")), None)
+    price = machine["config"].get("report", {}).get("price_per_hour")
+    return {
+        "row": row,
+        "loaded": loaded,
+        "capacity": capacity,
+        "joules": energy and energy["joules_per_request"],
+        "cost": price * 1e6 / (3600 * capacity["rate"]) if capacity and price else None,
+    }
 
 
 def _fastest(machine: Machine) -> float:
-    row = best(machine)
+    row = leader(machine)["row"]
     return p50(row) if row else math.inf
 
 

@@ -1,9 +1,12 @@
 """Packs the results of a machine as one .zip file."""
 
 import argparse
+import filecmp
+import itertools
 import tempfile
 import zipfile
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from effdet_bench import layout
@@ -15,9 +18,10 @@ from effdet_bench.summary.summary import read_summary
 
 
 def pack(archive: Archive, folder: Path) -> Path:
-    """Packs the archive to `folder`/<machine>-<date>.zip. The date is that of the measurement.
+    """Packs the archive to `folder`/<machine>-<time>.zip. The time is that of the measurement, UTC.
 
-    The same files always give the same bytes.
+    The same files always give the same bytes. If the name is taken by another zip file, for example
+    one with a report of other templates, a number follows the time.
 
     Raises:
         BenchError: the archive differs from its manifest.
@@ -26,14 +30,22 @@ def pack(archive: Archive, folder: Path) -> Path:
         raise BenchError(
             f"{archive.root}: {differences[0]}; run `snakemake --cores 1`, or restore the file."
         )
-    started = read_summary(archive)["started"]
-    path = folder / f"{archive.root.name}-{started[:10]}.zip"
+    started = datetime.fromisoformat(read_summary(archive)["started"]).astimezone(UTC)
+    name = f"{archive.root.name}-{started:%Y-%m-%dT%H%M%SZ}"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        packed = Path(temporary) / path.name
+        packed = Path(temporary) / f"{name}.zip"
         write_zip(archive.root, (archive.manifest.name, *files_of(archive)), packed)
+        path = _place(packed, folder)
         packed.replace(path)
     return path
+
+
+def _place(packed: Path, folder: Path) -> Path:
+    """The path in `folder` for the file `packed`: no other file has it, or an equal one."""
+    names = (packed.name if n == 1 else f"{packed.stem}-{n}.zip" for n in itertools.count(1))
+    paths = (folder / name for name in names)
+    return next(one for one in paths if not one.exists() or filecmp.cmp(one, packed, False))
 
 
 def write_zip(root: Path, names: Iterable[str], path: Path) -> None:

@@ -112,6 +112,13 @@ def best_capacities(
     return sorted(known, key=lambda pair: -pair[1]["rate"])
 
 
+def loosest_capacity(modes: list[Record]) -> tuple[Record, Record] | None:
+    """The mode with the highest capacity at the loosest bound that has one, and this capacity."""
+    goals = {(one["bound_ms"], one["percentile"]) for mode in modes for one in _goals(mode)}
+    found = [best_capacities(modes, *goal)[:1] for goal in sorted(goals, reverse=True)]
+    return next((best[0] for best in found if best), None)
+
+
 def load_table(loads: dict[str, Record | None]) -> Record:
     """Capacities by device, mode and bound, of the machines that `loads` are of, by name.
 
