@@ -226,7 +226,10 @@ def test_no_worker_outlives_the_process_that_gives_the_turns(job):
 def test_two_rounds_in_two_terminals_wait_for_each_other(job):
     running = [job("no_network", output=name) for name in ("a", "b")]
     said = [process.communicate(timeout=200)[1] for process in running]
-    assert sum("waiting for another timing job" in text for text in said) == 1
+    (waited,) = (text for text in said if "waiting for another timing job" in text)
+    holders = [process.pid for process, text in zip(running, said, strict=True) if text != waited]
+    user, folder = psutil.Process().username(), Path.cwd()
+    assert f"to end: process {holders[0]} of {user} in {folder}" in waited
 
     spans = []
     for name in ("a", "b"):

@@ -103,6 +103,10 @@ def test_every_engine_and_model_is_known_without_importing_torch():
         ),
         ({"modes": [{"name": "a", "engine": "eager"}] * 2}, ["modes names 'a' twice"]),
         ({"modes": ["fussed"]}, ["modes[0] is 'fussed'", "did you mean 'fused'?"]),
+        (
+            {"modes": ["eager"]},
+            ["'eager', which is an engine and no shipped mode", "{name: eager, engine: eager}"],
+        ),
         ({"modes": "every"}, ["modes is 'every'", "all, or a list"]),
         (
             {"modes": [{"name": "a", "engine": "eager", "precision": "int9"}]},
