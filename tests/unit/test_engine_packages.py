@@ -28,7 +28,7 @@ def install(tmp_path, monkeypatch):
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-        about = tmp_path / f"{package}-1.2.dist-info"
+        about = tmp_path / f"{package.replace('-', '_')}-1.2.dist-info"
         about.mkdir()
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
         lines = "".join(f"{name} = {module}\n" for name, module in entries.items())
