@@ -7,7 +7,7 @@ import pytest
 from effdet_bench.config.declarations import declaration
 from effdet_bench.config.modes import engine_versions
 from effdet_bench.errors import BenchError
-from effdet_bench.facts import engines
+from effdet_bench.facts import code, engines
 from effdet_bench.facts.code import code_digests, module_files
 from effdet_bench.facts.engines import engine_file, engine_names, located
 
@@ -55,6 +55,7 @@ def test_an_engine_in_a_package_is_found_with_all_its_files_and_its_version(inst
     assert "outside" not in sys.modules
     before = code_digests("mine", False)["engine"]
     (install.path / "outside" / "kernel.so").write_text("other machine code")
+    code._without_comments.cache_clear()
     assert code_digests("mine", False)["engine"] != before
 
 
