@@ -7,6 +7,7 @@ import pytest
 from effdet_bench.__main__ import main
 from effdet_bench.conformance.bench import Bench
 from effdet_bench.conformance.checks import check
+from effdet_bench.conformance.tried import Trials
 from effdet_bench.facts import engines
 from planted_engines import HONEST, PLANTED, install
 
@@ -25,21 +26,26 @@ def installed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bench(installed, tmp_path_factory):
+def trials(installed, tmp_path_factory):
     """One bench for all engines: they run the same networks."""
     made = Bench("honest", "cpu", tmp_path_factory.mktemp("bench"))
 
-    def of(engine: str) -> Bench:
-        made.engine = engine
-        return made
+    started = []
 
-    return of
+    def of(engine: str) -> Trials:
+        made.engine = engine
+        started.append(Trials(made))
+        return started[-1]
+
+    yield of
+    for trials in started:
+        trials.close()
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_fault_fails_the_check_that_is_made_for_it(bench, name):
+def test_a_planted_fault_fails_the_check_that_is_made_for_it(trials, name):
     _, failing, words = PLANTED[name]
-    found = check(bench(name), failing)
+    found = check(trials(name), failing)
     assert found.status == "failed", found.text
     assert words in found.text
 
@@ -62,7 +68,7 @@ def test_a_failed_check_is_the_exit_status(installed, capsys):
     assert "failed " in capsys.readouterr().out
 
 
-def test_an_engine_that_cannot_run_here_is_not_applicable(bench):
-    found = check(bench("graph"), "determinism")
+def test_an_engine_that_cannot_run_here_is_not_applicable(trials):
+    found = check(trials("graph"), "determinism")
     assert found.status == "not applicable"
     assert "CUDA graphs need an NVIDIA GPU" in found.text

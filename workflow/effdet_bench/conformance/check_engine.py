@@ -1,6 +1,6 @@
 """Tries an engine on a small network, within a minute: the fast loop while one writes an engine.
 
-Every check has a process of its own. docs/engines.md says what each check means.
+Engines are tried in processes of their own. docs/engines.md says what each check means.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from effdet_bench.config.modes import engine_versions
 from effdet_bench.config.names import DEVICES
 from effdet_bench.conformance.bench import Bench
 from effdet_bench.conformance.checks import CHECKS, FAILED, Result, check
+from effdet_bench.conformance.tried import Trials
 from effdet_bench.errors import BenchError
 from effdet_bench.timing.job import lock_timing
 
@@ -38,14 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     declaration(args.engine)  # first, because mistakes in the file show at once
     warnings.simplefilter("ignore")  # of the libraries that engines use
-    begin = time.monotonic()
     # beside a round of a benchmark, both would be disturbed
     with lock_timing(), tempfile.TemporaryDirectory(prefix="effdet-bench-check-") as folder:
-        bench = Bench(args.engine, args.device, Path(folder), args.options)
+        begin = time.monotonic()
+        trials = Trials(Bench(args.engine, args.device, Path(folder), args.options))
         results = []
         for name in args.only:
-            results.append(check(bench, name))
+            results.append(check(trials, name))
             print(line(results[-1]), flush=True)
+        trials.close()
     failed = [result.check for result in results if result.status == FAILED]
     print(f"{len(failed)} of {len(results)} checks failed, in {time.monotonic() - begin:.0f} s.")
     if args.json:

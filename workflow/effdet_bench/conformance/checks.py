@@ -1,22 +1,17 @@
 """What an engine is tried for; docs/engines.md lists the checks for whoever writes one."""
 
 import multiprocessing
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.context import BaseContext
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from scipy.stats import theilslopes
 
 from effdet_bench.config.declarations import declaration
 from effdet_bench.config.modes import precision_of
-from effdet_bench.conformance.bench import COLOURS, SHAPES, SIZES, USUAL, Bench
-from effdet_bench.conformance.trial import Trial
-from effdet_bench.errors import Outcome
-from effdet_bench.processes import Worker, process_context
+from effdet_bench.conformance.bench import COLOURS, SHAPES, SIZES, USUAL
+from effdet_bench.conformance.tried import CrashedError, RefusedError, Trials
+from effdet_bench.processes import process_context
 from effdet_bench.validity.gate import tolerance_of
-from effdet_bench.worker.spec import JobSpec
 
 PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
 MOST_THREADS = 1.05  # processor time of a request by its time, for an engine with one thread
@@ -33,69 +28,22 @@ class Result(NamedTuple):
     text: str
 
 
-class RefusedError(Exception):
-    """The engine refused to load, with a BenchError; `outcome` has the text."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
-
-
-class CrashedError(Exception):
-    """The process of a trial ended; the text says why."""
-
-
-class Tried:
-    """A `Trial` in a process of its own.
-
-    Raises:
-        RefusedError, CrashedError: the engine did not load.
-    """
-
-    def __init__(self, bench: Bench, spec: JobSpec, context: BaseContext) -> None:
-        forked = context.get_start_method() == "fork"
-        self._worker = Worker(context, Trial, spec, bench.networks if forked else None)
-        if refused := self.call("load"):
-            self._worker.end()
-            raise RefusedError(Outcome(*refused))
-
-    def call(self, method: str, *arguments: object) -> Any:
-        result = self._worker.call(method, *arguments)
-        if not self._worker.alive:
-            raise CrashedError(self._worker.outcome.reason)
-        return result
-
-    def end(self) -> None:
-        self._worker.end()
-
-
-@contextmanager
-def tried(bench: Bench, spec: JobSpec, context: BaseContext | None = None) -> Iterator[Tried]:
-    """A `Tried` that ends with the block; forked, where the system forks and `context` is none."""
-    trial = Tried(bench, spec, context or process_context())
-    try:
-        yield trial
-    finally:
-        trial.end()
-
-
 Found = tuple[str, str]  # status and text of a `Result`
 
 
-def photos_of_all_shapes(bench: Bench) -> Found:
-    with tried(bench, bench.spec({}, SHAPES)) as trial:
-        trial.call("answer")
-        precision = trial.call("precision")
-    if reason := bench.judge(precision, SHAPES):
+def photos_of_all_shapes(trials: Trials) -> Found:
+    trials.of(SHAPES).call("answer")
+    precision = trials.of(SHAPES).call("precision")
+    if reason := trials.bench.judge(precision, SHAPES):
         return FAILED, reason
     sides = " to ".join(f"{wide} × {high}" for wide, high in (min(SIZES), max(SIZES)))
     count = len(SIZES) + len(COLOURS)
     return PASSED, f"{count} photos from {sides} pixels, also grey and CMYK: valid in {precision}"
 
 
-def options(bench: Bench) -> Found:
+def options(trials: Trials) -> Found:
     """Each allowed value of each option: the engine refuses in a sentence, or answers are valid."""
-    known = {k: v for k, v in declaration(bench.engine).options.items() if k != "precision"}
+    known = {k: v for k, v in declaration(trials.bench.engine).options.items() if k != "precision"}
     choices = [(name, value) for name, values in known.items() for value in values]
     if not choices:
         return NOT_APPLICABLE, "the engine has no options besides `precision`"
@@ -103,7 +51,7 @@ def options(bench: Bench) -> Found:
     for name, value in choices:
         shown = f"{name}: {str(value).lower() if isinstance(value, bool) else value}"
         try:
-            with tried(bench, bench.spec({name: value})) as trial:
+            with trials.own(trials.bench.spec({name: value})) as trial:
                 trial.call("answer")
                 precision = trial.call("precision")
         except RefusedError as error:
@@ -113,30 +61,30 @@ def options(bench: Bench) -> Found:
         except CrashedError as error:
             return FAILED, f"{shown}: {error}"
         else:
-            if reason := bench.judge(precision, USUAL):
+            if reason := trials.bench.judge(precision, USUAL):
                 return FAILED, f"{shown}: {reason}"
     words = f"; refused in a sentence: {', '.join(refused)}" if refused else ""
     return PASSED, f"{len(choices)} values of {len(known)} options{words}"
 
 
-def precisions(bench: Bench) -> Found:
+def precisions(trials: Trials) -> Found:
     """Each precision: refused in a sentence, or valid, with outputs that differ from all others."""
-    names = [str(name) for name in declaration(bench.engine).options.get("precision", [])]
+    names = [str(name) for name in declaration(trials.bench.engine).options.get("precision", [])]
     if len(names) < 2:
-        only = precision_of(bench.mode({}))
+        only = precision_of(trials.bench.mode({}))
         return NOT_APPLICABLE, f"the engine has no option `precision`, and computes in {only}"
     digests: dict[str, str] = {}
     words = []
     for name in names:
         try:
-            with tried(bench, bench.spec({"precision": name})) as trial:
+            with trials.own(trials.bench.spec({"precision": name})) as trial:
                 digest, told = trial.call("answer"), trial.call("precision")
         except RefusedError as error:
-            words.append(f"{name} refused: {error}")
+            words.append(f"{name} refused: {str(error).removesuffix('.')}")
             continue
         if told != name:
             return FAILED, f"{name} is ignored: the engine says that it computes in {told}"
-        if reason := bench.judge(name, USUAL):
+        if reason := trials.bench.judge(name, USUAL):
             return FAILED, f"{name}: {reason}"
         if same := [other for other in digests if digests[other] == digest]:
             return FAILED, f"{name} is ignored: all outputs are those of {same[0]}, to the last bit"
@@ -145,40 +93,37 @@ def precisions(bench: Bench) -> Found:
     return PASSED, "; ".join(words)
 
 
-def batches(bench: Bench) -> Found:
-    with tried(bench, bench.spec({}, SHAPES)) as trial:
-        refused = trial.call("answer_together")
-        precision = trial.call("precision")
+def batches(trials: Trials) -> Found:
+    refused = trials.of(SHAPES).call("answer_together")
+    precision = trials.of(SHAPES).call("precision")
     if refused:
         return NOT_APPLICABLE, refused
-    if reason := bench.judge(precision, SHAPES):
+    if reason := trials.bench.judge(precision, SHAPES):
         return FAILED, reason
     return PASSED, f"{len(SIZES) + len(COLOURS)} photos as one batch: valid"
 
 
-def determinism(bench: Bench) -> Found:
-    with tried(bench, bench.spec({})) as trial:
-        first, second = trial.call("answer"), trial.call("answer")
+def determinism(trials: Trials) -> Found:
+    first, second = (trials.of(USUAL).call("answer") for _ in range(2))
     if first != second:
         return FAILED, "a photo that was sent twice got two answers"
     return PASSED, "a photo that was sent twice got the same answer, to the last bit"
 
 
-def answers_kept(bench: Bench) -> Found:
+def answers_kept(trials: Trials) -> Found:
     most = tolerance_of("fp32")["unseen"]
-    with tried(bench, bench.spec({})) as trial:
-        times = trial.call("times_of_new_photos")
+    times = trials.of(USUAL).call("times_of_new_photos")
     text = f"new photos take {times:.2f} times the work of a photo that was sent before"
     if times > most:
         return FAILED, f"answers are kept: {text}, but at most {most:g} is valid"
     return PASSED, text
 
 
-def threads(bench: Bench) -> Found:
+def threads(trials: Trials) -> Found:
     """With one thread, of which the engine has to make do on any number of cores."""
-    if bench.device != "cpu":
-        return NOT_APPLICABLE, f"the networks run on {bench.device}"
-    with tried(bench, bench.spec({}, threads=1)) as trial:
+    if trials.bench.device != "cpu":
+        return NOT_APPLICABLE, f"the networks run on {trials.bench.device}"
+    with trials.own(trials.bench.spec({}, threads=1)) as trial:
         used = trial.call("threads")
     text = f"with 1 thread given, {used:.2f} threads work at a time"
     if used > MOST_THREADS:
@@ -186,10 +131,9 @@ def threads(bench: Bench) -> Found:
     return PASSED, text
 
 
-def after_the_clock(bench: Bench) -> Found:
+def after_the_clock(trials: Trials) -> Found:
     most = tolerance_of("fp32")["outside"]
-    with tried(bench, bench.spec({})) as trial:
-        share = trial.call("outside")
+    share = trials.of(USUAL).call("outside")
     text = f"processor time after answers is {share:.1%} of that of the requests"
     if share > most:
         return (
@@ -199,11 +143,11 @@ def after_the_clock(bench: Bench) -> Found:
     return PASSED, text
 
 
-def memory(bench: Bench) -> Found:
+def memory(trials: Trials) -> Found:
     try:
-        taken = _memory(bench, models=1)
+        taken = _memory(trials, models=1)
     except RefusedError:  # an engine that runs several networks as one
-        taken = _memory(bench, models=2)
+        taken = _memory(trials, models=2)
     # Theil's slope, because a large block of memory that comes or goes is no leak
     leaked = float(theilslopes(taken[FIRST:])[0])
     text = f"memory grows by {leaked / 1024:.0f} KiB a request, over {REQUESTS} requests"
@@ -212,29 +156,26 @@ def memory(bench: Bench) -> Found:
     return PASSED, text
 
 
-def _memory(bench: Bench, models: int) -> list[int]:
+def _memory(trials: Trials, models: int) -> list[int]:
     """Bytes after each request; with one of the models in half the time."""
-    with tried(bench, bench.spec({}, models=models)) as trial:
+    with trials.own(trials.bench.spec({}, models=models)) as trial:
         taken: list[int] = trial.call("memory", REQUESTS)
     return taken
 
 
-def starts(bench: Bench) -> Found:
+def starts(trials: Trials) -> Found:
     """Processes are forked on Linux, and spawned on macOS and for modes with an interpreter."""
-    methods = ["spawn", *(["fork"] if sys.platform == "linux" else [])]
-    digests = []
-    for method in methods:
-        try:
-            with tried(bench, bench.spec({}), multiprocessing.get_context(method)) as trial:
-                digests.append(trial.call("answer"))
-        except (RefusedError, CrashedError) as error:
-            return FAILED, f"in a process that was started by {method}: {error}"
-    if len(set(digests)) > 1:
+    usual = process_context().get_start_method()
+    digests = {usual: trials.of(USUAL).call("answer")}
+    if usual != "spawn":
+        with trials.own(trials.bench.spec({}), multiprocessing.get_context("spawn")) as trial:
+            digests["spawn"] = trial.call("answer")
+    if len(set(digests.values())) > 1:
         return FAILED, "forked and spawned processes give other answers"
-    return PASSED, f"the same answers in processes that were started by {' and '.join(methods)}"
+    return PASSED, f"the same answers in processes that were started by {' and '.join(digests)}"
 
 
-CHECKS: dict[str, Callable[[Bench], Found]] = {
+CHECKS: dict[str, Callable[[Trials], Found]] = {
     "photos of all shapes": photos_of_all_shapes,
     "options": options,
     "precisions": precisions,
@@ -248,10 +189,10 @@ CHECKS: dict[str, Callable[[Bench], Found]] = {
 }
 
 
-def check(bench: Bench, name: str) -> Result:
+def check(trials: Trials, name: str) -> Result:
     """The result of the check `name`; a failure of the engine fails the check."""
     try:
-        return Result(name, *CHECKS[name](bench))
+        return Result(name, *CHECKS[name](trials))
     except RefusedError as error:
         status = NOT_APPLICABLE if error.outcome.outcome == "unavailable" else FAILED
         return Result(name, status, str(error))

@@ -14,6 +14,7 @@ import torch
 from effdet_bench import layout, records
 from effdet_bench.detector.devices import synchronize
 from effdet_bench.detector.request import Answer, serve, serve_together
+from effdet_bench.engines.loading import add_place
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.timing.outside import Outside, children_seconds
 from effdet_bench.timing.variant import vary
@@ -47,7 +48,7 @@ class Trial:
             with torch.inference_mode(False):
                 self._mode = LoadedMode(self._spec, self._networks)
             for _, encoded in self._mode.photos:
-                serve(self._mode.serving, encoded)
+                self._serve(encoded)
         except UnavailableError as error:
             return "unavailable", str(error)
         except BenchError as error:
@@ -130,8 +131,12 @@ class Trial:
         return taken
 
     def _serve(self, encoded: bytes) -> Answer:
-        answer = serve(self._mode.serving, encoded)
-        synchronize(self._mode.device)
+        try:
+            answer = serve(self._mode.serving, encoded)
+            synchronize(self._mode.device)
+        except Exception as error:
+            add_place(error, self._spec.engine, "served a request")
+            raise
         return answer
 
     def _work(self, encoded: bytes) -> float:
