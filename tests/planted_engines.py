@@ -39,7 +39,7 @@ PLANTED = {
                 "        outputs: Outputs = self.kept[key]\n",
             ),
         ),
-        "answers kept",
+        "answers-kept",
         "answers are kept: new photos take",
     ),
     "greedy": (
@@ -47,7 +47,7 @@ PLANTED = {
             (
                 RUN,
                 f"{RUN}        import threading\n"
-                "        one = lambda: threading.Thread(target=busy, args=(0.05,))\n"
+                "        one = lambda: threading.Thread(target=busy, args=(0.2,))\n"
                 "        workers = [one(), one(), one()]\n"
                 "        [worker.start() for worker in workers]\n"
                 "        [worker.join() for worker in workers]\n",
@@ -66,7 +66,7 @@ PLANTED = {
             ),
             more=BUSY,
         ),
-        "after the clock",
+        "after-the-clock",
         "processor time after answers is",
     ),
     "leaking": (
@@ -86,8 +86,13 @@ PLANTED = {
         faulty(
             (RUN, f"        with torch.autocast('cpu', torch.bfloat16):\n    {RUN}"),
         ),
-        "photos of all shapes",
+        "shapes",
         "times as large as rounding explains",
+    ),
+    "misnamed": (
+        faulty(("import torch\n", "import torch\nfrom torch import no_such_name\n")),
+        "determinism",
+        "planted_misnamed.py, line 4, cannot be imported: cannot import name 'no_such_name'",
     ),
     "crashing": (
         faulty(

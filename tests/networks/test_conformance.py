@@ -68,6 +68,11 @@ def test_a_failed_check_is_the_exit_status(installed, capsys):
     assert "failed " in capsys.readouterr().out
 
 
+def test_without_any_check_that_ran_the_exit_status_says_so():
+    with pytest.raises(SystemExit, match="no check of the engine graph ran here"):
+        main(["check-engine", "graph", "--only", "determinism"])
+
+
 def test_an_engine_that_cannot_run_here_is_not_applicable(trials):
     found = check(trials("graph"), "determinism")
     assert found.status == "not applicable"

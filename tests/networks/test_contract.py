@@ -26,11 +26,11 @@ def outputs(lite0):
     [
         (lambda c, b: None, "it returned a value of the type NoneType"),
         (lambda c, b: (c, b, b), "it returned 3 values"),
-        (lambda c, b: (b, c), "it returned boxes first, and class logits second"),
+        (lambda c, b: (b, c), "it returned the boxes before the class logits"),
         (lambda c, b: (c[0], b), "the class logits are a value of the type torch.Tensor"),
         (lambda c, b: ([one.numpy() for one in c], b), "of the type numpy.ndarray in level 1"),
-        (lambda c, b: (c[:4], b[:4]), "the class logits are 4 levels"),
-        (lambda c, b: (c, b[::-1]), "the boxes are [1, 36, 3, 3] in level 1 instead of"),
+        (lambda c, b: (c[:4], b[:4]), "the class logits have 4 levels instead of 5"),
+        (lambda c, b: (c, b[::-1]), "the boxes have the shape [1, 36, 3, 3] in level 1, not ["),
         (lambda c, b: ([one.int() for one in c], b), "which is no floating-point type"),
         (lambda c, b: ([one.to("meta") for one in c], b), "on meta in level 1"),
     ],
@@ -60,8 +60,8 @@ def test_the_sentence_names_the_file(lite0):
         serve(engine, list_photos(SHIPPED)[0].read_bytes())
     assert str(caught.value) == (
         "engines/eager.py: forward must return (class logits, boxes), each a list of 5 tensors "
-        "[photos, channels, height, width] on cpu; for tf_efficientdet_lite0 it returned boxes "
-        "first, and class logits second."
+        "[photos, channels, height, width] on cpu. For the network tf_efficientdet_lite0 it "
+        "returned the boxes before the class logits."
     )
 
 
@@ -69,3 +69,17 @@ def test_an_error_says_which_engine_did_what():
     error = ValueError("no")
     add_place(error, "eager", "served warmup request 0 (a.jpg)")
     assert error.__notes__ == ["while engines/eager.py served warmup request 0 (a.jpg)"]
+
+
+class Changing(Engine):
+    version = "changing"
+
+    def forward(self, index, pixels):
+        return self.models[index].network(pixels.mul_(2))
+
+
+def test_an_input_that_forward_changes_is_told(lite0):
+    engine = checked(Changing([lite0], CPU, {}), "eager")
+    wanted = pytest.raises(BenchError, match="forward changed its input `pixels`")
+    with wanted, torch.inference_mode():
+        serve(engine, list_photos(SHIPPED)[0].read_bytes())

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -90,8 +91,8 @@ def test_a_round_leaves_a_record_of_every_mode_whatever_becomes_of_it(job):
         assert found[name]["outcome"] == "failed"
         assert reason in found[name]["reason"]
         assert len((job.folder(name) / "requests.csv").read_text().splitlines()) == 1 + 3
-    served = "while engines/raises.py served timed request 3 "
-    assert served in found["raises"]["reason"]
+    served = r"while engines/raises.py, line \d+, served timed request 3 "
+    assert re.search(served, found["raises"]["reason"])
     assert found["needy"]["outcome"] == "unavailable"
     assert "needs the package no_such_runtime" in found["needy"]["reason"]
 

@@ -50,8 +50,8 @@ def test_options_are_declared_once_however_they_are_computed(declared, text):
     [
         ("def", "line 1 is no Python"),
         ("OPTIONS = {}", "there is no function load"),
-        (f"OPTIONS = []\n{LOAD}", "OPTIONS is [], but must be names with lists"),
-        (f'OPTIONS = {{"x": []}}\n{LOAD}', "must be names with lists"),
+        (f"OPTIONS = []\n{LOAD}", "OPTIONS is [], but must be a dictionary of lists"),
+        (f'OPTIONS = {{"x": []}}\n{LOAD}', "must be a dictionary of lists"),
         (f"OPTIONS = nothing\n{LOAD}", "OPTIONS and EXPORTS and PACKAGES cannot be computed"),
         (f'EXPORTS = {{"fp32": "fp32"}}\n{LOAD}', "no export(model"),
         (

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).parent
-PASSING = ("contract.py", "processes.py")  # files that only pass an error on
 MOST_TEXT = 300  # characters of an unexpected error's text
 
 
@@ -57,13 +56,15 @@ def hung(seconds: float) -> Outcome:
 def outcome_of(error: Exception) -> Outcome:
     """The outcome to record of a job that `error` ended.
 
-    For an unexpected error the reason also says in which line of the package it was raised.
+    For an unexpected error the reason also says in which line of the package it was raised, unless
+    a note names a line.
     """
     if isinstance(error, BenchError):
         kind = "unavailable" if isinstance(error, UnavailableError) else "failed"
         return Outcome(kind, str(error))
     notes = "".join(f" {note}" for note in getattr(error, "__notes__", []))
-    return Outcome("failed", f"{in_one_line(error)}{_raised_at(error)}{notes}")
+    place = "" if ", line " in notes else _raised_at(error)
+    return Outcome("failed", f"{in_one_line(error)}{place}{notes}")
 
 
 def in_one_line(error: Exception) -> str:
@@ -75,6 +76,6 @@ def _raised_at(error: Exception) -> str:
     """` (file:line)` of the innermost frame of `error` inside the package; empty without one."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if PACKAGE in path.parents and path.name not in PASSING:
+        if PACKAGE in path.parents and path.name != "processes.py":
             return f" ({path.relative_to(PACKAGE)}:{frame.lineno})"
     return ""

@@ -76,7 +76,10 @@ def _checked(engine: str, options: Any, exports: Any, packages: Any) -> Declarat
         and all(isinstance(value, bool | int | float | str) for value in values)
         for name, values in options.items()
     ):
-        raise _wrong(engine, f"OPTIONS is {options!r}, but must be names with lists of values")
+        raise _wrong(
+            engine,
+            f"OPTIONS is {options!r}, but must be a dictionary of lists",
+        )
     if exports is not None:
         precisions = options.get("precision", [FP32])
         missing = [one for one in precisions if not isinstance(exports, dict) or one not in exports]

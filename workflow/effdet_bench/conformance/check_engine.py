@@ -1,10 +1,11 @@
-"""Tries an engine on a small network, within a minute: the fast loop while one writes an engine.
+"""Tries an engine on two small networks: the fast loop while one writes an engine.
 
 Engines are tried in processes of their own. docs/engines.md says what each check means.
 """
 
 import argparse
 import json
+import os
 import tempfile
 import time
 import warnings
@@ -12,10 +13,10 @@ from pathlib import Path
 
 from effdet_bench import records
 from effdet_bench.config.declarations import declaration
-from effdet_bench.config.modes import engine_versions
+from effdet_bench.config.modes import Options, engine_versions
 from effdet_bench.config.names import DEVICES
 from effdet_bench.conformance.bench import Bench
-from effdet_bench.conformance.checks import CHECKS, FAILED, Result, check
+from effdet_bench.conformance.checks import CHECKS, FAILED, PASSED, Result, check
 from effdet_bench.conformance.tried import Trials
 from effdet_bench.errors import BenchError
 from effdet_bench.timing.job import lock_timing
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     parser.add_argument(
         "--options",
-        type=json.loads,
+        type=_options,
         default={},
         help='JSON: options of all trials, such as {"rewritten": true}',
     )
@@ -36,9 +37,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="a file for the results, too")
 
 
+def _options(text: str) -> Options:
+    """The argument `--options`.
+
+    Raises:
+        ArgumentTypeError: it is no JSON object.
+    """
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object")
+    return given
+
+
 def run(args: argparse.Namespace) -> None:
     declaration(args.engine)  # first, because mistakes in the file show at once
-    warnings.simplefilter("ignore")  # of the libraries that engines use
+    # of the libraries that engines use, in this process and in those that it starts
+    warnings.simplefilter("ignore")
+    os.environ["PYTHONWARNINGS"] = "ignore"
     # beside a round of a benchmark, both would be disturbed
     with lock_timing(), tempfile.TemporaryDirectory(prefix="effdet-bench-check-") as folder:
         begin = time.monotonic()
@@ -49,14 +67,18 @@ def run(args: argparse.Namespace) -> None:
             print(line(results[-1]), flush=True)
         trials.close()
     failed = [result.check for result in results if result.status == FAILED]
-    print(f"{len(failed)} of {len(results)} checks failed, in {time.monotonic() - begin:.0f} s.")
+    seconds = time.monotonic() - begin
+    print(f"Failed checks: {len(failed)} of {len(results)}. Time: {seconds:.0f} s.")
     if args.json:
-        record = {"engine": args.engine, "device": args.device, "passed": not failed}
+        passed = any(result.status == PASSED for result in results) and not failed
+        record = {"engine": args.engine, "device": args.device, "passed": passed}
         record |= {"versions": engine_versions(args.engine)}
         record |= {"checks": [result._asdict() for result in results]}
         records.write_json(args.json, record, "conformance")
     if failed:
         raise BenchError(f"the engine {args.engine} failed: {', '.join(failed)}.")
+    if not any(result.status == PASSED for result in results):
+        raise BenchError(f"no check of the engine {args.engine} ran here: the table says why.")
 
 
 def line(result: Result) -> str:

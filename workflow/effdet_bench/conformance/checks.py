@@ -64,7 +64,7 @@ def options(trials: Trials) -> Found:
             if reason := trials.bench.judge(precision, USUAL):
                 return FAILED, f"{shown}: {reason}"
     words = f"; refused in a sentence: {', '.join(refused)}" if refused else ""
-    return PASSED, f"{len(choices)} values of {len(known)} options{words}"
+    return PASSED, f"all values of {', '.join(known)}{words}"
 
 
 def precisions(trials: Trials) -> Found:
@@ -176,16 +176,16 @@ def starts(trials: Trials) -> Found:
 
 
 CHECKS: dict[str, Callable[[Trials], Found]] = {
-    "photos of all shapes": photos_of_all_shapes,
+    "shapes": photos_of_all_shapes,
     "options": options,
     "precisions": precisions,
     "batches": batches,
     "determinism": determinism,
-    "answers kept": answers_kept,
+    "answers-kept": answers_kept,
     "threads": threads,
-    "after the clock": after_the_clock,
+    "after-the-clock": after_the_clock,
     "memory": memory,
-    "fork and spawn": starts,
+    "fork-and-spawn": starts,
 }
 
 

@@ -33,13 +33,19 @@ class _Checked:
         return getattr(self._engine, name)
 
     def forward(self, index: int, pixels: torch.Tensor) -> Outputs:
+        given = pixels.clone()
         outputs = self._engine.forward(index, pixels)
         model = self._engine.models[index]
+        if not torch.equal(given, pixels):
+            raise BenchError(
+                f"{engine_file(self._name)}: forward changed its input `pixels`, which the gate "
+                "compares afterwards: work on a copy."
+            )
         if wrong := fault(model, outputs, len(pixels), pixels.device):
             raise BenchError(
                 f"{engine_file(self._name)}: forward must return (class logits, boxes), each a "
                 f"list of {len(model.cells)} tensors [photos, channels, height, width] on "
-                f"{pixels.device}; for {model.name} {wrong}."
+                f"{pixels.device}. For the network {model.name} {wrong}."
             )
         return outputs
 
@@ -55,10 +61,10 @@ def fault(model: Model, outputs: Any, photos: int, device: torch.device) -> str 
         for values in (model.classes, 4)
     ]
     if [_shapes(levels) for levels in outputs] == expected[::-1] and model.classes != 4:
-        return "it returned boxes first, and class logits second"
+        return "it returned the boxes before the class logits"
     for part, levels, shapes in zip(PARTS, outputs, expected, strict=True):
         if wrong := _fault_of_levels(levels, shapes, device):
-            return f"the {part} are {wrong}"
+            return f"the {part} {wrong}"
     return None
 
 
@@ -66,18 +72,18 @@ def _fault_of_levels(
     levels: Any, shapes: Sequence[tuple[int, ...]], device: torch.device
 ) -> str | None:
     if not isinstance(levels, tuple | list):
-        return f"a value of the type {_kind(levels)}"
+        return f"are a value of the type {_kind(levels)}"
     if len(levels) != len(shapes):
-        return f"{len(levels)} levels"
+        return f"have {len(levels)} levels instead of {len(shapes)}"
     for number, (level, shape) in enumerate(zip(levels, shapes, strict=True), start=1):
         if not isinstance(level, torch.Tensor):
-            return f"of the type {_kind(level)} in level {number}"
+            return f"are of the type {_kind(level)} in level {number}"
         if tuple(level.shape) != shape:
-            return f"{list(level.shape)} in level {number} instead of {list(shape)}"
+            return f"have the shape {list(level.shape)} in level {number}, not {list(shape)}"
         if not level.is_floating_point():
-            return f"of {level.dtype} in level {number}, which is no floating-point type"
+            return f"are of {level.dtype} in level {number}, which is no floating-point type"
         if level.device.type != device.type:
-            return f"on {level.device} in level {number}"
+            return f"are on {level.device} in level {number}"
     return None
 
 

@@ -1,5 +1,6 @@
 """Loads engines; every error names the engine's file."""
 
+import sys
 import traceback
 from importlib import import_module
 from importlib.metadata import metadata
@@ -35,7 +36,7 @@ def load_engine(
     if not isinstance(engine, Engine):
         raise BenchError(f"{engine_file(name)}: load returns {engine!r}, which is no Engine.")
     if not isinstance(getattr(engine, "version", None), str):
-        raise BenchError(f"{engine_file(name)}: the engine has no `version`, a text.")
+        raise BenchError(f"{engine_file(name)}: the engine has no `version`: set it to a text.")
     if engine.precision not in PRECISIONS:
         raise BenchError(
             f"{engine_file(name)}: the precision is {engine.precision!r}, but must be one of "
@@ -57,10 +58,19 @@ def engine_module(name: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing in ("effdet_bench", module.split(".")[0]):
-            raise BenchError(f"{engine_file(name)} cannot be imported: {error}.") from None
+        if _is_mistake(error, module):
+            where = f"{engine_file(name)}{_line(error, name)}"
+            raise BenchError(f"{where} cannot be imported: {error}.") from None
         raise missing_package(name, error) from None
+
+
+def _is_mistake(error: ImportError, module: str) -> bool:
+    """Whether the `module` of an engine is to blame: it asks for what installed packages lack."""
+    package, _, inside = (error.name or "").partition(".")
+    if package in ("effdet_bench", module.split(".")[0]):
+        return True
+    installed = sys.modules.get(package) is not None
+    return installed and (bool(inside) or "cannot import name" in str(error))
 
 
 def missing_package(engine: str, error: ImportError) -> UnavailableError:
@@ -78,13 +88,13 @@ def missing_package(engine: str, error: ImportError) -> UnavailableError:
 
 
 def add_place(error: Exception, engine: str, doing: str) -> None:
-    """Adds to `error` which engine was `doing` what, and the line of an engine from outside.
+    """Adds to `error` in which line of its file `engine` was, and what it was `doing`."""
+    error.add_note(f"while {engine_file(engine)}{_line(error, engine)} {doing}")
 
-    `outcome_of` finds the line of an engine of this package.
-    """
-    code, line = located(engine), ""
-    if code.package:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == str(code.path)]
-        line = f", line {lines[-1]}," if lines else ""
-    error.add_note(f"while {code.shown}{line} {doing}")
+
+def _line(error: Exception, engine: str) -> str:
+    """`, line N,` of the file of `engine` where `error` came from; else empty."""
+    path = str(located(engine).path)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    return f", line {lines[-1]}," if lines else ""

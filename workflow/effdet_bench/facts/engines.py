@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from effdet_bench import layout
-from effdet_bench.errors import BenchError
+from effdet_bench.errors import BenchError, did_you_mean
 
 FOLDER = layout.PACKAGE / "engines"
 # files of code that engines share
@@ -52,8 +52,9 @@ def located(engine: str) -> Located:
     packages = [*(["effdet-bench"] if engine in _shipped() else []), *map(_package, entries)]
     if not packages:
         raise BenchError(
-            f"there is no engine {engine!r}: no file engines/{engine}.py, and no installed package "
-            f"with an entry point of this name in the group {GROUP}."
+            f"there is no engine {engine!r}{did_you_mean(engine, engine_names())}: no file "
+            f"engines/{engine}.py, and no installed package with an entry point of this name in "
+            f"the group {GROUP}."
         )
     if len(packages) > 1:
         raise BenchError(
@@ -61,6 +62,11 @@ def located(engine: str) -> Located:
             "uninstall one of them, or give its engine another name."
         )
     return _outside(entries[0]) if entries else _inside(engine)
+
+
+def is_shipped(engine: str) -> bool:
+    """Whether `engine` is of this package."""
+    return engine in _shipped()
 
 
 def engine_file(engine: str) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jinja2
 
 from effdet_bench import records
+from effdet_bench.facts.engines import is_shipped
 from effdet_bench.layout import TEMPLATES, Archive
 from effdet_bench.records import Record
 from effdet_bench.report.numbers import brief, times
@@ -34,7 +35,8 @@ def templates() -> jinja2.Environment:
         finalize=shown,
     )
     environment.filters |= FILTERS
-    environment.filters |= {f.__name__: f for f in (shape, unsplit, heaviest, over_bound, worst)}
+    more = (shape, unsplit, heaviest, over_bound, worst, is_shipped)
+    environment.filters |= {function.__name__: function for function in more}
     return environment
 
 
