@@ -10,7 +10,9 @@ ROOT = Path(__file__).parent
 # for a cluster, a clone is needed
 WORKFLOW = (
     "Snakefile",
-    "[!.]*.yaml",
+    "config.yaml",
+    "smoke.yaml",
+    "three-d0.yaml",
     "constraints.txt",
     "profiles/default/*",
     "workflow/rules/*",
@@ -23,7 +25,8 @@ class WithWorkflow(build_py):
         super().run()
         if self.editable_mode:  # the package then finds the workflow in the checkout
             return
-        for path in (path for pattern in WORKFLOW for path in ROOT.glob(pattern)):
+        found = (path for pattern in WORKFLOW for path in ROOT.glob(pattern))
+        for path in filter(Path.is_file, found):
             target = Path(self.build_lib, "effdet_bench", "project", path.relative_to(ROOT))
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)

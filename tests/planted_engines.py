@@ -89,6 +89,47 @@ PLANTED = {
         "shapes",
         "times as large as rounding explains",
     ),
+    "random": (
+        faulty(
+            (RUN, f"{RUN}        outputs[0][0][:] += 1e-6 * torch.randn_like(outputs[0][0])\n"),
+        ),
+        "determinism",
+        "a photo that was sent twice got two answers",
+    ),
+    "mixing": (
+        faulty(
+            (
+                "    def forward(",
+                "    def accept(self, photos: int) -> None:\n        pass\n\n    def forward(",
+            ),
+            (RUN, f"{RUN}        outputs = [[x.flip(0) for x in levels] for levels in outputs]\n"),
+        ),
+        "batches",
+        "a photo is answered with the outputs of another one",
+    ),
+    "spawned": (
+        faulty(
+            (
+                RUN,
+                f"{RUN}        import multiprocessing as m\n"
+                "        if 'Spawn' in type(m.current_process()).__name__:\n"
+                "            outputs[0][0][:] += 1e-6\n",
+            ),
+        ),
+        "fork-and-spawn",
+        "forked and spawned processes give other answers",
+    ),
+    "misshapen": (
+        faulty(
+            (
+                RUN,
+                f"{RUN}        if self.options.get('copies') == 2:\n"
+                "            return outputs[0]\n",
+            )
+        ),
+        "options",
+        "copies: 2: planted_misshapen.py: forward must return",
+    ),
     "misnamed": (
         faulty(("import torch\n", "import torch\nfrom torch import no_such_name\n")),
         "determinism",

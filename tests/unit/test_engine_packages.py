@@ -59,6 +59,15 @@ def test_an_engine_in_a_package_is_found_with_all_its_files_and_its_version(inst
     assert code_digests("mine", False)["engine"] != before
 
 
+def test_a_second_module_of_the_package_counts_too(install):
+    install("outside-engine", {"outside.py": LOAD, "kernels.py": "X = 1"}, {"mine": "outside"})
+    (install.path / "outside_engine-1.2.dist-info" / "top_level.txt").write_text(
+        "kernels\noutside\n"
+    )
+    install.clear()
+    assert {path.name for path in located("mine").files} == {"outside.py", "kernels.py"}
+
+
 def test_what_an_engine_uses_of_effdet_bench_counts_too(install):
     text = f"from effdet_bench.detector.rewrite import rewritten\n{LOAD}"
     install("outside-engine", {"outside.py": text}, {"mine": "outside"})
@@ -72,9 +81,11 @@ def test_what_an_engine_uses_of_effdet_bench_counts_too(install):
         (
             {"outside.py": LOAD},
             {"mine": "elsewhere"},
-            "names the module elsewhere for the engine mine, but there is no such file",
+            "names the module elsewhere for the engine mine, but there is no such file of Python",
         ),
         ({"outside/__init__.py": LOAD}, {"mine": "outside.engine"}, "there is no such file"),
+        ({"outside.py": LOAD}, {"mine": "out-side"}, "there is no such file"),
+        ({"outside.py": LOAD}, {"mine": "outside.engine"}, "there is no such file"),
         ({"outside.py": "X = 1"}, {"mine": "outside"}, "outside.py: there is no function load"),
         ({"outside.py": "def"}, {"mine": "outside"}, "outside.py: line 1 is no Python"),
         (

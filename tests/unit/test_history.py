@@ -16,8 +16,19 @@ from effdet_bench.layout import Archive
 COUNT, AT = 12, 7  # archives, and the first one after the step
 
 
-def make(folder: Path, number: int, name: str = "test", fused_ms: float = 50) -> Path:
-    """The archive of a machine whose speed drifts, measured on day `number` of a month."""
+def make(
+    folder: Path,
+    number: int,
+    name: str = "test",
+    fused_ms: float = 50,
+    verdicts: dict[str, str] | None = None,
+    timed: tuple[str, ...] = ("baseline", "fused", "steady"),
+) -> Path:
+    """The archive of a machine whose speed drifts, measured on day `number` of a month.
+
+    The modes that were not `timed` keep rounds of the first day. `verdicts` are those of modes that
+    are not valid.
+    """
     generator = random.Random(number)
     machine = generator.uniform(0.8, 1.2)
     jobs = {}
@@ -25,10 +36,13 @@ def make(folder: Path, number: int, name: str = "test", fused_ms: float = 50) ->
         for mode, ms in (("baseline", 100), ("fused", fused_ms), ("steady", 40)):
             noisy = [round(generator.gauss(1, 0.01) * machine * ms * 1e6) for _ in range(13)]
             jobs["cpu", mode, count] = {"latencies_ns": noisy, "stages_ns": [10**6] * 7}
+            if mode in (verdicts or {}):
+                jobs["cpu", mode, count]["verdict"] = verdicts[mode]
     made = write_archive(folder / name, jobs)
     for job in made.glob("timing/*/*/*/job.json"):
         record = json.loads(job.read_text()) | {"machine": name}
-        record["started"] = f"2026-01-{number + 1:02}T06:00:00.000+00:00"
+        day = number + 1 if record["mode"] in timed else 1
+        record["started"] = f"2026-01-{day:02}T06:00:00.000+00:00"
         record["code"] = {"commit": f"{number:07x}", "changed": False, "harness": "1"}
         job.write_text(json.dumps(record | {"code": {**record["code"], "engine": "2"}}))
     summarise_archive(made)
@@ -101,6 +115,35 @@ def test_what_cannot_be_compared_is_left_out_with_the_reason(tmp_path):
     text = (tmp_path / "history.md").read_text()
     assert text.startswith("# test over time\n\n2 archives")
     assert "| 2026-01-01 06:00 0000000 | other weights" in text
+
+
+def test_an_archive_of_which_some_modes_alone_were_timed_again_comes_last(tmp_path, capsys):
+    """As after a change of one engine: `baseline` keeps its rounds for other modes."""
+    for number in range(3):
+        made = make(tmp_path / "one", number, timed=("fused",))
+        write_manifest(Archive(made))
+        pack(Archive(made), tmp_path / "packed")
+        shutil.rmtree(made)
+    names = sorted(path.name for path in (tmp_path / "packed").iterdir())
+    assert names == [f"test-2026-01-0{day}T060000Z.zip" for day in (1, 2, 3)]
+    main(["history", str(tmp_path / "packed")])
+    assert capsys.readouterr().out.startswith("Archives: 3. Steps: 0.")
+
+
+def test_archives_without_a_valid_baseline_make_no_step(tmp_path, capsys):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for number in range(COUNT):
+        odd = {"baseline": "invalid"} if number in (4, 5) else None
+        make(tmp_path, number, verdicts=odd).rename(folder / f"run-{number}")
+    main(["history", str(folder)])
+    assert "Steps: 0." in capsys.readouterr().out
+
+
+def test_without_a_valid_mode_there_is_nothing_to_show(tmp_path):
+    make(tmp_path, 0, verdicts=dict.fromkeys(("baseline", "fused", "steady"), "invalid"))
+    with pytest.raises(SystemExit, match="no archive of test has a valid mode to show over time"):
+        main(["history", str(tmp_path)])
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def outcome_of(error: Exception) -> Outcome:
         kind = "unavailable" if isinstance(error, UnavailableError) else "failed"
         return Outcome(kind, str(error))
     notes = "".join(f" {note}" for note in getattr(error, "__notes__", []))
-    place = "" if ", line " in notes else _raised_at(error)
+    place = "" if getattr(error, "place_is_noted", False) else _raised_at(error)
     return Outcome("failed", f"{in_one_line(error)}{place}{notes}")
 
 

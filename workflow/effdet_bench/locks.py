@@ -29,12 +29,13 @@ def hold(file: int, others: str) -> None:
 
 def _holder(file: int) -> str:
     """The process that holds the lock of `file`, in words; empty where the system names none."""
-    inode = str(os.fstat(file).st_ino)
+    status = os.fstat(file)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
     with contextlib.suppress(OSError, psutil.Error, ValueError):
         for line in LOCKS.read_text().splitlines():
             # 1: FLOCK ADVISORY WRITE <process> <device>:<inode> 0 EOF
             words = line.split()
-            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode:
+            if words[1] == "FLOCK" and words[5] == f"{device}:{status.st_ino}":
                 process = psutil.Process(int(words[4]))
                 where = _folder(process)
                 return f": process {process.pid} of {process.username()}{where}"

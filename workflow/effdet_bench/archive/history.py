@@ -23,7 +23,7 @@ from effdet_bench.report.numbers import times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.report import templates
 from effdet_bench.summary.comparison import CONFIDENCE
-from effdet_bench.summary.rows import Row, latency_of
+from effdet_bench.summary.rows import Row, latency_of, measured
 from effdet_bench.summary.steps import Step, find_steps
 
 
@@ -40,12 +40,12 @@ class Marked(NamedTuple):
 class History(NamedTuple):
     """The archives of one machine that can be compared, in the order of their measurements.
 
-    `left_out` gives the label of each other archive, with the reason.
+    `left_out` has the label of each other archive, and the reason.
     """
 
     machine: str
     archives: list[Machine]
-    left_out: dict[str, str]
+    left_out: list[tuple[str, str]]
 
 
 def read_history(folder: Path, machine: str | None = None) -> History:
@@ -56,53 +56,61 @@ def read_history(folder: Path, machine: str | None = None) -> History:
     Raises:
         BenchError: there are no archives, or they are of several machines and none is named.
     """
-    with archives_in(folder) as archives:
-        read = [read_machine(archive) for archive in archives]
+    read = [read_machine(archive) for archive in archives_in(folder)]
     names = sorted({one["machine"] for one in read})
     if machine is None and len(names) > 1:
         raise BenchError(
             f"{folder} holds archives of {', '.join(names)}: name one of them by --machine."
         )
-    own = {one["summary"]["started"]: one for one in read if machine in (None, one["machine"])}
+    # one of those that differ in their report alone
+    own = {measured(one["summary"]): one for one in read if machine in (None, one["machine"])}
     if not own:
         raise BenchError(
             f"{folder} holds no archive{f' of {machine}' if machine else ''}: give a folder with "
             "results/<machine>, or .zip files that `effdet-bench pack` wrote."
         )
-    ordered = [own[started] for started in sorted(own)]
-    apart = {label(one): "; ".join(incomparable(ordered[-1], one)) for one in ordered}
-    kept = [one for one in ordered if not apart[label(one)]]
-    left_out = {name: reason for name, reason in apart.items() if reason}
-    return History(ordered[-1]["machine"], kept, left_out)
+    ordered = [own[moment] for moment in sorted(own)]
+    apart = [(one, "; ".join(incomparable(ordered[-1], one))) for one in ordered]
+    return History(
+        ordered[-1]["machine"],
+        [one for one, reason in apart if not reason],
+        [(label(one), reason) for one, reason in apart if reason],
+    )
 
 
 def label(machine: Machine) -> str:
     """Date and minute of a measurement, and the commit that was measured."""
-    summary = machine["summary"]
-    commit = summary.get("code", {}).get("commit") or ""
-    return f"{summary['started'][:16].replace('T', ' ')} {commit[:7]}".rstrip()
+    commit = machine["summary"].get("code", {}).get("commit") or ""
+    return f"{measured(machine['summary'])[:16].replace('T', ' ')} {commit[:7]}".rstrip()
 
 
 def series_of(history: History) -> list[Series]:
-    """The series of each mode: those of `baseline` first, then as in the latest archive."""
-    rows = history.archives[-1]["summary"]["rows"]
-    return [_series(history.archives, row) for row in rows if row["ranked"] and not row["twin"]]
+    """The series of each mode that was valid in any archive, in the order of the latest archives.
+
+    Raises:
+        BenchError: no archive has a valid mode.
+    """
+    places = {
+        (row["device"], row["mode"]): None
+        for machine in reversed(history.archives)
+        for row in machine["summary"]["rows"]
+        if row["ranked"] and not row["twin"]
+    }
+    if not places:
+        raise BenchError(f"no archive of {history.machine} has a valid mode to show over time.")
+    return [_series(history.archives, *place) for place in places]
 
 
-def _series(archives: Sequence[Machine], row: Row) -> Series:
-    points = []
-    for index, machine in enumerate(archives):
-        for one in machine["summary"]["rows"]:
-            same = (one["device"], one["mode"]) == (row["device"], row["mode"])
-            if same and one["latency"] and one["ranked"]:
-                points.append(_point(index, one))
-    followed = [(point.ratio or point.latency).value for point in points]
-    return Series(
-        row["device"],
-        row["mode"],
-        points,
-        find_steps(followed, [point.error for point in points]),
-    )
+def _series(archives: Sequence[Machine], device: str, mode: str) -> Series:
+    points = [
+        _point(number, row)
+        for number, machine in enumerate(archives)
+        for row in machine["summary"]["rows"]
+        if (row["device"], row["mode"]) == (device, mode) and row["ranked"]
+    ]
+    series = Series(device, mode, points, [])
+    values = [(point.ratio or point.latency).value for point in series.followed]
+    return series._replace(steps=find_steps(values, [point.error for point in series.followed]))
 
 
 def _point(index: int, row: Row) -> Point:
@@ -124,11 +132,11 @@ def marked(history: History, series: Series) -> list[Marked]:
 
 
 def _marked(history: History, series: Series, step: Step) -> Marked:
-    before, after = (series.points[step.at + offset].archive for offset in (-1, 0))
+    before, after = (series.followed[step.at + offset].archive for offset in (-1, 0))
     first, second = history.archives[before], history.archives[after]
     faster = step.factor if series.relative else 1 / step.factor
     words = f"{times(faster)} as fast" + (" relative to `baseline`" if series.relative else "")
-    apart = "; ".join(differences(first, second)) or "nothing that is recorded"
+    apart = "; ".join(differences(first, second)) or "no recorded difference"
     return Marked(series.name, label(first), label(second), words, apart)
 
 
@@ -140,7 +148,7 @@ def lines(history: History, series: Sequence[Series]) -> list[Record]:
     return [
         {
             "machine": history.machine,
-            "started": machine["summary"]["started"],
+            "measured": measured(machine["summary"]),
             "commit": machine["summary"].get("code", {}).get("commit"),
             "benchmarks": {
                 f"{one.device}/{one.mode}": _metrics(point)

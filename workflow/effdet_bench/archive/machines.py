@@ -15,7 +15,7 @@ from effdet_bench.records import Record, settings_of
 from effdet_bench.report.recommendation import fastest
 from effdet_bench.report.report import templates
 from effdet_bench.report.under_load import load_table, loosest_capacity, read_capacities
-from effdet_bench.summary.rows import Row, Summary, p50, place, standing
+from effdet_bench.summary.rows import Row, Summary, measured, p50, place, standing
 from effdet_bench.summary.summary import read_summary
 
 # settings on which figures depend
@@ -61,18 +61,13 @@ def read_machines(folder: Path, names: list[str] | None = None) -> list[Machine]
     """
     if not folder.is_dir():
         return []
-    with archives_in(folder) as archives:
-        read = [
-            read_machine(archive)
-            for archive in archives
-            if (archive.root.name in names if names else not settings_of(archive)["smoke"])
-        ]
-    latest = {one["machine"]: one for one in sorted(read, key=_started)}
+    read = [
+        read_machine(archive)
+        for archive in archives_in(folder)
+        if (archive.root.name in names if names else not settings_of(archive)["smoke"])
+    ]
+    latest = {one["machine"]: one for one in sorted(read, key=lambda one: measured(one["summary"]))}
     return [latest[name] for name in sorted(latest)]
-
-
-def _started(machine: Machine) -> str:
-    return machine["summary"]["started"]
 
 
 def incomparable(first: Machine, second: Machine) -> list[str]:
@@ -148,6 +143,7 @@ def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
         "first": machines[0] if machines else None,
         "missing": missing,
         "leader": leader,
+        "measured": measured,
         "tables": [_table(device, alike) for device in DEVICES if _rows(device, alike)],
         "loads": load_table({one["machine"]: one["capacities"] for one in machines}),
         "differences": {one["machine"]: differences(machines[0], one) for one in machines[1:]},
@@ -160,8 +156,8 @@ def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
 class Leader(TypedDict):
     """What a machine can do: `row` is the fastest valid mode within the limits of its settings.
 
-    `loaded` is the mode with the highest capacity at the loosest latency bound that was looked
-    into, and `capacity` this capacity. `joules` a request are those of `row`. `cost` is that of a
+    `loaded` is the mode with the highest capacity at the loosest latency bound at which any has
+    one, and `capacity` this capacity. `joules` a request are those of `row`. `cost` is that of a
     million requests at the capacity. What was not measured is `None`.
     """
 

@@ -14,11 +14,12 @@ from effdet_bench.archive.manifest import check_manifest, files_of
 from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
+from effdet_bench.summary.rows import measured
 from effdet_bench.summary.summary import read_summary
 
 
 def pack(archive: Archive, folder: Path) -> Path:
-    """Packs the archive to `folder`/<machine>-<time>.zip. The time is that of the measurement, UTC.
+    """Packs the archive to `folder`/<machine>-<time>.zip, with the time of its latest round in UTC.
 
     The same files always give the same bytes. If the name is taken by another zip file, for example
     one with a report of other templates, a number follows the time.
@@ -30,7 +31,7 @@ def pack(archive: Archive, folder: Path) -> Path:
         raise BenchError(
             f"{archive.root}: {differences[0]}; run `snakemake --cores 1`, or restore the file."
         )
-    started = datetime.fromisoformat(read_summary(archive)["started"]).astimezone(UTC)
+    started = datetime.fromisoformat(measured(read_summary(archive))).astimezone(UTC)
     name = f"{archive.root.name}-{started:%Y-%m-%dT%H%M%SZ}"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -23,8 +24,10 @@ def init(folder: Path) -> None:
     """Writes a Snakefile, the settings and the profile to `folder`, which is made if need be.
 
     Raises:
-        BenchError: one of these files is there already.
+        BenchError: one of these files is there already, or `folder` is a file.
     """
+    if folder.is_file():
+        raise BenchError(f"{folder} is a file: give a new folder, or an empty one.")
     for name in ("Snakefile", *COPIED):
         if (folder / name).exists():
             raise BenchError(
@@ -47,5 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     init(args.folder)
-    print(f"Made {args.folder}. To measure: cd {args.folder} && snakemake --cores 1")
+    where = shlex.quote(str(args.folder))
+    print(f"Made {where}. To measure: cd {where} && snakemake --cores 1")
     print("For a first look, in a minute: snakemake --cores 1 --configfile smoke.yaml")

@@ -1,4 +1,4 @@
-"""Tries whether an engine keeps the contract of docs/engines.md: the command check-engine.
+"""The command check-engine: checks whether an engine keeps the contract of docs/engines.md.
 
 It may import everything up to timing.
 """

@@ -42,7 +42,8 @@ class Bench:
     """What trials of `engine` on `device` need, made in `folder`; takes some seconds.
 
     Every trial has `options`, besides those that it tries. `threads` is the number of threads of
-    all trials but one. `networks` are the loaded networks, which forked processes share.
+    all trials but that of the check `threads`. `networks` are the loaded networks, which forked
+    processes share.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ Engines are tried in processes of their own. docs/engines.md says what each chec
 """
 
 import argparse
+import contextlib
 import json
 import os
 import tempfile
@@ -52,20 +53,31 @@ def _options(text: str) -> Options:
     return given
 
 
+def _check_options(engine: str, options: Options) -> None:
+    """Raises BenchError unless `engine` has all `options`, with these values."""
+    known = declaration(engine).options
+    for name, value in options.items():
+        if value not in known.get(name, []):
+            takes = f"one of {known[name]}" if name in known else f"an option: {[*known]}"
+            raise BenchError(f"--options: {name} is {value!r}, but must be {takes}.")
+
+
 def run(args: argparse.Namespace) -> None:
-    declaration(args.engine)  # first, because mistakes in the file show at once
+    # first, because mistakes in the file and in the options show at once
+    declaration(args.engine)
+    _check_options(args.engine, args.options)
     # of the libraries that engines use, in this process and in those that it starts
     warnings.simplefilter("ignore")
     os.environ["PYTHONWARNINGS"] = "ignore"
     # beside a round of a benchmark, both would be disturbed
     with lock_timing(), tempfile.TemporaryDirectory(prefix="effdet-bench-check-") as folder:
         begin = time.monotonic()
-        trials = Trials(Bench(args.engine, args.device, Path(folder), args.options))
+        bench = Bench(args.engine, args.device, Path(folder), args.options)
         results = []
-        for name in args.only:
-            results.append(check(trials, name))
-            print(line(results[-1]), flush=True)
-        trials.close()
+        with contextlib.closing(Trials(bench)) as trials:
+            for name in args.only:
+                results.append(check(trials, name))
+                print(line(results[-1]), flush=True)
     failed = [result.check for result in results if result.status == FAILED]
     seconds = time.monotonic() - begin
     print(f"Failed checks: {len(failed)} of {len(results)}. Time: {seconds:.0f} s.")

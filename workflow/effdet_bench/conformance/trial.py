@@ -14,7 +14,7 @@ import torch
 from effdet_bench import layout, records
 from effdet_bench.detector.devices import synchronize
 from effdet_bench.detector.request import Answer, serve, serve_together
-from effdet_bench.engines.loading import add_place
+from effdet_bench.engines.loading import add_place, arose_in
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.timing.outside import Outside, children_seconds
 from effdet_bench.timing.variant import vary
@@ -42,6 +42,9 @@ class Trial:
 
         Returns:
             How the engine refused, `unavailable` or `failed`, and its words; `None` if it loaded.
+
+        Raises:
+            BenchError: the engine breaks the contract; the text says how.
         """
         try:
             # like every worker, outside of inference mode
@@ -52,8 +55,10 @@ class Trial:
         except UnavailableError as error:
             return "unavailable", str(error)
         except BenchError as error:
+            if not arose_in(self._spec.engine, error):
+                raise
             return "failed", str(error)
-        self._mode.warmed_up()
+        self._mode.was_checked()
         self._photos = [encoded for _, encoded in self._mode.photos]
         return None
 
@@ -126,8 +131,7 @@ class Trial:
         taken = []
         for number in range(requests):
             self._serve(self._photos[number % len(self._photos)])
-            processes = [own, *own.children(recursive=True)]
-            taken.append(sum(process.memory_info().rss for process in processes))
+            taken.append(own.memory_info().rss + sum(map(_resident, own.children(recursive=True))))
         return taken
 
     def _serve(self, encoded: bytes) -> Answer:
@@ -152,6 +156,14 @@ class Trial:
         records.begin_tables(self._spec.folder, COLUMNS)
         yield Capture(self._spec.folder, self._mode.checks)
         records.end_tables(self._spec.folder, COLUMNS)
+
+
+def _resident(process: psutil.Process) -> int:
+    """Bytes of memory of `process`; 0 if it has ended."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def _processor_seconds() -> float:

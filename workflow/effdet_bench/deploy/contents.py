@@ -24,7 +24,7 @@ from effdet_runtime.bundle import ANCHORS, BENCHMARK, EXPECTED, PHOTOS, WEIGHTS
 
 SHOWN = 2  # photos in a bundle
 TEMPLATES = ("README.md", "Dockerfile", ".dockerignore", "pyproject.toml")
-NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", "resources", "templates")
+NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", "project", "resources", "templates")
 
 
 class Sources(NamedTuple):

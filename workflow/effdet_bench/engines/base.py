@@ -1,7 +1,8 @@
 """The interface of engines: an engine runs the networks of an ensemble on one device.
 
-A new engine is one new file in this folder whose `load(models, device, options)` returns an
-`Engine`; docs/engines.md shows an example. The harness does the rest of a request, and all timing.
+A new engine is a module whose `load(models, device, options)` returns an `Engine`, in a package of
+its own or in this folder; docs/engines.md shows an example. The harness does the rest of a request,
+and all timing.
 """
 
 import os

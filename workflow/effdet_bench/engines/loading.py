@@ -1,9 +1,9 @@
-"""Loads engines; every error names the engine's file."""
+"""Loads engines. Errors name the engine's file, or the package that is missing."""
 
 import sys
 import traceback
 from importlib import import_module
-from importlib.metadata import metadata
+from importlib.metadata import PackageNotFoundError, metadata
 from types import ModuleType
 
 import torch
@@ -15,7 +15,7 @@ from effdet_bench.config.names import PRECISIONS
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.engines.base import Engine
 from effdet_bench.errors import BenchError, UnavailableError
-from effdet_bench.facts.engines import engine_file, located
+from effdet_bench.facts.engines import engine_file, is_shipped, located
 
 
 def load_engine(
@@ -77,19 +77,35 @@ def missing_package(engine: str, error: ImportError) -> UnavailableError:
     """The error for a package that `engine` needs and that cannot be imported."""
     package = (error.name or engine).split(".")[0]
     how = f"install the package {package}"
-    if engine in (metadata("effdet-bench").get_all("Provides-Extra") or []):
-        where = "effdet-bench" if layout.WORKFLOW == layout.INSTALLED else "."
-        edit = "-e " if where == "." else ""
-        how = f"install with `pip install {edit}'{where}[{engine}]' -c constraints.txt`"
+    if is_shipped(engine) and engine in _extras():
+        how = f"install the extra `{engine}` of effdet-bench"
+        if layout.WORKFLOW != layout.INSTALLED:
+            how = f"install with `pip install -e '.[{engine}]' -c constraints.txt`"
     return UnavailableError(
         f"the engine {engine} needs the package {package}, which cannot be imported ({error}): "
         f"{how}."
     )
 
 
+def _extras() -> list[str]:
+    """The extras of effdet-bench; none in a bundle, which contains the package's files alone."""
+    try:
+        return metadata("effdet-bench").get_all("Provides-Extra") or []
+    except PackageNotFoundError:
+        return []
+
+
 def add_place(error: Exception, engine: str, doing: str) -> None:
     """Adds to `error` in which line of its file `engine` was, and what it was `doing`."""
-    error.add_note(f"while {engine_file(engine)}{_line(error, engine)} {doing}")
+    line = _line(error, engine)
+    error.add_note(f"while {engine_file(engine)}{line} {doing}")
+    # then `outcome_of` looks for no other place
+    error.place_is_noted = bool(line)  # type: ignore[attr-defined]
+
+
+def arose_in(engine: str, error: Exception) -> bool:
+    """Whether `error` arose in the file of `engine`, or in what this file called."""
+    return bool(_line(error, engine))
 
 
 def _line(error: Exception, engine: str) -> str:

@@ -100,25 +100,43 @@ def _inside(engine: str) -> Located:
 
 
 def _outside(entry: EntryPoint) -> Located:
-    top, *inner = entry.module.split(".")
-    spec = find_spec(top)  # imports nothing, because this name has no dot
-    package = _package(entry)
-    for folder in map(Path, (spec and spec.submodule_search_locations) or []):
-        stem = folder.joinpath(*inner)
+    top, *inner = entry.value.split(".")
+    # setuptools lists the modules and packages that it installs
+    tops = ((entry.dist and entry.dist.read_text("top_level.txt")) or "").split()
+    files = [path for name in dict.fromkeys([top, *tops]) for path in _files(name)]
+    for place in _places(top):
+        stem = place.joinpath(*inner) if place.is_dir() else place.with_suffix("")
         for path in (stem / "__init__.py", stem.with_suffix(".py")):
-            if path.is_file():
-                shown = path.relative_to(folder.parent).as_posix()
-                return Located(entry.module, path, shown, _all_files(folder), package)
-    if spec and spec.origin and not inner and Path(spec.origin).is_file():
-        path = Path(spec.origin)
-        return Located(entry.module, path, path.name, [path], package)
+            if path.is_file() and (place.is_dir() or not inner):
+                shown = path.relative_to(place.parent).as_posix()
+                return Located(entry.value, path, shown, files, _package(entry))
     raise BenchError(
-        f"the package {package} names the module {entry.module} for the engine {entry.name}, but "
-        "there is no such file: correct its entry point, and install the package again."
+        f"the package {_package(entry)} names the module {entry.value} for the engine "
+        f"{entry.name}, but there is no such file of Python: correct its entry point, and install "
+        "the package again."
     )
 
 
+def _places(name: str) -> list[Path]:
+    """The folders of the package `name`, or the file of the module `name`; a name without a dot."""
+    spec = find_spec(name) if name.isidentifier() else None  # imports nothing
+    if spec is None:
+        return []
+    found = spec.submodule_search_locations or [spec.origin or ""]
+    return [path for path in map(Path, found) if path.is_dir() or path.suffix == ".py"]
+
+
+def _files(name: str) -> list[Path]:
+    """All files of the module or package `name`."""
+    found = (_all_files(place) if place.is_dir() else [place] for place in _places(name))
+    return [path for paths in found for path in paths]
+
+
 def _all_files(folder: Path) -> list[Path]:
-    """All files of a package, those of libraries and data too, but nothing that Python caches."""
-    found = (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
-    return sorted(path for path in found if path.is_file())
+    """All files of a package, those of libraries and data too; no caches and no hidden files."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if not _is_hidden(path.relative_to(folder)))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)

@@ -54,7 +54,7 @@ class Instance:
         self._judged = 0
         for number in range(spec.job.warmup):
             self.serve([number % len(self._mode.photos)] * spec.batch, False)
-        self._mode.warmed_up()
+            self._mode.was_checked()
 
     def serve(self, photos: list[int] | list[bytes], judged: bool) -> Served:
         """Serves a batch; if `judged`, captures its answers once the clock has stopped."""

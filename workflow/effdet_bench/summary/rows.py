@@ -262,6 +262,12 @@ def pace(row: Row) -> float:
     return p50(row) / row.get("drift", 1.0)  # older archives have one set of rounds
 
 
+def measured(summary: Summary) -> str:
+    """When the latest counted round began: rounds of modes that did not change may be older."""
+    started = [one["started"] for row in summary["rows"] for one in row["rounds"]]
+    return max(started, default=summary["started"])
+
+
 def standing(row: Row) -> tuple[bool, bool, float]:
     """The key to sort rows with a latency by: ranked modes first, `no-network` last."""
     return not row["ranked"], row["floor"], pace(row)

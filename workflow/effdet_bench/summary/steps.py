@@ -13,7 +13,7 @@ import ruptures
 
 # What a step must save of the squared distances. In simulated series of 8 to 40 points without a
 # step, with normal noise or Student's noise of 4 degrees of freedom, 1 in 100 series or fewer has
-# a saving of 60.
+# such a saving.
 PENALTY = 60.0
 LEAST = 8  # points of a series; in shorter series, the noise is too uncertain
 SHORTEST = 2  # points on each side of a step: a single outlier is no step
@@ -41,7 +41,7 @@ def find_steps(values: Sequence[float], errors: Sequence[float | None] = ()) -> 
     if len(series) < LEAST:
         return []
     noise = max(_noise(series), _known(errors))
-    if noise == 0:  # equal values, or all but one
+    if noise == 0:  # most neighbours are equal, as no measurements are
         return []
     search = ruptures.Pelt(model="l2", min_size=SHORTEST, jump=1)
     ends = search.fit(_without_outliers(series, noise) / noise).predict(pen=PENALTY)

@@ -61,7 +61,7 @@ class Measurement:
         seconds = 0.0
         for before in range(-self._spec.warmup, 0):
             seconds = self._serve("warmup", 0, *self._photo(before))
-        self._mode.warmed_up()
+            self._mode.was_checked()
         return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
     @torch.inference_mode()

@@ -22,8 +22,8 @@ from effdet_bench.worker.spec import JobSpec, ModelFiles
 class LoadedMode:
     """The engine of `spec`, ready to serve.
 
-    `serving` serves requests. Until the warm-up requests are over and `warmed_up` is called, it
-    also checks what `forward` returns.
+    `serving` serves requests. Until `was_checked` is called, after the first request, it also
+    checks what `forward` returns.
     `photos` and `unseen` are names and contents of files. `checks` has the `Checks` of each model,
     by name. `load_seconds` is the time before the first request, without imports.
 
@@ -58,7 +58,7 @@ class LoadedMode:
             for files, model in zip(spec.models, models, strict=True)
         }
 
-    def warmed_up(self) -> None:
+    def was_checked(self) -> None:
         self.serving = self.engine
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from effdet_bench.config.names import BASELINE
 from effdet_bench.report.figures.style import COLOURS, STYLE, WIDTH, save
 from effdet_bench.report.numbers import times
 from effdet_bench.summary.steps import Step
@@ -52,6 +53,11 @@ class Series(NamedTuple):
         """Whether the steps are in the ratio."""
         return any(point.ratio for point in self.points)
 
+    @property
+    def followed(self) -> list[Point]:
+        """The points in which steps are searched: those with a ratio, if any has one."""
+        return [point for point in self.points if point.ratio] or self.points
+
 
 def draw_history(series: Sequence[Series], labels: Sequence[str], path: Path) -> None:
     """Draws all `series`, at least one, over the archives with these `labels` to `path`."""
@@ -65,7 +71,8 @@ def draw_history(series: Sequence[Series], labels: Sequence[str], path: Path) ->
             layout="constrained",
         )
         for (ratios, latencies), one in zip(grid, series, strict=True):
-            _draw(ratios, [(p.archive, p.ratio) for p in one.points if p.ratio])
+            without = "1 by definition" if one.mode == BASELINE else f"no valid {BASELINE}"
+            _draw(ratios, [(p.archive, p.ratio) for p in one.points if p.ratio], without)
             _draw(latencies, [(point.archive, point.latency) for point in one.points])
             ratios.set_title(f"{one.name}: times as fast as baseline", loc="left", fontsize=10)
             latencies.set_title("latency p50, ms", loc="left", fontsize=10)
@@ -77,10 +84,11 @@ def draw_history(series: Sequence[Series], labels: Sequence[str], path: Path) ->
         save(figure, path)
 
 
-def _draw(axes: Axes, points: list[tuple[int, Known]]) -> None:
+def _draw(axes: Axes, points: list[tuple[int, Known]], without: str = "") -> None:
+    """Draws `points`, number of the archive and figure; in place of none, the words `without`."""
     axes.grid(axis="y")
     if not points:
-        axes.text(0.5, 0.5, "1 by definition", ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, without, ha="center", va="center", transform=axes.transAxes)
         axes.set_yticks([])
         return
     places = [place for place, _ in points]
@@ -93,7 +101,7 @@ def _draw(axes: Axes, points: list[tuple[int, Known]]) -> None:
 def _mark(axes: Axes, series: Series) -> None:
     """A line before the first archive of each step, with its size."""
     for step in series.steps:
-        place = series.points[step.at].archive - 0.5
+        place = series.followed[step.at].archive - 0.5
         axes.axvline(place, color=COLOURS[1], linestyle="--", linewidth=1.2)
         axes.annotate(
             f" {times(step.factor)}",
