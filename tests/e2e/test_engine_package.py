@@ -66,9 +66,3 @@ def test_a_mode_of_the_engine_is_timed_and_follows_its_package(package, smoke, t
     assert "timed in" not in planned()
     module.write_text(module.read_text().replace("COPIES = [1, 2]", "COPIES = [1, 2, 3]"))
     assert re.search(r"mine +timed in rounds .*: changed: engine", planned())
-
-
-def test_the_command_finds_the_engine(package, smoke):
-    _, python = package
-    text = run(smoke, python, "effdet_bench", "check-engine", "copying", "--only", "determinism")
-    assert re.search("determinism +passed", text)
