@@ -80,7 +80,7 @@ def test_wrong_answers_are_reported_as_invalid_and_never_ranked(report):
 
 
 def test_a_mode_that_fails_leaves_the_others_and_a_full_report(report):
-    reason = r"MemoryError: too big \(engines/broken\.py:\d+\) while engines/broken\.py served"
+    reason = r"MemoryError: too big while engines/broken\.py, line \d+, served"
     assert re.search(rf"\| CPU `broken` \| failed \| 0 of 1 \| {reason}", report)
     assert "**CPU `baseline`** |" in report
 

@@ -49,8 +49,14 @@ def test_wrong_outputs_are_found(bench, bug, precision, tmp_path, monkeypatch):
     gates, edit = OUTPUTS[bug]
 
     class Planted(Recorded):
+        warm = False
+
         def forward(self, index, pixels):
-            return edit(*super().forward(index, pixels))
+            outputs = super().forward(index, pixels)
+            if not self.warm:  # a wrong shape would show in the first request, a warm-up
+                self.warm = True
+                return outputs
+            return edit(*outputs)
 
         def postprocess(self, index, outputs, *args):
             if len(outputs[0]) < 5:

@@ -74,7 +74,9 @@ def test_a_device_without_a_mode(workspace):
 def test_an_engine_that_cannot_be_planned_with_is_named(workspace):
     (workspace.package / "engines" / "mine.py").write_text("OPTIONS = {1: 2}\ndef load(*_): ...\n")
     workspace.set("modes: [{name: fast, engine: mine}]")
-    assert "engines/mine.py: OPTIONS is {1: 2}, but must be names with lists" in refused(workspace)
+    assert "engines/mine.py: OPTIONS is {1: 2}, but must be a dictionary of lists" in refused(
+        workspace
+    )
 
 
 def test_an_archive_of_another_machine_is_not_replaced(workspace):
