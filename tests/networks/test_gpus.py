@@ -10,7 +10,7 @@ from effdet_bench.config.modes import export_of, read_modes
 from effdet_bench.detector.ensemble import Model, build_model
 from effdet_bench.detector.nms import detect
 from effdet_bench.detector.static import detect_at_once, detect_statically
-from effdet_bench.engines import base
+from effdet_bench.engines import base, loading
 from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import UnavailableError
 from effdet_bench.facts import machine
@@ -69,7 +69,7 @@ def test_tf32_is_off_but_where_a_mode_asks_for_it(model):
 
 def test_engines_of_the_cpu_alone_export_nothing_for_a_gpu(model, tmp_path):
     for engine in ("openvino", "executorch", "mnn"):
-        module = base.engine_module(engine)
+        module = loading.engine_module(engine)
         with pytest.raises(UnavailableError, match="runs on the CPU here"):
             module.export(model, torch.device("cuda"), {"precision": "fp32"}, [], tmp_path)
     assert not list(tmp_path.iterdir())
