@@ -65,7 +65,7 @@ def test_a_wheel_brings_what_it_needs(site):
 
 
 def test_an_installed_package_measures_in_an_empty_folder(site, run, smoke: Workspace, tmp_path):
-    """And it makes the report of an archive anew."""
+    """The installed package also renders the report of an archive."""
     folder = tmp_path / "mine"
     assert "snakemake --cores 1" in run(tmp_path, "effdet_bench", "init", "mine")
     where = run(folder, "effdet_bench", "--version")

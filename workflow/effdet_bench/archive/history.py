@@ -185,7 +185,7 @@ def run(args: argparse.Namespace) -> None:
     text = (
         templates()
         .get_template("history.md.j2")
-        .render(history=history, labels=labels, steps=steps, series=series)
+        .render(history=history, labels=labels, steps=steps)
     )
     records.write_text(args.folder / "history.md", text)
     records.write_text(args.folder / "history.html", to_html(text, args.folder))

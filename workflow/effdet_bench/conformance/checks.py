@@ -18,7 +18,7 @@ PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
 MOST_THREADS = 1.05  # processor time of a request by its time, for an engine with one thread
 REQUESTS = 200  # of the check of memory
 FIRST = 40  # of these, after which an engine has all that it needs
-MOST_LEAKED = 64 << 10  # bytes of a request; memory of correct engines has grown by up to 20 KiB
+MOST_LEAKED = 64 << 10  # bytes of a request; correct engines were measured at 0
 
 
 class Result(NamedTuple):
@@ -173,7 +173,7 @@ def _memory(trials: Trials, models: int) -> list[int]:
 
 
 def starts(trials: Trials) -> Found:
-    """Linux forks processes; macOS, and modes with an interpreter of their own, start them anew."""
+    """Linux forks a process. macOS starts a new one, and so does a mode with `python` or `env`."""
     if process_context().get_start_method() == "spawn":
         return NOT_APPLICABLE, "this system forks no processes, so all checks ran in spawned ones"
     forked = trials.of(USUAL).call("answer")
