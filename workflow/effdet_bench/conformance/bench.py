@@ -13,7 +13,7 @@ from PIL import Image
 
 from effdet_bench import layout, records
 from effdet_bench.checkpoints import synthetic, verify
-from effdet_bench.config.modes import Mode, Options, export_of, read_modes
+from effdet_bench.config.modes import Mode, export_of
 from effdet_bench.export import check, export
 from effdet_bench.facts import photos
 from effdet_bench.facts.cores import physical_cores
@@ -39,18 +39,14 @@ COLOURS = ("L", "CMYK")  # Pillow's names of grey and of four colours
 
 
 class Bench:
-    """What trials of `engine` on `device` need, made in `folder`; takes some seconds.
+    """What trials of engines on `device` need, made in `folder`; takes some seconds.
 
-    Every trial has `options`, besides those that it tries. `threads` is the number of threads of
-    all trials but that of the check `threads`. `networks` are the loaded networks, which forked
-    processes share.
+    `threads` is the number of threads of all trials but that of the check `threads`. `networks`
+    are the loaded networks, which forked processes share.
     """
 
-    def __init__(
-        self, engine: str, device: str, folder: Path, options: Options | None = None
-    ) -> None:
-        self.engine, self.device, self.folder = engine, device, folder
-        self.options = options or {}
+    def __init__(self, device: str, folder: Path) -> None:
+        self.device, self.folder = device, folder
         self.threads = min(2, len(physical_cores()))
         self._limits: dict[tuple[str, str], Standards] = {}
         self._weights = [folder / f"{entry['model']}.pth" for entry in ENSEMBLE]
@@ -68,30 +64,21 @@ class Bench:
             self._refer(folder / name)
         self.networks = load_networks(self._files(USUAL, [None] * len(ENSEMBLE)))
 
-    def mode(self, options: Options) -> Mode:
-        """The mode of the engine with `options`."""
-        given = {"name": "tried", "engine": self.engine}
-        return read_modes([given | self.options | options])[0]
-
     def spec(
-        self,
-        options: Options,
-        photos: str = USUAL,
-        threads: int | None = None,
-        models: int = len(ENSEMBLE),
+        self, mode: Mode, photos: str = USUAL, threads: int | None = None, models: int | None = None
     ) -> JobSpec:
-        """The job of the engine with `options`, which serves `photos`: `USUAL` or `SHAPES`.
+        """The job of `mode`, which serves `photos`: `USUAL` or `SHAPES`.
 
-        The first `models` of the ensemble serve, with `threads` or else the usual number of them.
-        Exports the networks first, if the engine runs exports that are not there yet.
+        The first `models` of the ensemble serve, or all, with `threads` or else the usual number of
+        them. Exports the networks first, if the mode runs exports that are not there yet.
         """
         paths = sorted((self.folder / photos).glob("*.jpg"))
         return JobSpec(
             device=self.device,
-            mode="tried",
-            engine=self.engine,
-            options=self.options | options,
-            models=tuple(self._files(photos, self._exports(self.mode(options)))[:models]),
+            mode=mode["name"],
+            engine=mode["engine"],
+            options=mode["options"],
+            models=tuple(self._files(photos, self._exports(mode))[:models]),
             photos=tuple(map(str, paths)),
             warmup=1,
             threads=threads or self.threads,
@@ -118,8 +105,7 @@ class Bench:
             given |= {"references": references, "folder": self.folder / photos}
             run(rounding, **given, precisions=[precision], threads=self.threads)
         roundings = [layout.reference_rounding(path) for path in references]
-        job = {"precision": precision, "engine": self.engine}
-        limits = standards(job, references, roundings, old=False)
+        limits = standards({"precision": precision}, references, roundings, old=False)
         if precision == "int8":
             return limits._replace(tolerance={"wrong": limits.tolerance["wrong"]})
         return limits

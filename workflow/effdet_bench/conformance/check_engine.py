@@ -72,25 +72,36 @@ def run(args: argparse.Namespace) -> None:
     # beside a round of a benchmark, both would be disturbed
     with lock_timing(), tempfile.TemporaryDirectory(prefix="effdet-bench-check-") as folder:
         begin = time.monotonic()
-        bench = Bench(args.engine, args.device, Path(folder), args.options)
+        trials = Trials(Bench(args.device, Path(folder)), args.engine, args.options)
         results = []
-        with contextlib.closing(Trials(bench)) as trials:
+        with contextlib.closing(trials):
             for name in args.only:
                 results.append(check(trials, name))
                 print(line(results[-1]), flush=True)
-    failed = [result.check for result in results if result.status == FAILED]
     seconds = time.monotonic() - begin
-    print(f"Failed checks: {len(failed)} of {len(results)}. Time: {seconds:.0f} s.")
+    print(f"Failed checks: {len(_failed(results))} of {len(results)}. Time: {seconds:.0f} s.")
     if args.json:
-        passed = any(result.status == PASSED for result in results) and not failed
-        record = {"engine": args.engine, "device": args.device, "passed": passed}
+        record = {"engine": args.engine, "device": args.device, "passed": _passed(results)}
         record |= {"versions": engine_versions(args.engine)}
         record |= {"checks": [result._asdict() for result in results]}
         records.write_json(args.json, record, "conformance")
-    if failed:
-        raise BenchError(f"the engine {args.engine} failed: {', '.join(failed)}.")
-    if not any(result.status == PASSED for result in results):
-        raise BenchError(f"no check of the engine {args.engine} ran here: the table says why.")
+    conclude(args.engine, results)
+
+
+def conclude(engine: str, results: list[Result]) -> None:
+    """Raises BenchError if `engine` failed a check, or if no check passed."""
+    if failed := _failed(results):
+        raise BenchError(f"the engine {engine} failed: {', '.join(failed)}.")
+    if not _passed(results):
+        raise BenchError(f"no check of the engine {engine} ran here: the table says why.")
+
+
+def _failed(results: list[Result]) -> list[str]:
+    return [result.check for result in results if result.status == FAILED]
+
+
+def _passed(results: list[Result]) -> bool:
+    return any(result.status == PASSED for result in results) and not _failed(results)
 
 
 def line(result: Result) -> str:

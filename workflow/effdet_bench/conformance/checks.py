@@ -7,9 +7,9 @@ from typing import NamedTuple
 from scipy.stats import theilslopes
 
 from effdet_bench.config.declarations import declaration
-from effdet_bench.config.modes import precision_of
+from effdet_bench.config.modes import Options, precision_of
 from effdet_bench.conformance.bench import COLOURS, SHAPES, SIZES, USUAL
-from effdet_bench.conformance.tried import CrashedError, RefusedError, Trials
+from effdet_bench.conformance.tried import FailedError, RefusedError, Trials
 from effdet_bench.errors import BenchError
 from effdet_bench.processes import process_context
 from effdet_bench.validity.gate import tolerance_of
@@ -35,7 +35,7 @@ Found = tuple[str, str]  # status and text of a `Result`
 def photos_of_all_shapes(trials: Trials) -> Found:
     trials.of(SHAPES).call("answer")
     precision = trials.of(SHAPES).call("precision")
-    if precision != (declared := precision_of(trials.bench.mode({}))):
+    if precision != (declared := precision_of(trials.mode({}))):
         return (
             FAILED,
             f"the engine says that it computes in {precision}, but OPTIONS say {declared}",
@@ -47,28 +47,29 @@ def photos_of_all_shapes(trials: Trials) -> Found:
     return PASSED, f"{count} photos from {sides} pixels, also grey and CMYK: valid in {precision}"
 
 
+def batches(trials: Trials) -> Found:
+    refused = trials.of(SHAPES).call("answer_together")
+    if refused:
+        return NOT_APPLICABLE, refused
+    if reason := trials.bench.judge(trials.of(SHAPES).call("precision"), SHAPES):
+        return FAILED, f"photos of one batch: {reason}"
+    return PASSED, f"{len(SIZES) + len(COLOURS)} photos as one batch: valid"
+
+
 def options(trials: Trials) -> Found:
     """Each allowed value of each option: the engine refuses in a sentence, or answers are valid."""
-    known = {k: v for k, v in declaration(trials.bench.engine).options.items() if k != "precision"}
+    known = {k: v for k, v in declaration(trials.engine).options.items() if k != "precision"}
     choices = [(name, value) for name, values in known.items() for value in values]
     if not choices:
         return NOT_APPLICABLE, "the engine has no options besides `precision`"
     refused = []
     for name, value in choices:
         shown = f"{name}: {str(value).lower() if isinstance(value, bool) else value}"
-        try:
-            with trials.own(trials.bench.spec({name: value})) as trial:
-                trial.call("answer")
-                precision = trial.call("precision")
-        except RefusedError as error:
+        tried = _try(trials, {name: value}, shown)
+        if tried.refused:
             refused.append(shown)
-            if not _is_sentence(str(error)):
-                return FAILED, f"{shown} is refused in words that are no sentence: {error}"
-        except CrashedError as error:
-            return FAILED, f"{shown}: {error}"
-        else:
-            if reason := trials.bench.judge(precision, USUAL):
-                return FAILED, f"{shown}: {reason}"
+        elif reason := trials.bench.judge(tried.precision, USUAL):
+            return FAILED, f"{shown}: {reason}"
     words = f"; refused in a sentence: {', '.join(refused)}" if refused else ""
     status = PASSED if len(refused) < len(choices) else NOT_APPLICABLE
     return status, f"all values of {', '.join(known)}{words}"
@@ -76,40 +77,55 @@ def options(trials: Trials) -> Found:
 
 def precisions(trials: Trials) -> Found:
     """Each precision: refused in a sentence, or valid, with outputs that differ from all others."""
-    names = [str(name) for name in declaration(trials.bench.engine).options.get("precision", [])]
+    names = [str(name) for name in declaration(trials.engine).options.get("precision", [])]
     if len(names) < 2:
-        only = precision_of(trials.bench.mode({}))
+        only = precision_of(trials.mode({}))
         return NOT_APPLICABLE, f"the engine has no option `precision`, and computes in {only}"
     digests: dict[str, str] = {}
     words = []
     for name in names:
-        try:
-            with trials.own(trials.bench.spec({"precision": name})) as trial:
-                digest, told = trial.call("answer"), trial.call("precision")
-        except RefusedError as error:
-            if not _is_sentence(str(error)):
-                return FAILED, f"{name} is refused in words that are no sentence: {error}"
-            words.append(f"{name} refused: {str(error).removesuffix('.')}")
+        tried = _try(trials, {"precision": name}, name)
+        if tried.refused:
+            words.append(f"{name} refused: {tried.refused.removesuffix('.')}")
             continue
-        if told != name:
-            return FAILED, f"{name} is ignored: the engine says that it computes in {told}"
+        if tried.precision != name:
+            return (
+                FAILED,
+                f"{name} is ignored: the engine says that it computes in {tried.precision}",
+            )
         if reason := trials.bench.judge(name, USUAL):
             return FAILED, f"{name}: {reason}"
-        if same := [other for other in digests if digests[other] == digest]:
+        if same := [other for other in digests if digests[other] == tried.digest]:
             return FAILED, f"{name} is ignored: all outputs are those of {same[0]}, to the last bit"
-        digests[name] = digest
+        digests[name] = tried.digest
         words.append("int8 differs" if name == "int8" else f"{name} valid")
     return PASSED if digests else NOT_APPLICABLE, "; ".join(words)
 
 
-def batches(trials: Trials) -> Found:
-    refused = trials.of(SHAPES).call("answer_together")
-    precision = trials.of(SHAPES).call("precision")
-    if refused:
-        return NOT_APPLICABLE, refused
-    if reason := trials.bench.judge(precision, SHAPES):
-        return FAILED, reason
-    return PASSED, f"{len(SIZES) + len(COLOURS)} photos as one batch: valid"
+class _Option(NamedTuple):
+    """Answers with an option: their digest and precision, or the words of the refusal."""
+
+    digest: str
+    precision: str
+    refused: str
+
+
+def _try(trials: Trials, option: Options, shown: str) -> _Option:
+    """Answers usual photos with `option`, which messages call `shown`.
+
+    Raises:
+        FailedError: the engine broke down, or refused in words that are no sentence.
+    """
+    try:
+        with trials.own(option) as trial:
+            return _Option(trial.call("answer"), trial.call("precision"), "")
+    except RefusedError as error:
+        refused = str(error)
+    except FailedError as error:
+        raise FailedError(f"{shown}: {error}") from None
+    if not refused.endswith(".") or "\n" in refused:
+        raise FailedError(f"{shown} is refused in words that are no sentence: {refused}")
+    return _Option("", "", refused)
 
 
 def determinism(trials: Trials) -> Found:
@@ -132,7 +148,7 @@ def threads(trials: Trials) -> Found:
     """The engine gets one thread, on any number of cores."""
     if trials.bench.device != "cpu":
         return NOT_APPLICABLE, f"the networks run on {trials.bench.device}"
-    with trials.own(trials.bench.spec({}, threads=1)) as trial:
+    with trials.own({}, threads=1) as trial:
         used = trial.call("threads")
     text = f"with 1 thread given, {used:.2f} threads work at a time"
     if used > MOST_THREADS:
@@ -167,7 +183,7 @@ def memory(trials: Trials) -> Found:
 
 def _memory(trials: Trials, models: int) -> list[int]:
     """Bytes after each request of the first `models`: one takes half the time of two."""
-    with trials.own(trials.bench.spec({}, models=models)) as trial:
+    with trials.own({}, models=models) as trial:
         taken: list[int] = trial.call("memory", REQUESTS)
     return taken
 
@@ -177,7 +193,7 @@ def starts(trials: Trials) -> Found:
     if process_context().get_start_method() == "spawn":
         return NOT_APPLICABLE, "this system forks no processes, so all checks ran in spawned ones"
     forked = trials.of(USUAL).call("answer")
-    with trials.own(trials.bench.spec({}), multiprocessing.get_context("spawn")) as trial:
+    with trials.own({}, multiprocessing.get_context("spawn")) as trial:
         spawned = trial.call("answer")
     if forked != spawned:
         return FAILED, "forked and spawned processes give other answers"
@@ -205,9 +221,5 @@ def check(trials: Trials, name: str) -> Result:
     except RefusedError as error:
         status = NOT_APPLICABLE if error.outcome.outcome == "unavailable" else FAILED
         return Result(name, status, str(error))
-    except (CrashedError, BenchError) as error:
+    except (FailedError, BenchError) as error:
         return Result(name, FAILED, str(error))
-
-
-def _is_sentence(text: str) -> bool:
-    return text.endswith(".") and "\n" not in text

@@ -47,19 +47,28 @@ class Trial:
             BenchError: the engine breaks the contract; the text says how.
         """
         try:
-            # like every worker, outside of inference mode
-            with torch.inference_mode(False):
-                self._mode = LoadedMode(self._spec, self._networks)
+            if failed := self._load():
+                return "failed", failed
             for _, encoded in self._mode.photos:
                 self._serve(encoded)
         except UnavailableError as error:
             return "unavailable", str(error)
+        self._mode.was_checked()
+        self._photos = [encoded for _, encoded in self._mode.photos]
+        return None
+
+    # like every worker, outside of inference mode
+    @torch.inference_mode(False)
+    def _load(self) -> str | None:
+        """Loads the engine; the words of its own error, if it raised one for users."""
+        try:
+            self._mode = LoadedMode(self._spec, self._networks)
+        except UnavailableError:
+            raise
         except BenchError as error:
             if not arose_in(self._spec.engine, error):
                 raise
-            return "failed", str(error)
-        self._mode.was_checked()
-        self._photos = [encoded for _, encoded in self._mode.photos]
+            return str(error)
         return None
 
     def precision(self) -> str:

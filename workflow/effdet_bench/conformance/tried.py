@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from effdet_bench.config.modes import Mode, Options, read_modes
 from effdet_bench.conformance.bench import Bench
 from effdet_bench.conformance.trial import Trial
 from effdet_bench.errors import Outcome
@@ -20,15 +21,15 @@ class RefusedError(Exception):
         self.outcome = outcome
 
 
-class CrashedError(Exception):
-    """The process of a trial ended; the text says why."""
+class FailedError(Exception):
+    """The engine failed; the text says why."""
 
 
 class Tried:
     """A `Trial` of `spec` in a process of its own, which is started as `context` says.
 
     Raises:
-        RefusedError, CrashedError: the engine did not load.
+        RefusedError, FailedError: the engine did not load.
     """
 
     def __init__(self, bench: Bench, spec: JobSpec, context: BaseContext | None = None) -> None:
@@ -47,11 +48,11 @@ class Tried:
         """What `method` of the trial returns.
 
         Raises:
-            CrashedError: the process ended, or the method failed.
+            FailedError: the process ended, or the method failed.
         """
         result = self._worker.call(method, *arguments)
         if not self.alive:
-            raise CrashedError(self._worker.outcome.reason)
+            raise FailedError(self._worker.outcome.reason)
         return result
 
     def end(self) -> None:
@@ -59,26 +60,39 @@ class Tried:
 
 
 class Trials:
-    """The trials of the engine on `bench`."""
+    """The trials of `engine` on `bench`, each with `options`, besides those that it tries."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+    def __init__(self, bench: Bench, engine: str, options: Options | None = None) -> None:
+        self.bench, self.engine, self._options = bench, engine, options or {}
         self._shared: dict[str, Tried] = {}
 
     def of(self, photos: str) -> Tried:
-        """The trial without options that serves `photos`, which several checks share.
+        """The trial with no more options that serves `photos`, which several checks share.
 
         Some engines take many seconds to load. If the process of an earlier check has ended, this
         is another one.
         """
         found = self._shared.get(photos)
         if found is None or not found.alive:
-            found = self._shared[photos] = Tried(self.bench, self.bench.spec({}, photos))
+            spec = self.bench.spec(self.mode({}), photos)
+            found = self._shared[photos] = Tried(self.bench, spec)
         return found
 
+    def mode(self, options: Options) -> Mode:
+        """The mode of the engine with `options`."""
+        given = {"name": "tried", "engine": self.engine}
+        return read_modes([given | self._options | options])[0]
+
     @contextmanager
-    def own(self, spec: JobSpec, context: BaseContext | None = None) -> Iterator[Tried]:
-        """A trial that ends with the block."""
+    def own(
+        self,
+        options: Options,
+        context: BaseContext | None = None,
+        threads: int | None = None,
+        models: int | None = None,
+    ) -> Iterator[Tried]:
+        """A trial with `options` that ends with the block; `Bench.spec` explains the others."""
+        spec = self.bench.spec(self.mode(options), threads=threads, models=models)
         trial = Tried(self.bench, spec, context)
         try:
             yield trial
