@@ -10,6 +10,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.facts import code, engines
 from effdet_bench.facts.code import code_digests, module_files
 from effdet_bench.facts.engines import engine_file, engine_names, located
+from effdet_bench.worker.interpreter import code_digest, refuse_other_code
 
 LOAD = "def load(models, device, options): ...\n"
 
@@ -109,3 +110,13 @@ def test_two_packages_with_one_name_are_told(install):
     install("two", {"two.py": LOAD}, {"mine": "two"})
     with pytest.raises(BenchError, match=r"of the packages (one and two|two and one): uninstall"):
         located("mine")
+
+
+def test_an_interpreter_with_another_version_of_an_engines_package_is_refused(install):
+    install("outside-engine", {"outside.py": LOAD}, {"mine": "outside"})
+    ours = code_digest(["mine"])
+    refuse_other_code(ours, ["mine"])
+    (install.path / "outside.py").write_text(f"X = 1\n{LOAD}")
+    with pytest.raises(BenchError, match="and the same packages of engines"):
+        refuse_other_code(ours, ["mine"])
+    refuse_other_code(code_digest([]), [])

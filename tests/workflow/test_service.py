@@ -131,6 +131,6 @@ def test_an_instance_that_cannot_be_loaded_says_why():
 
 
 def test_an_instance_of_other_code_is_refused(monkeypatch):
-    monkeypatch.setattr(service, "code_digest", lambda: "other")
+    monkeypatch.setattr(service, "code_digest", lambda engines: "other")
     with pytest.raises(BenchError, match="are other code than those that run here"):
         Service([InstanceSpec(None, (), 1)])

@@ -35,6 +35,7 @@ class UpstreamSpec:
     models: tuple[tuple[Record, str], ...]
     threads: int
     environment: Environment
+    engines: tuple[str, ...] = ()
 
 
 class Upstream:

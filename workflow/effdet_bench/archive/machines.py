@@ -137,7 +137,7 @@ def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
     """
     if not machines and not missing:
         raise BenchError("results/ holds no archive to compare: run `snakemake --cores 1` first.")
-    alike = sorted(of_one_ensemble(machines), key=_fastest)
+    alike = sorted(of_one_ensemble(machines), key=_latency)
     view = {
         "machines": [*alike, *(machine for machine in machines if machine not in alike)],
         "first": machines[0] if machines else None,
@@ -170,8 +170,7 @@ class Leader(TypedDict):
 
 def leader(machine: Machine) -> Leader:
     """The recommended mode of `machine`, and what the machine serves under load."""
-    ranked = [row for row in machine["summary"]["rows"] if row["ranked"]]
-    row = next(iter(fastest(ranked, machine["config"])), None)
+    row = _recommended(machine)
     modes = machine["capacities"]["modes"] if machine["capacities"] else []
     loaded, capacity = loosest_capacity(modes) or (None, None)
     own = [one for one in modes if row and (one["device"], one["mode"]) == (*place(row).values(),)]
@@ -186,8 +185,15 @@ def leader(machine: Machine) -> Leader:
     }
 
 
-def _fastest(machine: Machine) -> float:
-    row = leader(machine)["row"]
+def _recommended(machine: Machine) -> Row | None:
+    """The fastest valid mode within the limits of the machine's settings."""
+    ranked = [row for row in machine["summary"]["rows"] if row["ranked"]]
+    return next(iter(fastest(ranked, machine["config"])), None)
+
+
+def _latency(machine: Machine) -> float:
+    """Milliseconds, the median, of the recommended mode; infinite if there is none."""
+    row = _recommended(machine)
     return p50(row) if row else math.inf
 
 

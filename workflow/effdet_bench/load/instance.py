@@ -108,7 +108,7 @@ def answer_pipe(load: Callable[[Any], Any]) -> None:
             try:
                 if served is None:
                     spec, code = asked
-                    refuse_other_code(code)
+                    refuse_other_code(code, spec.engines)
                     served = load(spec)
                 else:
                     result = served.serve(*asked)

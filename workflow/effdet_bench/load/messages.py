@@ -24,6 +24,10 @@ class InstanceSpec:
     def environment(self) -> Environment:
         return self.job.environment if self.job else Environment()
 
+    @property
+    def engines(self) -> tuple[str, ...]:
+        return (self.job.engine,) if self.job else ()
+
 
 class Served(NamedTuple):
     """A batch that an instance served: its begin and end, and the detections of each request.

@@ -49,10 +49,13 @@ class Done(NamedTuple):
 
 
 class InEnvironment(Protocol):
-    """What a process loads. Every such object has the environment of the process."""
+    """What a process loads: the environment of the process, and the engines that it runs."""
 
     @property
     def environment(self) -> Environment: ...
+
+    @property
+    def engines(self) -> tuple[str, ...]: ...
 
 
 class Process(Interpreter):
@@ -61,7 +64,7 @@ class Process(Interpreter):
     def __init__(self, spec: InEnvironment, module: str = "load.instance") -> None:
         super().__init__(module, spec.environment)
         with contextlib.suppress(ConnectionError):  # `receive` says what became of it
-            self.pipe.send((spec, code_digest()))
+            self.pipe.send((spec, code_digest(spec.engines)))
 
     def memory(self) -> int:
         """Bytes of resident memory; 0 once it has died."""

@@ -65,7 +65,7 @@ class Interpreter:
             self.pipe.send(None)
 
 
-def code_digest(engines: Iterable[str] = ()) -> str:
+def code_digest(engines: Iterable[str]) -> str:
     """A digest of the code of this package and of `engines` that other packages bring.
 
     Processes that are compared must run the same code.
@@ -75,7 +75,7 @@ def code_digest(engines: Iterable[str] = ()) -> str:
     return digest([*own, *(path for one in brought if one.package for path in one.files)])
 
 
-def refuse_other_code(code: str, engines: Iterable[str] = ()) -> None:
+def refuse_other_code(code: str, engines: Iterable[str]) -> None:
     """Compares the `code_digest` of this interpreter's packages with the sender's, `code`.
 
     Raises:
