@@ -22,7 +22,7 @@ def busy(seconds):
     import hashlib, time
     begin = time.thread_time()
     while time.thread_time() < begin + seconds:
-        hashlib.sha256(bytes(1 << 20))
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000)  # without Python's global lock
 """
 
 
@@ -56,8 +56,8 @@ PLANTED = {
             (
                 RUN,
                 f"{RUN}        import threading\n"
-                "        one = lambda: threading.Thread(target=busy, args=(0.2,))\n"
-                "        workers = [one(), one(), one()]\n"
+                "        one = lambda: threading.Thread(target=busy, args=(0.1,))\n"
+                "        workers = [one() for _ in range(8)]\n"
                 "        [worker.start() for worker in workers]\n"
                 "        [worker.join() for worker in workers]\n",
             ),

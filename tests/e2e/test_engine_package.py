@@ -12,7 +12,7 @@ import pytest
 from helpers import ROOT, Workspace
 
 EXAMPLE = ROOT / "docs" / "engine"
-MODES = "modes: [baseline, {name: mine, engine: copying, copies: 2}]"
+MODES = "modes: [baseline, {name: mine, engine: copying, copies: 2}]\nrounds: 1\ntwin: false"
 
 
 @pytest.fixture(scope="module")
@@ -65,4 +65,4 @@ def test_a_mode_of_the_engine_is_timed_and_follows_its_package(package, smoke, t
     module.write_text(f"# a comment\n{module.read_text()}")
     assert "timed in" not in planned()
     module.write_text(module.read_text().replace("COPIES = [1, 2]", "COPIES = [1, 2, 3]"))
-    assert re.search(r"mine +timed in rounds .*: changed: engine", planned())
+    assert re.search(r"mine +timed in round .*: changed: engine", planned())

@@ -72,7 +72,8 @@ def test_an_installed_package_measures_in_an_empty_folder(site, run, smoke: Work
     assert where.startswith("effdet-bench 0.")
     checkpoints = smoke.path / "checkpoints" / "synthetic"
     shutil.copytree(checkpoints, folder / "checkpoints" / "synthetic")
-    run(folder, "snakemake", "--cores", "1", "--configfile", "smoke.yaml")
+    command = ("snakemake", "--cores", "1", "--configfile", "smoke.yaml", "--config", "rounds=1")
+    run(folder, *command, "twin=false")
     report = (folder / "results" / "smoke" / "report.md").read_text()
     assert "A smoke run, not a benchmark" in report
     archive = shutil.copytree(smoke.results, tmp_path / "archive")

@@ -25,6 +25,7 @@ def python(tmp_path_factory):
     install(folder, {"honest": HONEST} | {name: code for name, (code, *_) in PLANTED.items()})
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     env = unlimited() | {"PYTHONPATH": path, "EFFDET_BENCH_LOCK": str(folder / "lock")}
+    env["OMP_WAIT_POLICY"] = "passive"  # leaves cores to the tests beside
 
     def run(*args: str) -> tuple[int, str, str]:
         command = [sys.executable, *args]

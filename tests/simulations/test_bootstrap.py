@@ -7,7 +7,7 @@ from effdet_bench.validity.average_precision import coco_ap, coco_figures
 from effdet_bench.validity.usefulness import kept_accuracy
 from helpers import many_annotated
 
-PHOTOS, TRIALS, RESAMPLES = 300, 100, 200
+PHOTOS, TRIALS, RESAMPLES = 300, 60, 200
 
 
 def degraded(tables: dict) -> dict:

@@ -172,8 +172,10 @@ def _figures(
 
 def _median(values: np.ndarray, photos: np.ndarray) -> np.ndarray:
     """The median over photos of each photo's mean over its answers: [groups]."""
-    answers = [values[photos == photo].mean(0) for photo in np.unique(photos)]
-    median: np.ndarray = np.median(answers, axis=0)
+    _, places, answers = np.unique(photos, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(answers), values.shape[1]))
+    np.add.at(sums, places, values)
+    median: np.ndarray = np.median(sums / answers[:, None], axis=0)
     return median
 
 
