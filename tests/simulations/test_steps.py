@@ -1,11 +1,22 @@
-"""Steps over time, simulated: rarely where there are none, and at their place where there are."""
+"""Steps over time, simulated and measured: rarely where there are none, and at their place."""
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from effdet_bench.summary.steps import LEAST, find_steps
 
 SERIES = 1000
+# speed-ups over `baseline` in twelve smoke runs of two modes with equal options, and half-widths of
+# their intervals over four rounds. From the seventh run on, one mode spun for a tenth of its time
+STEADY = (
+    (1.876, 0.023), (1.826, 0.052), (1.837, 0.020), (1.868, 0.048), (1.873, 0.061), (1.887, 0.106),
+    (1.828, 0.050), (1.856, 0.028), (1.808, 0.047), (1.882, 0.034), (1.893, 0.028), (1.875, 0.058),
+)  # fmt: skip
+CHANGED = (
+    (1.863, 0.032), (1.861, 0.020), (1.868, 0.022), (1.873, 0.061), (1.874, 0.028), (1.815, 0.055),
+    (1.672, 0.036), (1.687, 0.041), (1.662, 0.022), (1.668, 0.015), (1.706, 0.029), (1.701, 0.031),
+)  # fmt: skip
 
 
 def noise(generator, count: int, kind: str) -> np.ndarray:
@@ -54,3 +65,12 @@ def test_a_step_within_the_known_errors_of_the_archives_is_none():
 def test_equal_values_and_short_series_have_no_step():
     assert find_steps([1.0] * 20) == []
     assert find_steps([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) == []
+
+
+@pytest.mark.parametrize(("measured", "places"), [(STEADY, []), (CHANGED, [6])])
+def test_a_step_that_was_made_in_real_runs_is_found(measured, places):
+    ratios, half_widths = zip(*measured, strict=True)
+    errors = [np.log1p(half_width) / stdtrit(3, 0.975) for half_width in half_widths]
+    steps = find_steps(ratios, errors)
+    assert [step.at for step in steps] == places
+    assert all(step.factor == pytest.approx(0.91, abs=0.01) for step in steps)
