@@ -15,7 +15,7 @@ from effdet_bench.conformance.check_engine import conclude
 from effdet_bench.conformance.checks import FAILED, NOT_APPLICABLE, PASSED, Result
 from effdet_bench.errors import BenchError
 from helpers import ROOT, unlimited
-from planted_engines import HONEST, PLANTED, install
+from planted_engines import HONEST, PLANTED, UNAVAILABLE, install
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def python(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(python):
-    """The result of the check that is made for the fault of each planted engine."""
+    """Results by engine: for a planted one, of the check that is made for its fault."""
     status, told, errors = python(str(ROOT / "tests" / "planted_engines.py"))
     assert status == 0, errors
     return json.loads(told.splitlines()[-1])
@@ -49,6 +49,12 @@ def test_a_planted_fault_fails_the_check_that_is_made_for_it(found, name):
     check, status, text = found[name]
     assert (check, status) == (failing, FAILED), text
     assert words in text
+
+
+def test_an_engine_that_cannot_run_here_is_not_applicable(found):
+    _, status, text = found[UNAVAILABLE]
+    assert status == NOT_APPLICABLE
+    assert "CUDA graphs need an NVIDIA GPU" in text
 
 
 def test_a_correct_engine_passes_and_the_table_is_a_file_too(python, tmp_path):
