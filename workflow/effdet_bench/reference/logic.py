@@ -80,7 +80,7 @@ def _candidates(
     most = model.config.max_detection_points
     # upstream would not put a candidate into a full table that scores less than its last row
     least = -torch.inf if scores is None else float((scores.min() - SCORE).logit(eps=1e-12))
-    logits, boxes, anchors, labels = _above(model, outputs, least)
+    logits, boxes, anchors, labels = _above(model, outputs, least, most)
     if scores is None or len(logits) > most:
         logits, best = logits.topk(min(most, len(logits)))
         boxes, anchors, labels = boxes[best], anchors[best], labels[best]
@@ -90,13 +90,21 @@ def _candidates(
 
 
 def _above(
-    model: Model, outputs: Outputs, least: float
+    model: Model, outputs: Outputs, least: float, most: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Logits [n] of at least `least`, with their box regressions [n, 4], anchors and labels [n]."""
+    """Logits [n] of at least `least`, with their box regressions [n, 4], anchors and labels [n].
+
+    Of each level, the `most` highest are enough.
+    """
     cells, first, parts = model.anchors_per_cell, 0, []
     for logits, boxes in zip(*outputs, strict=True):
         split = logits[0].unflatten(0, (cells, -1))
-        anchor, label, row, column = (split >= least).nonzero(as_tuple=True)
+        above = split >= least
+        if int(above.count_nonzero()) > most:  # millions, if all scores are equal
+            places = torch.unravel_index(split.flatten().topk(most).indices, split.shape)
+        else:
+            places = above.nonzero(as_tuple=True)
+        anchor, label, row, column = places
         high, wide = split.shape[2:]
         place = first + (row * wide + column) * cells + anchor
         of_box = boxes[0].unflatten(0, (cells, 4))[anchor, :, row, column]
