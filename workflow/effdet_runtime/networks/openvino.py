@@ -1,5 +1,7 @@
 """OpenVINO on the CPU, with networks in its own representation."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import openvino
 from openvino.preprocess import PrePostProcessor
@@ -47,7 +49,9 @@ class Networks:
         if photos in self._requests:
             return
         networks = [self._network(index, photos) for index in range(len(self._wanted.folders))]
-        compiled = [self._core.compile_model(one, "CPU", self._settings) for one in networks]
+        # side by side, because the compiler leaves cores idle: 1.1 instead of 1.6 s for three networks
+        with ThreadPoolExecutor() as pool:
+            compiled = list(pool.map(self._compile, networks))
         for one in compiled:
             if (used := one.get_property("INFERENCE_NUM_THREADS")) != self._wanted.threads:
                 raise BundleError(
@@ -55,6 +59,9 @@ class Networks:
                     "set `threads` to what this machine allows."
                 )
         self._requests[photos] = [one.create_infer_request() for one in compiled]
+
+    def _compile(self, network: openvino.Model) -> openvino.CompiledModel:
+        return self._core.compile_model(network, "CPU", self._settings)
 
     def _network(self, index: int, photos: int) -> openvino.Model:
         """Network `index` for batches of `photos`.
