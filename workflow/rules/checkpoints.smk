@@ -56,6 +56,7 @@ if SYNTHETIC:
                 "synthesise",
                 "--ensemble {params.ensemble:q} --photos {params.photos:q} --seed {params.seed}",
                 "--outputs {output:q}",
+                python=KEEPING,
             )
 
 

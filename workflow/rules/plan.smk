@@ -3,8 +3,7 @@ import atexit
 import time
 
 from effdet_bench.facts import machine
-from effdet_bench.config import modes
-from effdet_bench.config.names import CONTROL, DRAWINGS, NO_NETWORK, TUNED
+from effdet_bench.config.names import CONTROL, DRAWINGS, NO_NETWORK
 from effdet_bench.facts.photos import CARRIED, PICTURED, list_photos
 from effdet_bench.records import RAW_COLUMNS
 from effdet_bench.timing import sets
@@ -86,10 +85,6 @@ ROUNDINGS = [str(layout.reference_rounding(record)) for record in REFERENCES]
 ROUNDING_TABLES = [str(layout.rounding_table(record)) for record in ROUNDINGS]
 # int8 is not emulated, because quantisation is not a rounding of the same network
 PRECISIONS = sorted({modes.precision_of(mode) for mode in CONFIG["modes"]} - {"int8"})
-# An interpreter whose allocator keeps the memory of large tensors. The default one requests new memory for each
-# tensor, with which emulated rounding takes twice as long.
-KEEPING = " ".join(f"{k}={v}" for k, v in modes.shipped_modes()[TUNED]["env"].items())
-KEEPING = f"env {KEEPING} python3"
 DRAWN = [*DRAWINGS]
 DRAWN += ["accuracy"] if CONFIG["annotations"] else []
 DRAWN += ["load"] if CONFIG["load"] else []
