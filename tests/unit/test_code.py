@@ -216,16 +216,17 @@ def edited(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "PACKAGE", package)
     monkeypatch.setattr(layout, "TOLERANCES", package / "schemas" / "tolerances.yaml")
     monkeypatch.setattr(engines, "FOLDER", package / "engines")
-    engines.located.cache_clear()
-    code._commit.cache_clear()
+    caches = (engines.located, code._commit, code._path)
+    for one in caches:
+        one.cache_clear()
 
     def edit(name: str) -> None:
         code._without_comments.cache_clear()
         (package / name).write_text((package / name).read_text() + "EDITED: 1\n")
 
     yield edit
-    engines.located.cache_clear()
-    code._commit.cache_clear()
+    for one in caches:
+        one.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ import math
 from pathlib import Path
 from typing import TypedDict
 
-import yaml
-
 from effdet_bench import records
 from effdet_bench.archive.collection import archives_in
 from effdet_bench.config.names import DEVICES
@@ -148,7 +146,7 @@ def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
         "loads": load_table({one["machine"]: one["capacities"] for one in machines}),
         "differences": {one["machine"]: differences(machines[0], one) for one in machines[1:]},
         "apart": [machine for machine in machines if machine not in alike],
-        "published": yaml.safe_load(PUBLISHED_LATENCIES.read_text()),
+        "published": records.read_yaml(PUBLISHED_LATENCIES),
     }
     return templates().get_template("machines.md.j2").render(view)
 

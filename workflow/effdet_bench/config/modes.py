@@ -6,8 +6,6 @@ import re
 import shutil
 from typing import Any, TypedDict
 
-import yaml
-
 from effdet_bench import layout
 from effdet_bench.config.declarations import FP32, OptionValue, declaration
 from effdet_bench.config.names import BASELINE, CONTROL, DEVICES
@@ -15,6 +13,7 @@ from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.facts.engines import engine_names, located
 from effdet_bench.facts.machine import gpu_names
 from effdet_bench.facts.versions import versions
+from effdet_bench.records import read_yaml
 
 Options = dict[str, OptionValue]  # of a mode; options that it does not set are off
 
@@ -75,7 +74,7 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
 
 def shipped_modes() -> dict[str, dict[str, Any]]:
     """The entries of modes.yaml, by the name of the mode."""
-    shipped: dict[str, dict[str, Any]] = yaml.safe_load(layout.MODES.read_text())
+    shipped: dict[str, dict[str, Any]] = read_yaml(layout.MODES)
     return shipped
 
 

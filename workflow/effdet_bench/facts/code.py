@@ -6,7 +6,7 @@ Records name the code that made them: the commit, and digests of these files.
 import ast
 import functools
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -40,6 +40,7 @@ def module_files(*entries: str, engine: str | None = None) -> list[Path]:
     return sorted(files)
 
 
+@functools.cache  # most modules import some of the same modules
 def _path(name: str) -> Path | None:
     stem = layout.PACKAGE.parent.joinpath(*name.split("."))
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
@@ -51,7 +52,7 @@ def _path(name: str) -> Path | None:
 @functools.cache  # most steps share most modules
 def _imports(path: Path) -> list[str]:
     names, tree = [], _tree(path)
-    for node in ast.walk(tree) if tree else []:
+    for node in _statements(tree) if tree else []:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -65,6 +66,20 @@ def _tree(path: Path) -> ast.Module | None:
         return ast.parse(path.read_text(), str(path)) if path.suffix == ".py" else None
     except (SyntaxError, UnicodeDecodeError):  # a template of a package, for example
         return None
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """`tree` and all its statements, without the expressions inside them.
+
+    A walk through all expressions takes five times as long.
+    """
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            if isinstance(inside := getattr(node, part, None), list):
+                waiting += inside
 
 
 def code_digests(engine: str, exported: bool) -> dict[str, str]:
@@ -96,10 +111,9 @@ def _without_comments(path: Path) -> str:
     tree = _tree(path)
     if tree is None:
         return digest([path])
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef
+    for node in _statements(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False):
             del node.body[0]
     return ast.dump(tree)
 

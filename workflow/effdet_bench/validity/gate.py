@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 
 from effdet_bench import layout, records
 from effdet_bench.config.names import NO_NETWORK
@@ -72,7 +71,7 @@ FAULTS = {
 
 def tolerance_of(precision: str, old: bool = False) -> dict[str, float]:
     """The limits for answers in `precision`, by figure; `old` for archives of schema version 5."""
-    table = yaml.safe_load((layout.TOLERANCES_5 if old else layout.TOLERANCES).read_text())
+    table = records.read_yaml(layout.TOLERANCES_5 if old else layout.TOLERANCES)
     row = "16-bit" if precision in ("bf16", "fp16") else precision
     tolerance: dict[str, float] = table["every"] | table[row]
     return tolerance

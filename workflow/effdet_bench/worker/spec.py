@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from effdet_bench.config.modes import Options
-from effdet_bench.records import Record
+if TYPE_CHECKING:
+    from effdet_bench.config.modes import Options
+    from effdet_bench.records import Record
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class ModelFiles:
     reference's record. `export` is the path of its export's record, for modes that run on one.
     """
 
-    record: Record
+    record: "Record"
     file: str
     reference: str
     export: str | None = None
@@ -48,7 +50,7 @@ class JobSpec:
     device: str
     mode: str
     engine: str
-    options: Options
+    options: "Options"
     models: tuple[ModelFiles, ...]
     photos: tuple[str, ...]
     warmup: int
