@@ -16,7 +16,17 @@ from helpers import ROOT
 
 # Nothing earlier imports anything later. What stands on one line may import each other.
 ORDER = [
-    ("errors", "records", "layout", "processes", "locks", "runs", "progress", "terminal"),
+    (
+        "errors",
+        "imports",
+        "records",
+        "layout",
+        "processes",
+        "locks",
+        "runs",
+        "progress",
+        "terminal",
+    ),
     ("facts",),
     ("config",),
     ("detector",),

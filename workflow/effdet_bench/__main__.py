@@ -7,10 +7,10 @@ import gc
 import os
 import sys
 from importlib import import_module
-from types import ModuleType
 
 from effdet_bench import __version__, runs
 from effdet_bench.errors import BenchError
+from effdet_bench.imports import importing
 
 # modules with the functions `add_arguments` and `run`
 COMMANDS = {
@@ -97,7 +97,8 @@ def main(argv: list[str] | None = None) -> None:
     # the last search for garbage, among all of torch's objects, would take a second
     atexit.register(gc.freeze)
     try:
-        module = _imported(known[step][0])
+        with importing():
+            module = import_module(f"effdet_bench.{known[step][0]}")
         own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
         module.add_arguments(own)
         module.run(own.parse_args(argv[1:]))
@@ -110,15 +111,6 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"effdet-bench {step}: {error.strerror}{where}: {MENDS[error.errno]}.")
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _imported(module: str) -> ModuleType:
-    # looking for garbage among modules would take a quarter of the time of importing torch
-    gc.disable()
-    try:
-        return import_module(f"effdet_bench.{module}")
-    finally:
-        gc.enable()
 
 
 def _listed(known: dict[str, tuple[str, str]]) -> str:

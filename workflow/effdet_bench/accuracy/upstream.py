@@ -19,6 +19,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.facts.code import digest_without_comments, module_files
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.facts.versions import versions
+from effdet_bench.imports import importing
 from effdet_bench.load.instance import answer_pipe
 from effdet_bench.load.messages import Served
 from effdet_bench.records import Record
@@ -46,10 +47,11 @@ class Upstream:
     """
 
     def __init__(self, spec: UpstreamSpec) -> None:
-        import torch
+        with importing():
+            import torch
 
-        from effdet_bench.checkpoints.verify import check_file
-        from effdet_bench.detector.ensemble import load_model
+            from effdet_bench.checkpoints.verify import check_file
+            from effdet_bench.detector.ensemble import load_model
 
         torch.set_num_threads(spec.threads)
         self._models = [

@@ -9,6 +9,7 @@ from effdet_bench import records
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.config.names import COCO_CLASSES
 from effdet_bench.errors import BenchError
+from effdet_bench.imports import importing
 from effdet_bench.records import Record
 
 
@@ -46,7 +47,8 @@ def verify(entry: Record, path: str | Path, sha256: str | None, size: int | None
     Raises:
         BenchError: any check fails; the text says which.
     """
-    from effdet_bench.detector.ensemble import load_model
+    with importing():
+        from effdet_bench.detector.ensemble import load_model
 
     data = check_file(path, sha256, size)
     loaded = load_model(entry, data, str(path))

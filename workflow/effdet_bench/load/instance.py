@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from effdet_bench.errors import Outcome, UnavailableError, outcome_of
+from effdet_bench.imports import importing
 from effdet_bench.load.messages import InstanceSpec, Served
 from effdet_bench.processes import end_with_parent
 from effdet_bench.worker.interpreter import refuse_other_code, without_effect
@@ -42,8 +43,9 @@ class Instance:
 
     def __init__(self, spec: InstanceSpec) -> None:
         # here, because torch's libraries read which cores they may use when they are loaded
-        from effdet_bench.validity.capture import Capture
-        from effdet_bench.worker.loaded import LoadedMode
+        with importing():
+            from effdet_bench.validity.capture import Capture
+            from effdet_bench.worker.loaded import LoadedMode
 
         assert spec.job is not None and spec.folder is not None
         self._mode: LoadedMode = LoadedMode(spec.job)

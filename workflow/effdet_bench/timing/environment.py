@@ -10,12 +10,14 @@ from effdet_bench import records
 from effdet_bench.facts import machine
 from effdet_bench.facts.cores import usable_cores
 from effdet_bench.facts.versions import versions
+from effdet_bench.imports import importing
 from effdet_bench.records import Record
 
 
 def describe(name: str) -> Record:
     """The record of this machine under the name `name`: processor, memory in bytes, system."""
-    import torch
+    with importing():
+        import torch
 
     accelerators, cudnn = machine.gpu_names(), None
     if torch.cuda.is_available():
