@@ -218,6 +218,12 @@ def test_only_layout_spells_out_a_path_of_the_results():
             assert wrong == [], path
 
 
+def test_a_round_imports_no_torch_before_its_hosts_do():
+    """Hosts import side by side with it, and a host's import time must include torch."""
+    code = "import sys, effdet_bench.timing.job; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 @pytest.fixture
 def edited(tmp_path, monkeypatch):
     """Edits a file in a copy of the package, which lies in no checkout."""

@@ -24,6 +24,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.facts.code import code_digests, code_of_job
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.locks import hold
+from effdet_bench.timing.rounds import run_round
 from effdet_bench.worker.spec import Environment, JobSpec, ModelFiles
 
 # not in TMPDIR, which differs between users; tests that run side by side set locks of their own
@@ -60,8 +61,6 @@ def run_jobs(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, recor
     with lock_timing():
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         begin = time.monotonic()
-        from effdet_bench.timing.rounds import run_round  # here, because it imports torch
-
         with tempfile.TemporaryDirectory(prefix="effdet-bench-unseen-") as folder:
             specs = [replace(spec, unseen=Path(folder)) for spec in specs]
             results = run_round(specs, seed, label)

@@ -10,18 +10,20 @@ includes `baseline` and `baseline-twin`.
 import random
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from effdet_bench.config.names import BASELINE, CONTROL
 from effdet_bench.errors import BenchError, Outcome, outcome_of
 from effdet_bench.processes import Worker, process_context
 from effdet_bench.progress import progress, tell
 from effdet_bench.records import Record
-from effdet_bench.timing.conditions import Watch
 from effdet_bench.timing.host import Host, RemoteHost
 from effdet_bench.timing.memory import Room
 from effdet_bench.timing.turns import plan_turns
 from effdet_bench.worker.spec import Environment, JobSpec
+
+if TYPE_CHECKING:
+    from effdet_bench.timing.conditions import Watch
 
 SETTLE_SECONDS = 0.02  # after a turn, for threads that wait for work to stop spinning
 PROGRESS_SECONDS = 5.0
@@ -174,6 +176,8 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
     """
     order = random.Random(seed)
     hosts = Hosts(specs)
+    from effdet_bench.timing.conditions import Watch  # imports torch: hosts start before
+
     modes = [Timed(spec, hosts, label) for spec in order.sample(list(specs), len(specs))]
     unseen = hosts.make_unseen(specs[0], seed)
     if not unseen.completed:
@@ -189,7 +193,7 @@ def run_round(specs: Sequence[JobSpec], seed: str, label: str) -> dict[str, Reco
     return {mode.spec.mode: _result(mode, groups, conditions) for mode in modes}
 
 
-def _serve_in_groups(modes: list[Timed], watch: Watch, order: random.Random, label: str) -> int:
+def _serve_in_groups(modes: list[Timed], watch: "Watch", order: random.Random, label: str) -> int:
     """Loads `modes` in groups that fit into memory; each group serves; returns how many groups.
 
     Modes that are not in every group have ended afterwards, except those of the last group.
