@@ -20,7 +20,7 @@ if shutil.which("nvidia-smi") is None:
 import pytest
 from filelock import FileLock
 
-from helpers import Workspace, copy_project, synthetic_model
+from helpers import BUNDLED, Workspace, copy_project, synthetic_model
 
 
 @pytest.fixture
@@ -46,6 +46,23 @@ def smoke(tmp_path_factory) -> Workspace:
         done = made.snakemake(cores=8)
         assert done.returncode == 0, done.stdout
         (folder / "terminal.txt").write_text(done.stdout)
+        return made
+
+
+@pytest.fixture(scope="session")
+def bundled(smoke: Workspace) -> Workspace:
+    """After `snakemake bundle`, which first times the mode that can be bundled.
+
+    Shared by all processes that run tests: the first that needs it makes it.
+    """
+    folder = smoke.path.with_name("bundled")
+    with FileLock(f"{folder}.lock"):
+        if (folder / "bundles" / f"smoke-{BUNDLED}.zip").exists():
+            return Workspace(folder)
+        made = smoke.copy(folder)
+        made.set(f"{{modes: [baseline, no-network, {BUNDLED}], rounds: 1}}")
+        done = made.snakemake("bundle")
+        assert done.returncode == 0, done.stdout
         return made
 
 

@@ -17,6 +17,7 @@ RESOURCES = ROOT / "workflow" / "effdet_bench" / "resources"
 SHIPPED, CALIBRATION = RESOURCES / "photos", RESOURCES / "calibration"
 EXAMPLES = ROOT / "examples"
 UNSEEN = ROOT / "tests" / "photos"
+BUNDLED = "openvino"  # the mode of the fixture `bundled`
 OF_TESTS = ("OMP_NUM_THREADS", "GLIBC_TUNABLES")  # variables that conftest sets for itself alone
 
 
