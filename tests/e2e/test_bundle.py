@@ -16,9 +16,8 @@ from PIL import Image
 
 from effdet_runtime import Detector, PhotoError
 from effdet_runtime import bundle as format_of
-from helpers import SHIPPED
+from helpers import BUNDLED, SHIPPED, Workspace
 
-MODE = "openvino"
 NO_TORCH = """
 import sys
 from effdet_runtime import Detector
@@ -43,7 +42,7 @@ def runtime(bundle: Path, *args: str, cwd: Path | None = None) -> subprocess.Com
 
 def test_a_bundle_says_what_it_is(bundle):
     record = json.loads((bundle / "bundle.json").read_text())
-    assert (record["mode"], record["library"], record["precision"]) == (MODE, "openvino", "fp32")
+    assert (record["mode"], record["library"], record["precision"]) == (BUNDLED, "openvino", "fp32")
     assert record["measured"]["machine"] == "smoke"
     assert record["measured"]["p50_ms"] > 0
     assert record["class_names"]["1"] == "person"
@@ -174,18 +173,24 @@ def test_photos_of_ones_own_become_json_csv_and_pictures(bundle, tmp_path):
     assert min(float(row["score"]) for row in found) >= 0.5
 
 
+@pytest.fixture(scope="module")
+def own(bundled, tmp_path_factory) -> Workspace:
+    """A copy in which these tests may write, because tests of other files copy `bundled`."""
+    return bundled.copy(tmp_path_factory.mktemp("own") / "project")
+
+
 @pytest.mark.parametrize("mode", ["openvin", "no-network"])
-def test_a_mode_that_cannot_be_bundled_is_told(bundled, mode):
-    done = bundled.snakemake("bundle", "--config", f"bundle={mode}")
+def test_a_mode_that_cannot_be_bundled_is_told(own, mode):
+    done = own.snakemake("bundle", "--config", f"bundle={mode}")
     assert done.returncode == 1
     assert f"'{mode}' cannot be bundled, because it is no valid mode of this run" in done.stdout
     assert "add it to `modes`, or choose one of " in done.stdout
 
 
-def test_a_mode_of_pytorch_brings_pytorch(bundled, tmp_path):
-    done = bundled.snakemake("bundle", "--config", "bundle=baseline")
+def test_a_mode_of_pytorch_brings_pytorch(own, tmp_path):
+    done = own.snakemake("bundle", "--config", "bundle=baseline")
     assert done.returncode == 0, done.stdout
-    copy = shutil.copytree(bundled.path / "bundles" / "smoke-baseline", tmp_path / "bundle")
+    copy = shutil.copytree(own.path / "bundles" / "smoke-baseline", tmp_path / "bundle")
     pinned = {line.split("==")[0] for line in (copy / "requirements.txt").read_text().split()}
     assert {"torch", "effdet", "timm", "numpy", "pillow"} < pinned
     assert not {"snakemake", "pandas", "matplotlib", "openvino"} & pinned
@@ -201,20 +206,20 @@ def test_a_mode_of_pytorch_brings_pytorch(bundled, tmp_path):
     assert done.stdout.split() == [str(copy / "effdet_bench" / "__init__.py"), "set()"]
 
 
-def test_a_mode_of_a_working_copy_is_opened_by_its_name(bundled):
+def test_a_mode_of_a_working_copy_is_opened_by_its_name(own):
     code = (
         "import sys, effdet_bench; detect = effdet_bench.open_mode(sys.argv[1], settings='s.yaml');"
         "print(len(detect(sys.argv[2]).models['tf_efficientdet_lite0']))"
     )
-    settings = yaml.safe_load((bundled.path / "config.yaml").read_text())
-    settings |= yaml.safe_load((bundled.path / "smoke.yaml").read_text())
-    (bundled.path / "s.yaml").write_text(yaml.safe_dump(settings))
+    settings = yaml.safe_load((own.path / "config.yaml").read_text())
+    settings |= yaml.safe_load((own.path / "smoke.yaml").read_text())
+    (own.path / "s.yaml").write_text(yaml.safe_dump(settings))
     photo = str(min(SHIPPED.glob("*.jpg")))
     for mode in ("baseline", "openvino"):
-        done = runtime(bundled.path / "workflow", "-c", code, mode, photo, cwd=bundled.path)
+        done = runtime(own.path / "workflow", "-c", code, mode, photo, cwd=own.path)
         assert done.stdout.split() == ["100"]
-    done = runtime(bundled.path / "workflow", "-c", code.replace("s.yaml", "no.yaml"), "x", photo)
+    done = runtime(own.path / "workflow", "-c", code.replace("s.yaml", "no.yaml"), "x", photo)
     assert "no.yaml cannot be read" in done.stdout
     for mode, words in (("fusd", "did you mean 'fused'"), ("onnxruntime", "is missing")):
-        done = runtime(bundled.path / "workflow", "-c", code, mode, photo, cwd=bundled.path)
+        done = runtime(own.path / "workflow", "-c", code, mode, photo, cwd=own.path)
         assert words in done.stdout

@@ -218,8 +218,45 @@ def test_only_layout_spells_out_a_path_of_the_results():
             assert wrong == [], path
 
 
+IMPORTS = """
+import effdet_bench.a0
+try:
+    import effdet_bench.a1
+except ImportError:
+    import effdet_bench.a2
+else:
+    import effdet_bench.a3
+finally:
+    import effdet_bench.a4
+async def function():
+    async with thing, other:
+        from effdet_bench import a5
+    if thing:
+        pass
+    elif other:
+        from effdet_bench.a6 import name
+    for _ in ():
+        pass
+    else:
+        while thing:
+            import effdet_bench.a7
+match thing:
+    case 1:
+        import effdet_bench.a8
+class Kind:
+    def method(self):
+        import effdet_bench.a9
+"""
+
+
+def test_imports_are_found_in_every_kind_of_statement(tmp_path):
+    (tmp_path / "module.py").write_text(IMPORTS)
+    found = " ".join(code._imports(tmp_path / "module.py"))
+    assert all(f"effdet_bench.a{number}" in found for number in range(10))
+
+
 def test_a_round_imports_no_torch_before_its_hosts_do():
-    """Hosts import side by side with it, and a host's import time must include torch."""
+    """Hosts import side by side with the process of the round, and count their import of torch."""
     code = "import sys, effdet_bench.timing.job; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

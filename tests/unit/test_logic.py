@@ -34,6 +34,19 @@ def test_upstreams_own_table_is_right_to_the_last_detection():
     assert check_table(MODEL, given, table_of(given), SCALE, SIZE) == (0, 0)
 
 
+def test_a_table_that_is_not_full_is_right_although_millions_of_scores_are_zero():
+    classes, boxes = outputs(1e-6)
+    few = [torch.full_like(level, -200) for level in classes]
+    few[0][..., ::8, ::8] = classes[0][..., ::8, ::8]
+    for level in few[:1]:
+        level[:, 3:] = -200
+    table = table_of((few, boxes))
+    assert 0 < (table[:, 4] > 0).sum() < len(table)
+    assert check_table(MODEL, (few, boxes), table, SCALE, SIZE) == (0, 0)
+    table[2, 0] += 1
+    assert check_table(MODEL, (few, boxes), table, SCALE, SIZE).wrong > 0
+
+
 @pytest.mark.parametrize("step", [0.05, 0.25])
 def test_which_of_two_equals_came_first_is_a_tie(step):
     given = outputs(step)

@@ -1,4 +1,4 @@
-"""Imports of torch, which take seconds."""
+"""Imports without searches for garbage."""
 
 import contextlib
 import gc
@@ -11,8 +11,10 @@ def importing() -> Iterator[None]:
 
     Looking for garbage among modules would take a quarter of the time of importing torch.
     """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()

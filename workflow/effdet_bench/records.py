@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from jsonschema import Draft202012Validator
 
 from effdet_bench import layout
 from effdet_bench.errors import BenchError
@@ -15,7 +16,6 @@ from effdet_bench.errors import BenchError
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from jsonschema import Draft202012Validator
 
 Record = dict[str, Any]  # the content of a JSON file of the archive, which its schema describes
 
@@ -67,9 +67,7 @@ def load_schema(name: str) -> Record:
 
 
 @functools.cache
-def _validator(name: str) -> "Draft202012Validator":
-    from jsonschema import Draft202012Validator  # takes as long as all else here
-
+def _validator(name: str) -> Draft202012Validator:
     return Draft202012Validator(load_schema(name))
 
 

@@ -48,11 +48,12 @@ RECORDS = [
 # rules that timing needs, and the rounds. All other rules follow, because a user waits for the first standings.
 AT_ONCE, BEFORE_TIMING = CONFIG["rounds"] + 2, CONFIG["rounds"] + 1
 
-# An interpreter whose allocator keeps the memory of large tensors, for steps that compute with PyTorch and time nothing.
-# The default one requests new memory for each tensor: then emulated rounding takes twice as long, and synthetic
-# weights a third longer.
-KEEPING = " ".join(f"{k}={v}" for k, v in modes.shipped_modes()[TUNED]["env"].items())
-KEEPING = f"env {KEEPING} python3"
+# An interpreter whose allocator keeps the memory of large tensors, for synthetic weights and emulated rounding. The
+# default allocator requests new memory for each tensor. With the default allocator, emulated rounding takes twice as
+# long, and synthetic weights take a third longer.
+VARIABLES = " ".join(f"{k}={v}" for k, v in modes.shipped_modes()[TUNED]["env"].items())
+KEEPING = f"env {VARIABLES} python3"
+
 # Whether another run of this workflow started this process, as its job on a node of a cluster.
 ON_NODE = runs.RUN in os.environ
 # The environment of the steps' shells. `python3` is the interpreter that runs Snakemake, which has the packages. The

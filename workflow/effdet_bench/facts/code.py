@@ -69,7 +69,7 @@ def _tree(path: Path) -> ast.Module | None:
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """`tree` and all its statements, without the expressions inside them.
+    """`tree`, its statements, handlers of errors, and cases, without the expressions inside them.
 
     A walk through all expressions takes five times as long.
     """

@@ -94,14 +94,16 @@ def _above(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits [n] of at least `least`, with their box regressions [n, 4], anchors and labels [n].
 
-    Of each level, the `most` highest are enough.
+    Returns at most the `most` highest of each level, because `_candidates` keeps no more in all.
     """
     cells, first, parts = model.anchors_per_cell, 0, []
     for logits, boxes in zip(*outputs, strict=True):
         split = logits[0].unflatten(0, (cells, -1))
         above = split >= least
-        if int(above.count_nonzero()) > most:  # millions, if all scores are equal
-            places = torch.unravel_index(split.flatten().topk(most).indices, split.shape)
+        # millions, if all scores are equal or the table is not full
+        if int(above.count_nonzero()) > most:
+            best = torch.where(above, split, -torch.inf).flatten().topk(most).indices
+            places = torch.unravel_index(best, split.shape)
         else:
             places = above.nonzero(as_tuple=True)
         anchor, label, row, column = places

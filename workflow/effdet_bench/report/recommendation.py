@@ -43,7 +43,7 @@ def _memory(row: Row) -> float:
 
 
 def _start(row: Row) -> float:
-    """Seconds from the start of the process to the end of the first request."""
+    """Processor seconds of imports, and seconds of loading and of the first request."""
     load = (row["import_seconds"] or 0) + (row["load_seconds"] or 0)
     return load + (row["first_request_ms"] or 0) / 1e3
 

@@ -28,11 +28,13 @@ from effdet_bench.worker.spec import Environment, JobSpec
 class Host:
     """The parent of the workers of `specs`, in this process.
 
-    `import_seconds` is the processor time of importing torch and effdet, because hosts import side
-    by side. `networks` are those of its modes; `None` if workers read their own.
+    `import_seconds` is the processor time of importing torch and effdet. Wall time would count
+    waits for other hosts, which import side by side. `networks` are those of its modes; `None` if
+    workers read their own.
     """
 
     def __init__(self, specs: Sequence[JobSpec]) -> None:
+        # with searches for garbage, as in the process of a user
         begin = time.process_time()
         from effdet_bench.timing.requests import Measurement
         from effdet_bench.worker.networks import load_networks
