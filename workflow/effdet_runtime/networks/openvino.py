@@ -49,7 +49,7 @@ class Networks:
         if photos in self._requests:
             return
         networks = [self._network(index, photos) for index in range(len(self._wanted.folders))]
-        # Side by side, because the compiler leaves cores idle. On two cores of a Zen 4, D0 + D1 + D2
+        # Side by side, because the compiler leaves cores idle. On two cores (Zen 4), D0 + D1 + D2
         # take 1.1 instead of 1.6 s, and 515 instead of 500 MB at peak.
         with ThreadPoolExecutor() as pool:
             compiled = list(pool.map(self._compile, networks))
