@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from effdet_bench.summary.latency import describe, needed_requests, percentile, percentile_interval
@@ -98,6 +98,7 @@ def test_an_interval_holds_its_percentile_and_lies_within_the_extremes(values, p
 
 @settings(max_examples=25, deadline=None)
 @given(rounds, st.integers(2, 1000))
+@example([[[7714] * 3], [[1, 1, 6353, 7757]], [[1], [1, 7713], [7712], [1, 7752, 7755, 7735]]], 17)
 def test_intervals_scale_with_the_latencies(values, factor):
     once = percentile_interval(values, 50)
     longer = [[[factor * one for one in turn] for turn in turns] for turns in values]
