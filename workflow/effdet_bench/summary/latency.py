@@ -117,7 +117,7 @@ def _share_error(rounds: Sequence[Turns], value: float) -> float:
     It is that of a ratio of sums over rounds: of turns' shares, and of turns (Cochran, "Sampling
     Techniques", 1977, ch. 6). For example, rounds of one turn with shares of 0.4 and 0.6 give 0.1.
     """
-    # interpolated between equal latencies, `value` may lie below them by a rounding error
+    # a rounding error of interpolation may put `value` below a latency that it equals
     value *= 1 + 1e-12
     shares = np.array([sum(np.mean(np.asarray(t) <= value) for t in turns) for turns in rounds])
     counts = np.array([len(turns) for turns in rounds])
