@@ -23,7 +23,7 @@ from effdet_bench import records
 from effdet_bench.config.names import UNSEEN_MARK
 from effdet_bench.detector.ensemble import load_model
 from effdet_bench.engines.loading import engine_module, load_engine
-from effdet_bench.export.export import Exporter, ExportSpec
+from effdet_bench.export.export import Exporter, ExportSpec, in_children
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
 from effdet_bench.reference.output_errors import Errors, relative_errors
@@ -108,11 +108,11 @@ class Answers:
             precision = exports[options.get("precision", "fp32")]
             spec = ExportSpec(
                 engine=name, device="cpu", options={"precision": precision, "rewritten": True},
-                threads=torch.get_num_threads(), checkpoint=record, file=str(self.checkpoint),
-                photos=str(CALIBRATION), record=str(self.folder / f"{name}-{precision}.json"),
+                checkpoint=record, file=str(self.checkpoint), photos=str(CALIBRATION),
+                record=str(self.folder / f"{name}-{precision}.json"),
             )  # fmt: skip
             if not spec.folder.exists():
-                Exporter(spec).export()
+                in_children(Exporter, [spec], "export")
             own = replace(self.model, built=None, export=spec.folder)
         return load_engine(name, [own], cpu, {"sparse_postprocess": True, **options})
 

@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import torch
 
 from effdet_bench import records
 from effdet_bench.export.check import ExportCheck
@@ -40,7 +39,6 @@ def exports(lite0, d0, tmp_path_factory):
                 engine=engine,
                 device="cpu",
                 options={"precision": precision, "rewritten": rewritten},
-                threads=torch.get_num_threads(),
                 checkpoint=records.read_json(record, "checkpoint"),
                 file=str(file),
                 photos=str(CALIBRATION),

@@ -73,11 +73,18 @@ class Worker:
 
     def call(self, method: str, *arguments: object) -> Any:
         """The result of the object's `method`; `None` if the worker has failed or fails now."""
-        if not self.alive:
-            return None
-        with contextlib.suppress(ConnectionError):
-            self._pipe.send(_Call(method, arguments))
-        return self._receive()
+        self.ask(method, *arguments)
+        return self.answer()
+
+    def ask(self, method: str, *arguments: object) -> None:
+        """Begins a call of the object's `method`; `answer` waits for its end."""
+        if self.alive:
+            with contextlib.suppress(ConnectionError):
+                self._pipe.send(_Call(method, arguments))
+
+    def answer(self) -> Any:
+        """The result of the method that was asked for; `None` as from `call`."""
+        return self._receive() if self.alive else None
 
     def end(self) -> None:
         """Asks the process to end, waits for its end, and kills it after `ENDING` seconds."""

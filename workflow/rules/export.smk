@@ -15,7 +15,6 @@ rule export_models:
     params:
         engine=lambda wildcards: export_of(wildcards)["engine"],
         device=lambda wildcards: export_of(wildcards)["device"],
-        threads=CONFIG["threads"],
         options=lambda wildcards: json.dumps(export_of(wildcards)["options"]),
         photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
         versions=lambda wildcards: modes.engine_versions(export_of(wildcards)["engine"]),
@@ -24,8 +23,8 @@ rule export_models:
         step(
             "export",
             "--engine {params.engine} --device {params.device} --options {params.options:q}",
-            "--threads {params.threads} --records {input.records:q}",
-            "--checkpoints {input.checkpoints:q} --photos {params.photos:q} --outputs {output:q}",
+            "--records {input.records:q} --checkpoints {input.checkpoints:q}",
+            "--photos {params.photos:q} --outputs {output:q}",
             python="{params.python:q}",
         )
 
@@ -45,13 +44,12 @@ rule check_exports:
     priority: BEFORE_TIMING
     threads: ALONE
     params:
-        threads=CONFIG["threads"],
         photos=lambda wildcards, input: os.path.dirname(input.photos[0]),
         python=lambda wildcards: export_of(wildcards)["python"] or "python3",
     shell:
         step(
             "check_export",
-            "--exports {input.exports:q} --threads {params.threads} --records {input.records:q}",
-            "--checkpoints {input.checkpoints:q} --photos {params.photos:q} --outputs {output:q}",
+            "--exports {input.exports:q} --records {input.records:q} --checkpoints {input.checkpoints:q}",
+            "--photos {params.photos:q} --outputs {output:q}",
             python="{params.python:q}",
         )

@@ -137,8 +137,8 @@ class Bench:
             return [None] * len(ENSEMBLE)
         made = [self.folder / wanted["name"] / f"{entry['model']}.json" for entry in ENSEMBLE]
         if not made[0].exists():
-            given: records.Record = {"threads": self.threads, "records": self._records}
-            given |= {"checkpoints": self._weights, "photos": str(layout.CALIBRATION_PHOTOS)}
+            given: records.Record = {"records": self._records, "checkpoints": self._weights}
+            given["photos"] = str(layout.CALIBRATION_PHOTOS)
             asked = {key: wanted[key] for key in ("engine", "device", "options")}
             # both have a process of their own for each network
             _quietly(export.run, argparse.Namespace(**given, **asked, outputs=made))

@@ -12,7 +12,7 @@ from effdet_bench import records
 from effdet_bench.detector.devices import open_device
 from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError
-from effdet_bench.export.export import ExportSpec, add_network_arguments, in_child, specs_of
+from effdet_bench.export.export import ExportSpec, add_network_arguments, in_children, specs_of
 from effdet_bench.progress import tell
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
 from effdet_bench.reference.output_errors import relative_errors
@@ -38,7 +38,7 @@ class ExportCheck:
             BenchError: the engine runs in fp32, and an error exceeds `FP32_LIMIT`.
         """
         spec = self._spec
-        torch.set_num_threads(spec.threads)
+        torch.set_num_threads(1)  # checks of other models run beside this one
         device, model = open_device(spec.device), spec.model()
         pixels = spec.samples(model)[0]
         with torch.inference_mode():
@@ -67,11 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     exports = [records.read_json(path, "export") for path in args.exports]
     specs = specs_of(args, exports, args.exports)
-    for exported, spec, output in zip(exports, specs, args.outputs, strict=True):
+    complete = [spec for one, spec in zip(exports, specs, strict=True) if _completed(one)]
+    checked = iter(in_children(ExportCheck, complete, "check"))
+    for exported, output in zip(exports, args.outputs, strict=True):
         record = {key: exported[key] for key in ("engine", "model", "sha256", "outcome", "reason")}
-        if exported["outcome"] == "completed":
-            record |= in_child(ExportCheck, spec, "check")
+        if _completed(exported):
+            record |= next(checked)
         records.write_json(output, record, "export_check")
         done = record["reason"] or f"errors {record['class_error']:.2g}, {record['box_error']:.2g}"
-        text = f"{spec.engine} {record['model']}: check {record['outcome']}: {done}"
-        print(text, flush=True) if record["outcome"] == "completed" else tell(text)
+        text = f"{record['engine']} {record['model']}: check {record['outcome']}: {done}"
+        print(text, flush=True) if _completed(record) else tell(text)
+
+
+def _completed(record: records.Record) -> bool:
+    return bool(record["outcome"] == "completed")

@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from effdet_bench.processes import Worker, process_context
 from effdet_bench.progress import tell
 
 CPU = torch.device("cpu")
+AT_ONCE = 3  # children on the CPU: of D7, the largest network, each takes up to 2.7 GB
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,6 @@ class ExportSpec:
     engine: str
     device: str
     options: Options
-    threads: int
     checkpoint: records.Record
     file: str
     photos: str
@@ -70,41 +71,49 @@ class Exporter:
         """Writes the export to its folder, which it empties first.
 
         Returns:
-            `seconds` that the export took, and `bytes` of the files in the folder.
+            `bytes` of the files in the folder.
 
         Raises:
             UnavailableError: a package that the engine needs is not installed.
         """
         spec = self._spec
-        torch.set_num_threads(spec.threads)
+        torch.set_num_threads(1)  # exports of other models run beside this one
         allow_tf32(spec.options["precision"] == "tf32")
         module, device = engine_module(spec.engine), open_device(spec.device)
         model = spec.model()
         samples = spec.samples(model)
         shutil.rmtree(spec.folder, ignore_errors=True)
         spec.folder.mkdir(parents=True)
-        begin = time.monotonic()
         network = rewritten(model.network) if spec.options["rewritten"] else model.network
         try:
             module.export(replace(model, built=network), device, spec.options, samples, spec.folder)
         except ImportError as error:
             raise missing_package(spec.engine, error) from None
-        seconds = time.monotonic() - begin
-        size = sum(path.stat().st_size for path in spec.folder.iterdir())
-        return {"seconds": round(seconds, 3), "bytes": size}
+        return {"bytes": sum(path.stat().st_size for path in spec.folder.iterdir())}
 
 
-def in_child(make: type, spec: ExportSpec, method: str) -> dict[str, Any]:
-    """What `method` of `make(spec)` returns in a child process, with `outcome` and `reason`."""
-    worker = Worker(process_context(), make, spec)
-    result = worker.call(method) or {}
-    worker.end()
-    return {"outcome": worker.outcome.outcome, "reason": worker.outcome.reason, **result}
+def in_children(make: type, specs: Sequence[ExportSpec], method: str) -> list[dict[str, Any]]:
+    """What `method` of `make(spec)` returns in a child process of each of `specs`, in order.
+
+    Each result also has the child's `outcome` and `reason`. On the CPU, children work side by side,
+    because exporters use one core. On a GPU they work in turn, because TensorRT times kernels.
+    """
+    at_once = AT_ONCE if all(spec.device == "cpu" for spec in specs) else 1
+    results = []
+    for begin in range(0, len(specs), at_once):
+        batch = specs[begin : begin + at_once]
+        workers = [Worker(process_context(), make, spec) for spec in batch]
+        for worker in workers:
+            worker.ask(method)
+        for worker in workers:
+            result = worker.answer() or {}
+            worker.end()
+            results.append({**worker.outcome._asdict(), **result})
+    return results
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that the steps `export` and `check_export` share."""
-    parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--records", nargs="+", required=True, help="records of `verify`")
     parser.add_argument(
         "--checkpoints", nargs="+", required=True, help="files of these records, in order"
@@ -122,7 +131,6 @@ def specs_of(
             engine=one["engine"],
             device=one["device"],
             options=one["options"],
-            threads=args.threads,
             checkpoint=records.read_json(record, "checkpoint"),
             file=file,
             photos=args.photos,
@@ -140,7 +148,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    for spec in specs_of(args, [vars(args)] * len(args.records), args.outputs):
+    specs = specs_of(args, [vars(args)] * len(args.records), args.outputs)
+    begin = time.monotonic()
+    made = in_children(Exporter, specs, "export")
+    seconds = round(time.monotonic() - begin, 3)
+    for spec, result in zip(specs, made, strict=True):
         record = {
             "engine": spec.engine,
             "device": spec.device,
@@ -148,9 +160,11 @@ def run(args: argparse.Namespace) -> None:
             "model": spec.checkpoint["model"],
             "sha256": spec.checkpoint["sha256"],
             "versions": engine_versions(spec.engine),
-            **in_child(Exporter, spec, "export"),
+            **result,
         }
+        if record["outcome"] == "completed":
+            record["seconds"] = seconds
         records.write_json(spec.record, record, "export")
-        done = record["reason"] or f"{record['seconds']} s"
+        done = record["reason"] or f"{seconds} s for all models"
         text = f"{args.engine} {record['model']}: export {record['outcome']}: {done}"
         print(text, flush=True) if record["outcome"] == "completed" else tell(text)

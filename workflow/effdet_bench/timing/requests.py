@@ -173,9 +173,9 @@ class Measurement:
 
 
 def _export_seconds(models: tuple[ModelFiles, ...]) -> float | None:
-    """Seconds that the step `export` took for all models; `None` for modes without exports."""
-    taken = [records.read_json(m.export, "export")["seconds"] for m in models if m.export]
-    return round(sum(taken), 3) if taken else None
+    """Seconds that exporting all models took; `None` for modes without exports."""
+    made = models[0].export  # every record of the ensemble has these seconds
+    return float(records.read_json(made, "export")["seconds"]) if made else None
 
 
 def _peak_rss() -> int:
