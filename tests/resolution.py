@@ -23,7 +23,7 @@ from effdet_bench import records
 from effdet_bench.config.names import UNSEEN_MARK
 from effdet_bench.detector.ensemble import load_model
 from effdet_bench.engines.loading import engine_module, load_engine
-from effdet_bench.export.export import Exporter, ExportSpec, in_children
+from effdet_bench.export.export import Exporter, ExportSpec
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
 from effdet_bench.reference.output_errors import Errors, relative_errors
@@ -63,7 +63,7 @@ class Answers:
 
     def __init__(self, architecture: str, checkpoint: Path, photos: Path, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
-        self.folder, self.checkpoint = folder, checkpoint
+        self.folder = folder
         entry = {"model": architecture, "architecture": architecture, "classes": 90}
         self.model = load_model(entry, checkpoint.read_bytes(), str(checkpoint))
         self.sampled = Sampled(self.model.levels)
@@ -97,10 +97,11 @@ class Answers:
         print(f"{number + 1} of {COUNT}", end="\r", file=sys.stderr, flush=True)
 
     def _engines(self) -> list:
-        record = records.read_json(verified(self.model, self.folder)[0], "checkpoint")
-        return [self._engine(options, record) for options in MODES.values()]
+        path, file = verified(self.model, self.folder)
+        record = records.read_json(path, "checkpoint")
+        return [self._engine(options, record, file) for options in MODES.values()]
 
-    def _engine(self, options: dict, record: dict):
+    def _engine(self, options: dict, record: dict, file: Path):
         name, cpu = options["engine"], torch.device("cpu")
         own = replace(self.model, built=copy.deepcopy(self.model.network))
         exports = getattr(engine_module(name), "EXPORTS", None)
@@ -108,11 +109,13 @@ class Answers:
             precision = exports[options.get("precision", "fp32")]
             spec = ExportSpec(
                 engine=name, device="cpu", options={"precision": precision, "rewritten": True},
-                checkpoint=record, file=str(self.checkpoint), photos=str(CALIBRATION),
+                checkpoint=record, file=str(file), photos=str(CALIBRATION),
                 record=str(self.folder / f"{name}-{precision}.json"),
             )  # fmt: skip
             if not spec.folder.exists():
-                in_children(Exporter, [spec], "export")
+                threads = torch.get_num_threads()
+                Exporter(spec).export()
+                torch.set_num_threads(threads)
             own = replace(self.model, built=None, export=spec.folder)
         return load_engine(name, [own], cpu, {"sparse_postprocess": True, **options})
 

@@ -75,8 +75,9 @@ def test_on_other_photos_scores_spread_and_activations_are_healthy(model):
 
 
 def test_bf16_does_to_them_what_it_does_to_trained_weights(model):
-    """Trained D0 and D2: 0.017 and 0.018 of class logits at the median photo, 0.023 and 0.028 at
-    worst; of box regressions 0.015 and 0.016 at the median."""
+    """At most about twice as much. Of class logits, the emulation has 0.015 and 0.016 with trained
+    D0 and D2 at the median of 20 photos, and 0.021 and 0.022 at worst; of box regressions 0.015
+    and 0.014 at the median."""
     pools = Sampled(model.levels).pools
     for path in list_photos(SHIPPED)[:1] + list_photos(UNSEEN)[:1]:
         pixels = preprocess(decode(path.read_bytes()), model, CPU).pixels
@@ -84,7 +85,7 @@ def test_bf16_does_to_them_what_it_does_to_trained_weights(model):
             exact = sample_outputs(model.network(pixels), pools)
         rounded = sample_outputs(emulate(model.network, pixels, "bf16"), pools)
         errors = relative_errors(rounded, exact.numpy(), counts_of(pools))
-        assert 0.005 < errors.class_error < 0.03
+        assert 0.005 < errors.class_error < 0.035
         assert 0.003 < errors.box_error < 0.03
 
 

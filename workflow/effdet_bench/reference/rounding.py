@@ -9,13 +9,12 @@ convolutions, the same factors for all photos.
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
@@ -28,17 +27,9 @@ from effdet_bench.reference.outputs import Reference, read_reference
 from effdet_bench.reference.reference import upstream_input
 
 EMULATIONS = 4  # of each precision: with three, one in 40 correct modes seemed wrong
-ATEN = torch.ops.aten
-# PyTorch calls another operation if gradients may be needed
-CONVOLUTIONS = {ATEN.convolution.default, ATEN.conv2d.default, ATEN.conv2d.padding}
-
-
-def to_bf16(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.bfloat16().float()
-
-
-def to_fp16(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.half().float()
+# PyTorch's types of 16 bits
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+EMULATED = [*TYPES, "tf32"]
 
 
 def to_tf32(tensor: torch.Tensor) -> torch.Tensor:
@@ -49,26 +40,23 @@ def to_tf32(tensor: torch.Tensor) -> torch.Tensor:
     return ((bits + half) & -(1 << dropped)).view(torch.float32)
 
 
-EMULATED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "bf16": to_bf16,
-    "fp16": to_fp16,
-    "tf32": to_tf32,
-}
-
-
-class Emulated(TorchDispatchMode):
+class Emulated(TorchFunctionMode):
     """Rounds to `precision` as a processor would, with other random factors in each `emulation`.
 
-    Emulation 0 has no factors. Operations compute in fp32, as accumulators of processors do. In 16
-    bits, the results of operations are rounded, and the weights and biases of convolutions. In
-    TF32, the numbers that convolutions multiply are rounded.
+    Emulation 0 has no factors. Convolutions compute in fp32, as accumulators of processors do. In
+    16 bits, the results of all functions are rounded, and the weights and biases of convolutions.
+    PyTorch computes the other functions of a 16-bit tensor in fp32, too, before it rounds. In TF32,
+    the numbers that convolutions multiply are rounded.
     """
 
     def __init__(self, precision: str, emulation: int = 0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._nearest = EMULATED[precision]
-        self._stored = precision != "tf32"
+        super().__init__()
+        self._type = TYPES.get(precision)
         self._factors = torch.Generator().manual_seed(emulation) if emulation else None
+
+    def _nearest(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The fp32 `tensor`, rounded, in fp32."""
+        return to_tf32(tensor) if self._type is None else tensor.to(self._type).float()
 
     def _weight(self, weight: torch.Tensor) -> torch.Tensor:
         """`weight`, rounded as it is, or after scaling every output channel by the next factors."""
@@ -78,22 +66,21 @@ class Emulated(TorchDispatchMode):
         factors = 2 ** -torch.rand(len(weight), 1, 1, 1, generator=self._factors)
         return self._nearest(weight * factors).div_(factors)
 
-    def __torch_dispatch__(
-        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if operation in CONVOLUTIONS:
-            given, weight, *others = args
-            if not self._stored:
+        if function is torch.conv2d:
+            given, weight, bias, *others = args
+            if self._type is None:
                 given = self._nearest(given)
-            elif others and others[0] is not None:
-                others[0] = self._nearest(others[0])
-            args = (given, self._weight(weight), *others)
-        results = operation(*args, **(kwargs or {}))
-        if not self._stored:
-            return results
-        if isinstance(results, tuple):  # of batch normalisation, whose statistics nobody reads
-            return (self._nearest(results[0]), *results[1:])
-        return self._nearest(results)
+            else:
+                given = given.float()
+                bias = None if bias is None else self._nearest(bias)
+            args = (given, self._weight(weight), bias, *others)
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float32:
+            return result if self._type is None else result.to(self._type)
+        return result
 
 
 def emulate(
@@ -101,6 +88,7 @@ def emulate(
 ) -> Outputs:
     """Outputs of `network`, rounded to `precision`; in fp32, computed with another order of sums.
 
+    Outputs in 16 bits have PyTorch's type of the precision, all others are float32.
     Kernels for the memory format channels last have another order of sums. After a call in fp32
     the weights stay in that memory format.
     """
@@ -109,9 +97,8 @@ def emulate(
             network.to(memory_format=torch.channels_last)
             outputs: Outputs = network(pixels.contiguous(memory_format=torch.channels_last))
             return outputs
-        given = pixels if precision == "tf32" else EMULATED[precision](pixels)
         with Emulated(precision, emulation):
-            outputs = network(given)
+            outputs = network(pixels.to(TYPES.get(precision, torch.float32)))
     return outputs
 
 
