@@ -140,7 +140,7 @@ def test_modes_take_turns(job, tmp_path):
     source = source.replace("        return self._zeros", f"{note}        return self._zeros", 1)
     for name in ("first", "second"):
         (job.project.package / "engines" / f"{name}.py").write_text(f"import os\n{source}")
-    # longer than other tests delay its warm-up: two requests would fit into a turn of twice the time
+    # other tests delay a warm-up request; in twice the time, two requests would fit into a turn
     slow = source.replace(note, f"        __import__('time').sleep(0.3)\n{note}")
     (job.project.package / "engines" / "slow.py").write_text(f"import os\n{slow}")
     found = job.finish("first", "second", "slow")
