@@ -40,6 +40,13 @@ def runtime(bundle: Path, *args: str, cwd: Path | None = None) -> subprocess.Com
     )
 
 
+def test_the_mode_that_is_bundled_records_what_its_exports_took(bundled):
+    exports = (bundled.path / "export").glob("*/*.synthetic.json")
+    (seconds,) = [json.loads(path.read_text())["seconds"] for path in exports]
+    (job,) = (bundled.results / "timing" / "cpu" / BUNDLED).glob("round-*/job.json")
+    assert json.loads(job.read_text())["export_seconds"] == seconds > 0
+
+
 def test_a_bundle_says_what_it_is(bundle):
     record = json.loads((bundle / "bundle.json").read_text())
     assert (record["mode"], record["library"], record["precision"]) == (BUNDLED, "openvino", "fp32")

@@ -54,7 +54,7 @@ def tables_of(engine, photo: int = 0) -> np.ndarray:
 def test_an_export_answers_as_pytorch(exports, engine, rewritten):
     model, record, _ = exports(engine, rewritten=rewritten)
     assert max(record["class_error"], record["box_error"]) < 1e-5
-    assert record["seconds"] > 0 < record["bytes"]
+    assert record["bytes"] > 0
     loaded = load_engine(engine, [model], CPU, {"sparse_postprocess": rewritten})
     expected = tables_of(load_engine("eager", [model], CPU))
     found = tables_of(loaded)
@@ -239,7 +239,6 @@ def test_a_missing_package_is_recorded_and_no_crash(lite0, tmp_path, monkeypatch
     given = {
         "--engine": "openvino",
         "--device": "cpu",
-        "--threads": 1,
         "--options": json.dumps({"precision": "fp32", "rewritten": True}),
         "--records": record,
         "--checkpoints": file,
@@ -251,7 +250,7 @@ def test_a_missing_package_is_recorded_and_no_crash(lite0, tmp_path, monkeypatch
     assert exported["outcome"] == "unavailable"
     assert "install with `pip install -e '.[openvino]'" in exported["reason"]
     known = ["--exports", tmp_path / "export.json", "--records", record, "--checkpoints", file]
-    known += ["--threads", 1, "--photos", CALIBRATION, "--outputs", tmp_path / "check.json"]
+    known += ["--photos", CALIBRATION, "--outputs", tmp_path / "check.json"]
     main(["check_export", *map(str, known)])
     check = json.loads((tmp_path / "check.json").read_text())
     assert (check["outcome"], check["reason"]) == ("unavailable", exported["reason"])
