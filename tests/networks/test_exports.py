@@ -1,4 +1,4 @@
-"""Children of the steps `export` and `check_export`: which work side by side, and how they end."""
+"""Children of the steps `export` and `check_export`: which of them work side by side."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ class Child:
         self._spec = spec
 
     def meet(self) -> dict:
-        """Waits for all the others; one that is called `dies` is killed meanwhile."""
+        """Waits for all of `together`; one that is called `dies` is killed meanwhile."""
         folder, name, together = self._spec.folder, self._spec.name, self._spec.together
         (folder / name).touch()
         if name == "dies":
@@ -53,10 +53,13 @@ def test_on_the_cpu_children_work_side_by_side_and_one_that_dies_takes_no_other_
     assert "SIGKILL" in found[1]["reason"]
 
 
-def test_a_larger_ensemble_is_exported_in_batches(tmp_path):
+def test_of_a_larger_ensemble_no_more_work_at_once(tmp_path):
     names = ("d0", "d1", "d2", "d3", "d4")
-    specs = [Spec("cpu", tmp_path, name, names[:AT_ONCE]) for name in names]
-    assert [one["name"] for one in in_children(Child, specs, "meet")] == list(names)
+    specs = [Spec("cpu", tmp_path, name, names) for name in names]
+    found = in_children(Child, specs, "begin_and_end")
+    assert [one["name"] for one in found] == list(names)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert {line.split()[0] for line in lines[: 2 * AT_ONCE]} == set(names[:AT_ONCE])
 
 
 def test_on_a_gpu_children_work_one_after_the_other(tmp_path):

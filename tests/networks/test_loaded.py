@@ -10,7 +10,7 @@ from effdet_bench.errors import BenchError
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.timing import rounds
 from effdet_bench.timing.host import Host, RemoteHost
-from effdet_bench.timing.requests import Measurement
+from effdet_bench.timing.requests import Measurement, export_seconds
 from effdet_bench.worker.spec import JobSpec, ModelFiles
 from helpers import SHIPPED
 
@@ -81,6 +81,15 @@ def test_an_export_that_is_not_as_it_should_be_is_not_timed(
     records.write_json(tmp_path / "a.check.json", check, "export_check")
     with pytest.raises(BenchError, match=words):
         Measurement(spec(lite0_files, tmp_path, export=str(tmp_path / "a.json")))
+
+
+def test_the_seconds_of_exports_are_those_of_the_step_and_no_sum(lite0_files, tmp_path):
+    given = spec(lite0_files, tmp_path, export=str(tmp_path / "a.json"))
+    record = {"engine": "openvino", "device": "cpu", "model": MODEL, "sha256": "0" * 64}
+    record |= {"options": {"precision": "fp32", "rewritten": True}, "versions": {}}
+    record |= {"seconds": 5.0, "bytes": 1, "outcome": "completed", "reason": None}
+    records.write_json(tmp_path / "a.json", record, "export")
+    assert export_seconds(given.models * 2) == 5.0
 
 
 def test_a_worker_on_an_export_has_a_parent_without_networks(lite0_files, tmp_path):

@@ -1,5 +1,6 @@
 """MNN on the CPU, on networks converted from ONNX."""
 
+import contextlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,11 @@ def export(
     import _tools as tools
 
     refuse_gpus("MNN", device)
-    source, file = folder / "model.onnx", folder / FILE
+    source, file = (folder / "model.onnx").absolute(), (folder / FILE).absolute()
     write_onnx(model, samples[0], source)
     given = {"-f": "ONNX", "--modelFile": source, "--MNNModel": file, "--bizCode": "effdet-bench"}
-    tools.mnnconvert(["mnnconvert", *(str(word) for pair in given.items() for word in pair)])
+    with contextlib.chdir(folder):  # for its temporary file, which always has the same name
+        tools.mnnconvert(["mnnconvert", *(str(word) for pair in given.items() for word in pair)])
     if not file.exists():
         raise BenchError(
             f"MNN cannot convert the network of {model.name}: see the log of this job, and install "

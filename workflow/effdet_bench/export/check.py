@@ -38,7 +38,7 @@ class ExportCheck:
             BenchError: the engine runs in fp32, and an error exceeds `FP32_LIMIT`.
         """
         spec = self._spec
-        torch.set_num_threads(1)  # checks of other models run beside this one
+        torch.set_num_threads(1)  # checks of other models may run beside this one
         device, model = open_device(spec.device), spec.model()
         pixels = spec.samples(model)[0]
         with torch.inference_mode():

@@ -77,7 +77,7 @@ class Exporter:
             UnavailableError: a package that the engine needs is not installed.
         """
         spec = self._spec
-        torch.set_num_threads(1)  # exports of other models run beside this one
+        torch.set_num_threads(1)  # exports of other models may run beside this one
         allow_tf32(spec.options["precision"] == "tf32")
         module, device = engine_module(spec.engine), open_device(spec.device)
         model = spec.model()
@@ -96,7 +96,7 @@ def in_children(make: type, specs: Sequence[ExportSpec], method: str) -> list[di
     """What `method` of `make(spec)` returns in a child process of each of `specs`, in order.
 
     Each result also has the child's `outcome` and `reason`. On the CPU, children work side by side,
-    because exporters use one core. On a GPU they work in turn, because TensorRT times kernels.
+    because most exporters use one core. On a GPU they work in turn: TensorRT times kernels.
     """
     at_once = AT_ONCE if all(spec.device == "cpu" for spec in specs) else 1
     results = []

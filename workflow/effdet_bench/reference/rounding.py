@@ -66,18 +66,21 @@ class Emulated(TorchFunctionMode):
         factors = 2 ** -torch.rand(len(weight), 1, 1, 1, generator=self._factors)
         return self._nearest(weight * factors).div_(factors)
 
+    def _convolve(self, given: Any, weight: Any, bias: Any = None, *args: Any, **named: Any) -> Any:
+        if self._type is None:
+            given = self._nearest(given)
+        else:
+            given = given.float()
+            bias = None if bias is None else self._nearest(bias)
+        return torch.conv2d(given, self._weight(weight), bias, *args, **named)
+
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if function is torch.conv2d:
-            given, weight, bias, *others = args
-            if self._type is None:
-                given = self._nearest(given)
-            else:
-                given = given.float()
-                bias = None if bias is None else self._nearest(bias)
-            args = (given, self._weight(weight), bias, *others)
-        result = function(*args, **(kwargs or {}))
+            result = self._convolve(*args, **(kwargs or {}))
+        else:
+            result = function(*args, **(kwargs or {}))
         if isinstance(result, torch.Tensor) and result.dtype == torch.float32:
             return result if self._type is None else result.to(self._type)
         return result

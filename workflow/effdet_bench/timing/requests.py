@@ -144,7 +144,7 @@ class Measurement:
             "precision": self._engine.precision,
             "threads_used": torch.get_num_threads(),
             "load_seconds": self._mode.load_seconds,
-            "export_seconds": _export_seconds(self._spec.models),
+            "export_seconds": export_seconds(self._spec.models),
             "versions": engine_versions(self._spec.engine),
             "peak_rss_bytes": memory,
             "peak_device_bytes": on_device,
@@ -172,7 +172,7 @@ class Measurement:
                     before = at
 
 
-def _export_seconds(models: tuple[ModelFiles, ...]) -> float | None:
+def export_seconds(models: tuple[ModelFiles, ...]) -> float | None:
     """Seconds that exporting all models took; `None` for modes without exports."""
     made = models[0].export  # every record of the ensemble has these seconds
     return float(records.read_json(made, "export")["seconds"]) if made else None
