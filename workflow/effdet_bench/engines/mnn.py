@@ -56,11 +56,12 @@ def export(
     import _tools as tools
 
     refuse_gpus("MNN", device)
-    source, file = (folder / "model.onnx").absolute(), (folder / FILE).absolute()
+    source, file = folder / "model.onnx", folder / FILE
     write_onnx(model, samples[0], source)
-    given = {"-f": "ONNX", "--modelFile": source, "--MNNModel": file, "--bizCode": "effdet-bench"}
+    given = {"-f": "ONNX", "--modelFile": source.name, "--MNNModel": file.name}
+    given["--bizCode"] = "effdet-bench"
     with contextlib.chdir(folder):  # for its temporary file, which always has the same name
-        tools.mnnconvert(["mnnconvert", *(str(word) for pair in given.items() for word in pair)])
+        tools.mnnconvert(["mnnconvert", *(word for pair in given.items() for word in pair)])
     if not file.exists():
         raise BenchError(
             f"MNN cannot convert the network of {model.name}: see the log of this job, and install "

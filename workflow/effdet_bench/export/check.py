@@ -67,17 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     exports = [records.read_json(path, "export") for path in args.exports]
     specs = specs_of(args, exports, args.exports)
-    complete = [spec for one, spec in zip(exports, specs, strict=True) if _completed(one)]
-    checked = iter(in_children(ExportCheck, complete, "check"))
-    for exported, output in zip(exports, args.outputs, strict=True):
+    made = [spec for one, spec in zip(exports, specs, strict=True) if one["outcome"] == "completed"]
+    results = in_children(ExportCheck, made, "check")
+    checked = {spec.record: result for spec, result in zip(made, results, strict=True)}
+    for exported, spec, output in zip(exports, specs, args.outputs, strict=True):
         record = {key: exported[key] for key in ("engine", "model", "sha256", "outcome", "reason")}
-        if _completed(exported):
-            record |= next(checked)
+        record |= checked.get(spec.record, {})
         records.write_json(output, record, "export_check")
         done = record["reason"] or f"errors {record['class_error']:.2g}, {record['box_error']:.2g}"
-        text = f"{record['engine']} {record['model']}: check {record['outcome']}: {done}"
-        print(text, flush=True) if _completed(record) else tell(text)
-
-
-def _completed(record: records.Record) -> bool:
-    return bool(record["outcome"] == "completed")
+        text = f"{spec.engine} {record['model']}: check {record['outcome']}: {done}"
+        print(text, flush=True) if record["outcome"] == "completed" else tell(text)

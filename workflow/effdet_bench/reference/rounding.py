@@ -81,8 +81,8 @@ class Emulated(TorchFunctionMode):
             result = self._convolve(*args, **(kwargs or {}))
         else:
             result = function(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor) and result.dtype == torch.float32:
-            return result if self._type is None else result.to(self._type)
+        if self._type and isinstance(result, torch.Tensor) and result.dtype == torch.float32:
+            return result.to(self._type)
         return result
 
 
