@@ -74,6 +74,26 @@ def render_archive(results: Path, **options) -> str:
     """
     from effdet_bench.__main__ import main
 
+    _write_settings(results, options)
+    main(["render", str(results)])
+    return documents(results)
+
+
+def report_of(results: Path, **options) -> str:
+    """What `render_archive` returns, without drawing figures and the page, which take a second."""
+    from effdet_bench.archive import render
+    from effdet_bench.layout import Archive
+    from effdet_bench.report import report
+    from effdet_bench.summary.summary import read_summary, write_summary
+
+    _write_settings(results, options)
+    archive = Archive(results)
+    write_summary(render.summary_of(archive)[0], archive)
+    view = report.view_of(archive, read_summary(archive), records.settings_of(archive))
+    return "".join(report.render(view))
+
+
+def _write_settings(results: Path, options: dict) -> None:
     defaults = {"latency_targets": [], "throughput_targets": []}
     jobs = [path.parent.parts for path in sorted(results.glob("timing/*/*/*/job.json"))]
     config = {
@@ -86,8 +106,6 @@ def render_archive(results: Path, **options) -> str:
         "report": defaults | options,
     }
     records.write_json(results / "settings.json", {"config": config}, "settings")
-    main(["render", str(results)])
-    return documents(results)
 
 
 def documents(results: Path) -> str:

@@ -58,7 +58,7 @@ PLANTED = {
                 RUN,
                 f"{RUN}        import threading\n"
                 "        one = lambda: threading.Thread(target=busy, args=(0.1,))\n"
-                "        workers = [one() for _ in range(8)]\n"
+                "        workers = [one() for _ in range(4)]\n"
                 "        [worker.start() for worker in workers]\n"
                 "        [worker.join() for worker in workers]\n",
             ),

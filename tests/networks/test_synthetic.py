@@ -94,8 +94,8 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_threads(lite0):
     photos = list_photos(SHIPPED)
     entry = {"model": lite0.name, "architecture": lite0.name, "classes": 90}
     again = synthesise(entry, photos, seed=0)
-    seed = synthesise(entry, photos, seed=1)
-    name = synthesise(entry | {"model": "another"}, photos, seed=0)
+    seed = synthesise(entry, photos[:1], seed=1)
+    name = synthesise(entry | {"model": "another"}, photos[:1], seed=0)
     mine = lite0.network.state_dict()
     assert all(torch.equal(mine[key], again[key]) for key in mine)
     for other in (seed, name):

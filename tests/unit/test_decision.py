@@ -2,13 +2,13 @@
 
 import pytest
 
-from archive import modes, render_archive, summary_of, write_archive
+from archive import modes, report_of, summary_of, write_archive
 from effdet_bench.report.decision import accuracy_cost
 
 
 def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
     clear = modes(tmp_path / "clear", baseline=100, baseline_twin=100, near=80, far=60)
-    report = render_archive(clear)
+    report = report_of(clear)
     assert (
         "- **How sure**: Sure on this machine: it is 1.33x (1.33x – 1.33x) as fast as the next"
         in report
@@ -17,14 +17,14 @@ def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
     rows = {row["mode"]: row["behind"] for row in summary_of(noisy)["rows"]}
     assert rows["far"] is None
     assert rows["baseline"]["verdict"] == "FASTER"
-    assert "- **How sure**: Not sure: it ties with CPU `near` (1.03x" in render_archive(noisy)
+    assert "- **How sure**: Not sure: it ties with CPU `near` (1.03x" in report_of(noisy)
 
 
 def test_one_round_tells_no_modes_apart(tmp_path):
     job = {"latencies_ns": [10**9] * 13, "stages_ns": [10**6] * 7}
     fast = {**job, "latencies_ns": [10**8] * 13}
     jobs = {("cpu", "baseline", 1): job, ("cpu", "fast", 1): fast}
-    assert "one round cannot tell modes apart" in render_archive(
+    assert "one round cannot tell modes apart" in report_of(
         write_archive(tmp_path / "results" / "test", jobs)
     )
 
@@ -35,7 +35,7 @@ def test_a_headline_has_no_ratio_that_its_requests_do_not_support(tmp_path):
     fast = {"latencies_ns": [10**7] * 3, "stages_ns": [10**6] * 7}
     jobs = {("cpu", "baseline", k): slow for k in (1, 2, 3)}
     jobs |= {("cuda", "graph", k): fast for k in (1, 2, 3)}
-    report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
+    report = report_of(write_archive(tmp_path / "results" / "test", jobs))
     (headline,) = [line for line in report.splitlines() if line.startswith("### Key finding")]
     assert "`graph` on CUDA takes 10.0 ms and `baseline` on CPU takes 1.00 s" in headline
     assert "this run cannot decide which is faster: `graph` has 6 requests" in headline
@@ -50,7 +50,7 @@ def test_a_mode_of_one_round_is_not_called_slower(tmp_path):
     jobs = {("cpu", "baseline", k): job for k in (1, 2)}
     jobs |= {("cpu", "fast", k): fast for k in (1, 2)} | {("cpu", "near", 1): near}
     jobs["cpu", "near", 2] = {"outcome": "failed", "reason": "RuntimeError: out of memory"}
-    report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
+    report = report_of(write_archive(tmp_path / "results" / "test", jobs))
     assert (
         "- **How sure**: Not sure: it ties with CPU `near` (2.00x as fast). The difference is"
         in report
@@ -58,7 +58,7 @@ def test_a_mode_of_one_round_is_not_called_slower(tmp_path):
 
 
 def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
-    report = render_archive(modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60))
+    report = report_of(modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60))
     uses = report.split("### Which mode for which use")[1].split("### All modes")[0]
     assert "| Lowest latency | CPU `far`: 60.0 ms | CPU `near`: 20.0 ms more |" in uses
     assert "not measured: `snakemake --cores 1 --config load=quick` measures it" in uses
@@ -67,9 +67,7 @@ def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
 
 def test_a_use_that_no_mode_has_requests_for_says_so(tmp_path):
     job = {"latencies_ns": [10**9] * 3, "stages_ns": [10**6] * 7}
-    report = render_archive(
-        write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job})
-    )
+    report = report_of(write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job}))
     none = "no valid mode has enough requests to support a median"
     assert f"| Lowest latency | {none} | – |" in report
 
@@ -84,7 +82,7 @@ def recommended(results, capsys, *needs: str) -> str:
 
 def test_other_constraints_are_asked_of_an_archive(tmp_path, capsys):
     results = modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60)
-    render_archive(results)
+    report_of(results)
     said = recommended(results, capsys, "--p90-ms", "70", "--precisions", "fp32")
     assert "3 valid modes; asked for: p90 of at most 70 ms, computed in fp32." in said
     nothing = "nothing fits: the nearest is CPU `far`, but its p90 needs 64 requests and has 48"
@@ -106,7 +104,7 @@ def test_a_mode_that_keeps_the_constraints_is_recommended(tmp_path, capsys):
             latencies = [ms * 10**6 + k for k in range(21)]
             jobs["cpu", mode, number] = {"latencies_ns": latencies, "stages_ns": [10**6] * 7}
     results = write_archive(tmp_path / "results" / "test", jobs)
-    report = render_archive(results, recommend_p90_ms=70)
+    report = report_of(results, recommend_p90_ms=70)
     assert "Only valid modes count, with p90 of at most 70 ms." in report
     assert "| Lowest latency | CPU `far`: 60.0 ms | – |" in report
     assert "| Least memory | CPU `far`: 904 MiB | – |" in report

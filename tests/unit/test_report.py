@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archive import modes, render_archive, roofline, summary_of, write_archive
+from archive import modes, render_archive, report_of, roofline, summary_of, write_archive
 from effdet_bench.errors import BenchError
 from effdet_bench.summary.jobs import read_jobs
 from rebuilt import SETTINGS, archived_numbers, numbers_of, rebuilt, unexplained
@@ -58,13 +58,13 @@ OPTIONS = {
 
 
 def test_every_number_follows_from_the_raw_data(archive):
-    report = render_archive(archive, **OPTIONS)
+    report = report_of(archive, **OPTIONS)
     assert len(numbers_of(report)) > 250
     assert unexplained(report, rebuilt(archive) | archived_numbers()) == set()
 
 
 def test_a_number_that_does_not_follow_is_found(archive):
-    report, known = render_archive(archive, **OPTIONS), rebuilt(archive) | archived_numbers()
+    report, known = report_of(archive, **OPTIONS), rebuilt(archive) | archived_numbers()
     for number in {n for n in numbers_of(report) if n.endswith((" ms", "x", " requests/s"))}:
         digit = next(i for i in range(len(number) - 1, -1, -1) if number[i].isdigit())
         wrong = number[:digit] + str((int(number[digit]) + 1) % 10) + number[digit + 1 :]
@@ -80,7 +80,7 @@ def test_the_figures_of_a_published_report_are_those_of_its_raw_values(tmp_path)
         }
         for device, values in APPLE.items()
     }
-    report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
+    report = report_of(write_archive(tmp_path / "results" / "test", jobs))
     for figure in ("1,465.66 ms", "168.56 ms", "171.80 ms", "8.66x", "0.68 requests/s"):
         assert figure in report
     assert "1,459.28 ms" in report or "1,459.29 ms" in report
@@ -94,13 +94,13 @@ def test_the_same_data_give_the_same_bytes(archive):
 
 
 def test_what_did_not_run_is_a_row_with_its_reason(archive):
-    report = render_archive(archive)
+    report = report_of(archive)
     row = "| CUDA `baseline` | unavailable | 0 of 3 | torch is built without CUDA. |"
     assert row in report
 
 
 def test_percentiles_that_are_not_supported_say_what_they_need(archive):
-    report = render_archive(archive)
+    report = report_of(archive)
     assert re.search(r"\*\*Latency p99\*\* \| [\d,.]+ ms † \|", report)
     assert not re.search(r"\*\*Latency p90\*\* \| [\d,.]+ ms † \|", report)
     assert "662 for p99 (`snakemake --cores 1 --config requests=221`)" in report
@@ -109,7 +109,7 @@ def test_percentiles_that_are_not_supported_say_what_they_need(archive):
 def test_one_device_is_not_compared_with_what_is_not_there(tmp_path):
     latencies = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
     results = write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): latencies})
-    report = render_archive(results)
+    report = report_of(results)
     assert "Device comparison" not in report
     assert not re.search(r"\b(CUDA|MPS|GPU|NVIDIA|Apple|[Aa]ccelerator)", report)
     assert "Synthetic" not in report
@@ -120,7 +120,7 @@ def test_one_device_is_not_compared_with_what_is_not_there(tmp_path):
 def test_synthetic_weights_and_smoke_runs_carry_banners(tmp_path):
     job = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7, "weights": "synthetic"}
     results = write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job})
-    top = render_archive(results, smoke=True).split("## Test environment")[0]
+    top = report_of(results, smoke=True).split("## Test environment")[0]
     assert "A smoke run, not a benchmark" in top
     assert "Synthetic weights" in top
 
@@ -129,14 +129,14 @@ def test_each_gap_is_shown_once(tmp_path):
     job = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
     fast = {**job, "latencies_ns": [10**8] * 5}
     jobs = {("cpu", "baseline", 1): job, ("cpu", "no-network", 1): fast}
-    report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
+    report = report_of(write_archive(tmp_path / "results" / "test", jobs))
     assert report.count("| CPU `baseline` | CPU `no-network` | 10.00x |") == 1
 
 
 def test_a_machine_on_which_nothing_ran_still_has_a_report(tmp_path):
     job = {"outcome": "failed", "reason": "RuntimeError: out of memory"}
     results = write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job})
-    report = render_archive(results)
+    report = report_of(results)
     assert "No mode gave valid answers" in report
     assert "out of memory" in report
 
@@ -152,7 +152,7 @@ def test_invalid_modes_are_never_ranked(archive):
         assert rows[key]["comparison"] is None
     gaps = [(gap["slower"]["device"], gap["faster"]["device"]) for gap in summary["gaps"]]
     assert gaps == [("cpu", "mps")]
-    report = render_archive(archive, **OPTIONS)
+    report = report_of(archive, **OPTIONS)
     assert "Key finding: `baseline` on MPS" in report
     table = report.split("### Key finding")[1].split("### Models used")[0]
     assert re.search(
@@ -170,14 +170,12 @@ def test_an_invalid_baseline_is_not_what_others_are_compared_with(tmp_path):
     jobs = {("cpu", "baseline", 1): {**job, "verdict": "invalid"}, ("mps", "baseline", 1): job}
     results = write_archive(tmp_path / "results" / "test", jobs)
     assert summary_of(results)["baseline"] == {"device": "mps", "mode": "baseline"}
-    assert "With `baseline` on MPS" in render_archive(results)
+    assert "With `baseline` on MPS" in report_of(results)
 
 
 def test_where_every_mode_is_invalid_there_is_no_finding(tmp_path):
     job = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7, "verdict": "invalid"}
-    report = render_archive(
-        write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job})
-    )
+    report = report_of(write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job}))
     assert "No mode gave valid answers on this machine" in report
     assert "No `baseline` is valid and complete" in report
     assert "Device comparison" not in report
@@ -195,7 +193,7 @@ def test_verdicts_are_against_the_noise_of_the_twin(tmp_path):
     noisy = modes(tmp_path / "noisy", 0.05, baseline=100, baseline_twin=100, near=103, far=80)
     found = {row["mode"]: row["comparison"]["verdict"] for row in summary_of(noisy)["rows"][1:]}
     assert found == {"baseline-twin": "AMBIGUOUS", "near": "SAME", "far": "FASTER"}
-    report = render_archive(noisy)
+    report = report_of(noisy)
     assert "Key finding: `far` on CPU is 1.25x as fast as `baseline`" in report
     assert "away from 1: this is the noise." in report
 
@@ -203,13 +201,13 @@ def test_verdicts_are_against_the_noise_of_the_twin(tmp_path):
 def test_the_key_finding_claims_no_more_than_was_found(tmp_path):
     results = modes(tmp_path, 0.05, baseline=100, baseline_twin=100, near=98)
     finding = "With `baseline` on CPU, one request takes 100 ms at the median"
-    report = render_archive(results)
+    report = report_of(results)
     assert finding in report
     assert "and no other mode was shown to be faster" in report
 
 
 def test_doubts_that_most_modes_have_are_told_once(archive):
-    report = render_archive(archive)
+    report = report_of(archive)
     drift = "- 4 of 4 modes: a fixed computation ran up to 12.0 % slower after the round"
     assert report.split("### Performance")[0].count(drift) == 1
     assert not re.search(r"\*\*CPU .* ms ⚠", report)
@@ -221,7 +219,7 @@ def test_a_doubt_of_one_mode_alone_marks_its_row(tmp_path):
     job = json.loads(path.read_text())
     job["conditions"]["load"]["other"] = 0.3
     path.write_text(json.dumps(job))
-    report = render_archive(results)
+    report = report_of(results)
     table = report.split("### All modes")[1].split("## Are the answers")[0]
     assert [
         line.split("`")[1] for line in table.splitlines() if line[:1] == "|" and "⚠" in line
@@ -238,18 +236,18 @@ def test_a_calm_archive_says_so(tmp_path):
         for row, latency in zip(rows, order.sample(range(10**8, 10**8 + 13), 13), strict=True):
             row[header.index("latency_ns")] = str(latency)
         path.write_text("".join(",".join(row) + "\n" for row in (header, *rows)))
-    report = render_archive(calm)
+    report = report_of(calm)
     assert "Nothing makes these figures unsteady" in report
     assert "⚠" not in report
 
 
 def test_the_bound_is_shown_and_none_where_no_ceiling_was_measured(archive, tmp_path):
-    report = render_archive(archive)
+    report = report_of(archive)
     least = roofline("cpu")["request"]["bounds"]["fp32"]["compute_ms"]
     assert f"| CPU `baseline` | fp32 {least:.2f} ms |" in report
     assert "| CUDA |" not in report.split("### The physical bound")[1].split("---")[0]
     jobs = {("cuda", "baseline", 1): {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}}
-    report = render_archive(write_archive(tmp_path / "results" / "other", jobs))
+    report = report_of(write_archive(tmp_path / "results" / "other", jobs))
     assert "No device's ceilings could be measured" in report
 
 
@@ -261,7 +259,7 @@ def test_what_all_modes_together_hold_of_a_gpu_is_told(tmp_path):
         ("cpu", "baseline", 1): job,
         ("cpu", "baseline", 2): job,
     }
-    report = render_archive(write_archive(tmp_path / "results" / "other", jobs))
+    report = report_of(write_archive(tmp_path / "results" / "other", jobs))
     assert "On CUDA, all modes of a round side by side, and everything else" in report
     assert "held 5,120 MiB of memory" in report
     assert "300 MiB on the device" in report.split("### What a start costs")[1].split("##")[0]
@@ -286,7 +284,7 @@ def test_stages_of_models_side_by_side_are_told_from_those_of_a_request(tmp_path
     job = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
     parallel = job | {"options": {"parallel": True}}
     jobs = {("cpu", "baseline", 1): job, ("cpu", "parallel", 1): parallel}
-    report = render_archive(write_archive(tmp_path / "results" / "test", jobs))
+    report = report_of(write_archive(tmp_path / "results" / "test", jobs))
     whole, analysis = report.split("## Where the time goes")
     assert whole.count("**Not as in a request**: in a request these models run side by side") == 1
     assert re.search(r"\| CPU `parallel` \| fp32 .* \| – \|$", whole, re.M)
@@ -300,5 +298,5 @@ def test_rounds_of_different_versions_are_not_put_together_in_silence(tmp_path):
     results = write_archive(tmp_path / "test", {("cpu", "baseline", k): calm for k in (1, 2)})
     job = results / "timing" / "cpu" / "baseline" / "round-2" / "job.json"
     job.write_text(job.read_text().replace("2.9.1", "2.10.0"))
-    text = render_archive(results)
+    text = report_of(results)
     assert "Rounds were measured with different versions**: torch 2.9.1 and 2.10.0." in text

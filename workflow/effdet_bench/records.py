@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from jsonschema import Draft202012Validator
 
 from effdet_bench import layout
 from effdet_bench.errors import BenchError
@@ -16,6 +15,7 @@ from effdet_bench.errors import BenchError
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from jsonschema import Draft202012Validator
 
 Record = dict[str, Any]  # the content of a JSON file of the archive, which its schema describes
 
@@ -67,7 +67,9 @@ def load_schema(name: str) -> Record:
 
 
 @functools.cache
-def _validator(name: str) -> Draft202012Validator:
+def _validator(name: str) -> "Draft202012Validator":
+    from jsonschema import Draft202012Validator  # which instances of a service need not wait for
+
     return Draft202012Validator(load_schema(name))
 
 

@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from effdet_bench import records
@@ -17,9 +18,11 @@ from effdet_bench.config.declarations import declaration
 from effdet_bench.config.modes import Options, engine_versions
 from effdet_bench.config.names import DEVICES
 from effdet_bench.conformance.bench import Bench
-from effdet_bench.conformance.checks import CHECKS, FAILED, PASSED, Result, check
+from effdet_bench.conformance.checks import CHECKS, FAILED, PASSED, Result, check, not_loaded
 from effdet_bench.conformance.tried import Trials
+from effdet_bench.engines.loading import engine_module
 from effdet_bench.errors import BenchError
+from effdet_bench.processes import Worker, process_context
 from effdet_bench.timing.job import lock_timing
 
 
@@ -70,14 +73,12 @@ def run(args: argparse.Namespace) -> None:
     warnings.simplefilter("ignore")
     os.environ["PYTHONWARNINGS"] = "ignore"
     # beside a round of a benchmark, both would be disturbed
-    with lock_timing(), tempfile.TemporaryDirectory(prefix="effdet-bench-check-") as folder:
+    with lock_timing():
         begin = time.monotonic()
-        trials = Trials(Bench(args.device, Path(folder)), args.engine, args.options)
         results = []
-        with contextlib.closing(trials):
-            for name in args.only:
-                results.append(check(trials, name))
-                print(line(results[-1]), flush=True)
+        for result in _checked(args):
+            results.append(result)
+            print(line(result), flush=True)
     seconds = time.monotonic() - begin
     print(f"Failed checks: {len(_failed(results))} of {len(results)}. Time: {seconds:.0f} s.")
     if args.json:
@@ -86,6 +87,20 @@ def run(args: argparse.Namespace) -> None:
         record |= {"checks": [result._asdict() for result in results]}
         records.write_json(args.json, record, "conformance")
     conclude(args.engine, results)
+
+
+def _checked(args: argparse.Namespace) -> Iterator[Result]:
+    """The results of the checks; of an engine that cannot be imported, at once."""
+    # in a child, because an engine may start threads, and processes are forked from this one
+    imported = Worker(process_context(), engine_module, args.engine)
+    imported.end()
+    if not imported.outcome.completed:
+        yield from (not_loaded(name, imported.outcome) for name in args.only)
+        return
+    with tempfile.TemporaryDirectory(prefix="effdet-bench-check-") as folder:
+        bench = Bench(args.device, Path(folder))
+        with contextlib.closing(Trials(bench, args.engine, args.options)) as trials:
+            yield from (check(trials, name) for name in args.only)
 
 
 def conclude(engine: str, results: list[Result]) -> None:

@@ -10,13 +10,13 @@ from effdet_bench.config.declarations import declaration
 from effdet_bench.config.modes import Options, precision_of
 from effdet_bench.conformance.bench import COLOURS, SHAPES, SIZES, USUAL
 from effdet_bench.conformance.tried import FailedError, RefusedError, Trials
-from effdet_bench.errors import BenchError
+from effdet_bench.errors import BenchError, Outcome
 from effdet_bench.processes import process_context
 from effdet_bench.validity.gate import tolerance_of
 
 PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
 MOST_THREADS = 1.05  # processor time of a request by its time, for an engine with one thread
-REQUESTS = 200  # of the check of memory
+REQUESTS = 120  # of the check of memory
 FIRST = 40  # of these, after which an engine has all that it needs
 MOST_LEAKED = 64 << 10  # bytes of a request; correct engines were measured at 0
 
@@ -214,12 +214,17 @@ CHECKS: dict[str, Callable[[Trials], Found]] = {
 }
 
 
+def not_loaded(name: str, outcome: Outcome) -> Result:
+    """The result of the check `name` of an engine that did not load."""
+    status = NOT_APPLICABLE if outcome.outcome == "unavailable" else FAILED
+    return Result(name, status, str(outcome.reason))
+
+
 def check(trials: Trials, name: str) -> Result:
     """The result of the check `name`; a failure of the engine fails the check."""
     try:
         return Result(name, *CHECKS[name](trials))
     except RefusedError as error:
-        status = NOT_APPLICABLE if error.outcome.outcome == "unavailable" else FAILED
-        return Result(name, status, str(error))
+        return not_loaded(name, error.outcome)
     except (FailedError, BenchError) as error:
         return Result(name, FAILED, str(error))

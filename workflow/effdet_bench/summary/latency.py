@@ -44,12 +44,18 @@ def percentile(turns: Turns, percent: float) -> float:
     their weights. For turns of one length this is method 7 of Hyndman and Fan, "Sample Quantiles in
     Statistical Packages" (1996).
     """
-    latencies = np.concatenate([np.asarray(turn, dtype=np.float64) for turn in turns])
-    weights = np.concatenate([np.full(len(turn), 1 / len(turn)) for turn in turns])
+    latencies, weights = _weighed(turns)
     order = np.lexsort((weights, latencies))
     middles = weights[order].cumsum() - weights[order] / 2
     wanted = middles[0] + (middles[-1] - middles[0]) * percent / 100
     return float(np.interp(wanted, middles, latencies[order]))
+
+
+def _weighed(turns: Turns) -> tuple[np.ndarray, np.ndarray]:
+    """The latencies of `turns`, and their weights: those of a turn add up to 1."""
+    counts = np.fromiter(map(len, turns), int)
+    latencies = np.concatenate(turns, dtype=np.float64)
+    return latencies, np.repeat(1 / counts, counts)
 
 
 def describe(turns: Turns) -> Latency:
@@ -119,7 +125,8 @@ def _share_error(rounds: Sequence[Turns], value: float) -> float:
     """
     # a rounding error of interpolation may put `value` below a latency that it equals
     value *= 1 + 1e-12
-    shares = np.array([sum(np.mean(np.asarray(t) <= value) for t in turns) for turns in rounds])
+    weighed = map(_weighed, rounds)
+    shares = np.array([weights[latencies <= value].sum() for latencies, weights in weighed])
     counts = np.array([len(turns) for turns in rounds])
     n, share = len(rounds), shares.sum() / counts.sum()
     return float(np.sqrt(n / (n - 1) * ((shares - counts * share) ** 2).sum()) / counts.sum())

@@ -28,7 +28,7 @@ def coco_ap(annotations: Record, tables: dict[int, np.ndarray]) -> float:
 
     `annotations` are in COCO's instances format; only the images of `tables` count.
     """
-    evaluated = _evaluate(annotations, tables, sizes=False)
+    evaluated = evaluate(annotations, tables, sizes=False)
     return _mean(evaluated.eval["precision"]) if evaluated else 0.0
 
 
@@ -40,7 +40,7 @@ def coco_figures(annotations: Record, tables: dict[int, np.ndarray]) -> Record:
         detections. A figure is `None` if no photo has an object of its kind. Without any detection
         all are 0. `resampled` has the AP of `RESAMPLES` resamples, as `resampled_ap` says.
     """
-    evaluated = _evaluate(annotations, tables, sizes=True)
+    evaluated = evaluate(annotations, tables, sizes=True)
     if evaluated is None:
         figures = dict.fromkeys(("ap", "ap50", "ap_small", "ap_medium", "ap_large", "ar"), 0.0)
         return figures | {"resampled": [0.0] * RESAMPLES}
@@ -59,7 +59,7 @@ def coco_figures(annotations: Record, tables: dict[int, np.ndarray]) -> Record:
     return known | {"resampled": resampled_ap(evaluated, len(tables)).tolist()}
 
 
-def _evaluate(annotations: Record, tables: dict[int, np.ndarray], sizes: bool) -> Any:
+def evaluate(annotations: Record, tables: dict[int, np.ndarray], sizes: bool) -> Any:
     """pycocotools' evaluation of `tables`, accumulated; `None` without any detection.
 
     With `sizes`, it has small, medium and large objects beside all objects.
