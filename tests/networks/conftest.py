@@ -20,18 +20,20 @@ def lite0_files(lite0, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exports(lite0, d0, tmp_path_factory):
+def exports(request, tmp_path_factory):
     """Makes and keeps exports: the model that has one, its record, and its check.
 
-    Of lite0 if no other model is given, of D0 by engines that need no lite0 for their INT8: one
-    test needs D0's of all, and an export takes up to half a minute.
+    If no model is given, of lite0, or of D0 by engines that have no INT8: one test needs rewritten
+    D0's of all engines, and an export takes up to half a minute.
     """
     folder = tmp_path_factory.mktemp("exports")
-    files = {model.name: verified(model, folder) for model in (lite0, d0)}
-    made = {}
+    files, made = {}, {}
 
     def export(engine: str, precision: str = "fp32", rewritten: bool = True, model=None):
-        model = model or (d0 if engine in ("executorch", "mnn") else lite0)
+        large = rewritten and engine in ("executorch", "mnn")
+        model = model or request.getfixturevalue("d0" if large else "lite0")
+        if model.name not in files:
+            files[model.name] = verified(model, folder)
         key = engine, precision, rewritten, model.name
         if key not in made:
             record, file = files[model.name]
