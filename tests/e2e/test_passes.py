@@ -217,6 +217,16 @@ def test_an_audit_computes_the_accuracy_again(made, tmp_path):
     assert any("accuracy.json" in told and "models[0].ar" in told for told in audit(archive))
 
 
+def test_a_pass_that_failed_is_made_again_after_retry(made, tmp_path):
+    copy = made.copy(tmp_path / "copy")
+    path = Archive(copy.results).accuracy_pass("cpu", "slow") / "pass.json"
+    failed = json.loads(path.read_text()) | {"outcome": "failed", "reason": "a test"}
+    path.write_text(json.dumps(failed))
+    done = copy.effdet_bench("retry")
+    assert done.returncode == 0, done.stdout
+    assert f"accuracy_pass {path.relative_to(copy.path)}" in copy.planned()
+
+
 def test_a_changed_mode_is_answered_anew_alone(made):
     assert made.planned() == []
     path = made.path / "smoke.yaml"

@@ -35,6 +35,12 @@ def test_a_profile_that_is_not_there_times_no_login_node(workspace):
     assert "No rule to produce cluster" in said
 
 
+def test_load_without_its_package(workspace):
+    (workspace.path / "workflow" / "mlperf_loadgen.py").write_text("raise ImportError\n")
+    said = refused(workspace, "-n", "--config", "load=quick")
+    assert "load needs the package mlcommons-loadgen, which is not installed: run `pip" in said
+
+
 def test_a_cluster_without_machine_types(workspace):
     said = refused(workspace, "--snakefile", "workflow/cluster.smk")
     assert "cluster names no machine type to time" in said

@@ -207,3 +207,14 @@ def test_retry_forgets_only_what_did_not_complete(finished):
     record.write_text(json.dumps(job, indent=1))
     assert finished.effdet_bench("retry").returncode == 0
     assert finished.planned() == sorted(timings(3) + GATE + SETTINGS)
+
+
+def test_a_load_test_that_retry_forgot_is_run_again(finished):
+    record = finished.results / "load/cpu/baseline/load.json"
+    record.parent.mkdir(parents=True)
+    for path in (record, finished.results / "capacities.json"):
+        path.write_text("{}")
+    load = "load_mode results/smoke/load/cpu/baseline/load.json"
+    assert load not in finished.planned("--config", "load=quick")
+    record.unlink()
+    assert load in finished.planned("--config", "load=quick")

@@ -34,6 +34,10 @@ try:
         device: {name: SHARED | sets.own_digests(MODE[name], device) for name in MODES[device]}
         for device in DEVICES
     }
+    if CONFIG["load"]:
+        from effdet_bench.load.loadgen import generator
+
+        generator()
 except BenchError as error:
     raise WorkflowError(str(error))
 if CONFIG["machine"] != ASKED_NAME:

@@ -105,5 +105,5 @@ def run(args: argparse.Namespace) -> None:
         "ensemble": [entry["model"] for entry in ensemble],
     }
     records.write_json(spec.folder / layout.LOAD_RECORD, record | result, "load")
-    if result["outcome"] == "failed":
+    if result["outcome"] != "completed" and not reason:
         tell(f"{label} {result['outcome']}: {result['reason']}")

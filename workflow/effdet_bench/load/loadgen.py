@@ -55,7 +55,7 @@ def generator() -> Any:
     except ImportError:
         raise UnavailableError(
             "load needs the package mlcommons-loadgen, which is not installed: run "
-            "`pip install -e '.[load]' -c constraints.txt`, and then `make retry`."
+            "`pip install -e '.[load]' -c constraints.txt`, and the same command again."
         ) from None
 
 
