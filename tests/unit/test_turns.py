@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from effdet_bench.summary.latency import needed_requests
 from effdet_bench.timing.rounds import _take_turns
 from effdet_bench.timing.turns import ENOUGH, TURN_SECONDS, goes_on, photo_at, plan_turns
 
@@ -26,9 +27,9 @@ class Pretended:
         self.photos: list[int] = []
         self._of = photos
 
-    def serve(self, turn: int, part: float, unseen: bool) -> float:
+    def serve(self, turn: int, part: float, enough: int, unseen: bool) -> float:
         count = 0
-        while goes_on(count, count * self.seconds, part + 1e-9):
+        while goes_on(count, count * self.seconds, part + 1e-9, enough):
             count += 1
         self.served.append((turn, count, unseen))
         for _ in range(count - unseen):
@@ -57,10 +58,16 @@ def test_all_serve_in_the_same_turns_and_fast_modes_no_longer_than_they_need():
     assert [turn for turn, *_ in fast.served] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("slowest", [0.9, 1.4, 1.9])
+def test_six_rounds_support_p90_of_a_fast_mode_however_slow_the_slowest_is(slowest):
+    rounds = [take(4, slowest, slowest / 6, number=number) for number in range(1, 7)]
+    assert sum(fast.requests for _, fast in rounds) >= needed_requests(90)
+
+
 @given(some.floats(0.001, 3), some.floats(TURN_SECONDS, 3))
 def test_a_mode_serves_at_least_once_and_no_longer_than_its_part(seconds, part):
     count = 0
-    while goes_on(count, count * seconds, part):
+    while goes_on(count, count * seconds, part, ENOUGH):
         count += 1
     assert count >= 1
     assert count == 1 or count * seconds <= part * (1 + 1e-9)

@@ -65,8 +65,8 @@ class Measurement:
         return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
     @torch.inference_mode()
-    def serve(self, turn: int, part: float, unseen: bool = False) -> float:
-        """Serves the timed requests of one turn, for up to `part` seconds: see `turns.goes_on`.
+    def serve(self, turn: int, part: float, enough: int, unseen: bool) -> float:
+        """Serves the timed requests of one turn: `turns.goes_on` says how many.
 
         With `unseen`, the first request sends the photo that no mode was sent before; all others go
         on with the known photos. An answer is captured after the clock of its request has stopped.
@@ -78,7 +78,7 @@ class Measurement:
         spent, count = 0.0, 0
         slowed = self._gpu.slowed_ns()
         first = self._mode.unseen if unseen else []
-        while goes_on(count, spent, part):
+        while goes_on(count, spent, part, enough):
             if count < len(first):
                 carried = first[count]
             else:

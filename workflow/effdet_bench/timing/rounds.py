@@ -146,9 +146,9 @@ class Timed:
         if not outcome.completed:
             tell(f"{self._label}: {self.spec.mode} {outcome.outcome}: {outcome.reason}")
 
-    def serve(self, turn: int, part: float, unseen: bool) -> float:
+    def serve(self, turn: int, part: float, enough: int, unseen: bool) -> float:
         """Serves the timed requests of a turn; returns the seconds that they took."""
-        seconds: float | None = self.turn("serve", turn, part, unseen)
+        seconds: float | None = self.turn("serve", turn, part, enough, unseen)
         return seconds or 0.0
 
     def end(self) -> None:
@@ -257,7 +257,8 @@ def _take_turns(loaded: list[Timed], taken: int, order: random.Random, label: st
             break
         for mode in order.sample(alive, len(alive)):
             if plan.serves(turn, served[mode]):
-                served[mode] += mode.serve(taken + turn, plan.part, turn == plan.unseen)
+                unseen = turn == plan.unseen
+                served[mode] += mode.serve(taken + turn, plan.part, plan.enough, unseen)
         now = time.monotonic()
         if now - told >= PROGRESS_SECONDS or turn == plan.turns:
             told = now

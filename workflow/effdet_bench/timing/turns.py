@@ -9,17 +9,20 @@ TURN_SECONDS = 0.2  # a mode's part of a turn is at least that long
 # Requests in a turn after which a fast mode stops. Their median leaves out a slow first request.
 # More of them narrow no interval, because that of a speed-up depends on the slow modes.
 ENOUGH = 3
+ROUND_REQUESTS = 11  # of a fast mode: p90 needs 64, and a run has six rounds by default
 
 
 class Plan(NamedTuple):
     """A round has `turns` turns, numbered from 1. A mode serves for up to `part` seconds of each.
 
+    A fast mode stops after `enough` requests of a turn.
     Every mode sends at least `requests` known photos. In the turn `unseen`, the first photo of
     every mode is one that no mode was sent before.
     """
 
     turns: int
     part: float
+    enough: int
     requests: int
     unseen: int
 
@@ -43,19 +46,20 @@ def plan_turns(
     part = _part(latencies, seconds)
     # one turn more than requests, because the unseen photo takes the place of a known one
     turns = max(requests + 1, math.ceil(seconds / part))
+    enough = max(ENOUGH, math.ceil(ROUND_REQUESTS / turns))
     # the first turn may be slow for other reasons
-    return Plan(turns, part, requests, unseen=order.randint(2, turns))
+    return Plan(turns, part, enough, requests, unseen=order.randint(2, turns))
 
 
-def goes_on(count: int, spent: float, part: float) -> bool:
+def goes_on(count: int, spent: float, part: float, enough: int) -> bool:
     """Whether a mode sends one more request in its `part` seconds of a turn, after `count` of them.
 
-    It sends as many as fit, but stops after `ENOUGH` that took `TURN_SECONDS`.
+    It sends as many as fit, but stops after `enough` that took `TURN_SECONDS`.
     """
     if count == 0:
         return True
-    enough = count >= ENOUGH and spent >= TURN_SECONDS
-    return not enough and spent + spent / count <= part
+    stops = count >= enough and spent >= TURN_SECONDS
+    return not stops and spent + spent / count <= part
 
 
 def photo_at(count: int, round_number: int, requests: int, photos: int) -> int:
