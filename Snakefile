@@ -45,11 +45,7 @@ rule all:
     default_target: not CONFIG["strict"]
     input:
         rules.manifest.output,
-        # Named here too, because Snakemake makes a missing file only if it is asked for, or if something newer needs it.
-        # So what `retry` deletes is made again.
-        job_files(layout.JOB_RECORD),
-        LOADS,
-        [ARCHIVE.accuracy_pass(*place) / layout.PASS_RECORD for place in ANSWERING],
+        measured_records(),
         standings_files(),
 
 

@@ -25,6 +25,7 @@ rule manifest:
 rule archive:
     input:
         rules.manifest.output,
+        measured_records(),
     log:
         ARCHIVE.logs / "archive.log",
     params:

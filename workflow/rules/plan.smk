@@ -117,6 +117,16 @@ def job_files(name, device=None, last=None):
     ]
 
 
+def measured_records():
+    """The records of all timings, load tests and accuracy passes.
+
+    Targets name them, because Snakemake makes a missing file again only if it is asked for, or if something newer needs
+    it. Otherwise, what `retry` deletes would stay missing.
+    """
+    passes = [ARCHIVE.accuracy_pass(*place) / layout.PASS_RECORD for place in ANSWERING]
+    return [*job_files(layout.JOB_RECORD), *LOADS, *passes]
+
+
 def standings_files():
     """The standings after each new round."""
     return [ARCHIVE.standings(device, number) for device in PLANS for number in PLANS[device].new]
