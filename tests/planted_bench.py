@@ -97,7 +97,7 @@ class Bench:
         worker = timed.Measurement(replace(self.spec, folder=folder, round=number), self.networks)
         worker.warm_up()
         for turn in range(1, turns + 1):
-            worker.serve(turn, 0, unseen=turn == 2)
+            worker.serve(turn, part=0, enough=1, unseen=turn == 2)
             time.sleep(pause)
         done = worker.finish()
         records.end_tables(folder, records.RAW_COLUMNS)
