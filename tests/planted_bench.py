@@ -17,6 +17,7 @@ from effdet_bench.engines.base import Engine
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.rounding import emulate
 from effdet_bench.timing import requests as timed
+from effdet_bench.timing.turns import Plan
 from effdet_bench.timing.variant import make_unseen
 from effdet_bench.validity.answers import Answers, read_answers
 from effdet_bench.validity.gate import judge, standards
@@ -96,8 +97,9 @@ class Bench:
         records.begin_tables(folder, records.RAW_COLUMNS)
         worker = timed.Measurement(replace(self.spec, folder=folder, round=number), self.networks)
         worker.warm_up()
+        plan = Plan(turns, part=0, enough=1, requests=1, unseen=2)  # one request in each turn
         for turn in range(1, turns + 1):
-            worker.serve(turn, part=0, enough=1, unseen=turn == 2)
+            worker.serve(turn, plan, turn == plan.unseen)
             time.sleep(pause)
         done = worker.finish()
         records.end_tables(folder, records.RAW_COLUMNS)

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from effdet_bench.summary.latency import needed_requests
 from effdet_bench.timing.rounds import _take_turns
-from effdet_bench.timing.turns import ENOUGH, TURN_SECONDS, goes_on, photo_at, plan_turns
+from effdet_bench.timing.turns import ENOUGH, TURN_SECONDS, Plan, photo_at, plan_turns
 
 
 class Pretended:
@@ -27,9 +27,9 @@ class Pretended:
         self.photos: list[int] = []
         self._of = photos
 
-    def serve(self, turn: int, part: float, enough: int, unseen: bool) -> float:
-        count = 0
-        while goes_on(count, count * self.seconds, part + 1e-9, enough):
+    def serve(self, turn: int, plan: Plan, unseen: bool) -> float:
+        count, plan = 0, plan._replace(part=plan.part + 1e-9)
+        while plan.goes_on(count, count * self.seconds):
             count += 1
         self.served.append((turn, count, unseen))
         for _ in range(count - unseen):
@@ -66,8 +66,8 @@ def test_six_rounds_support_p90_of_a_fast_mode_however_slow_the_slowest_is(slowe
 
 @given(some.floats(0.001, 3), some.floats(TURN_SECONDS, 3))
 def test_a_mode_serves_at_least_once_and_no_longer_than_its_part(seconds, part):
-    count = 0
-    while goes_on(count, count * seconds, part, ENOUGH):
+    count, plan = 0, Plan(turns=5, part=part, enough=ENOUGH, requests=1, unseen=2)
+    while plan.goes_on(count, count * seconds):
         count += 1
     assert count >= 1
     assert count == 1 or count * seconds <= part * (1 + 1e-9)

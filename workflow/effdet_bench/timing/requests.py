@@ -20,7 +20,7 @@ from effdet_bench.detector.request import Answer, serve, serve_in_stages
 from effdet_bench.engines.loading import add_place
 from effdet_bench.timing.counters import Meter
 from effdet_bench.timing.outside import Outside
-from effdet_bench.timing.turns import goes_on, photo_at
+from effdet_bench.timing.turns import Plan, photo_at
 from effdet_bench.validity.capture import Capture
 from effdet_bench.worker.gpu import Gpu, uuid_of
 from effdet_bench.worker.loaded import LoadedMode
@@ -65,8 +65,8 @@ class Measurement:
         return WarmUp(seconds, max(0, _peak_rss() - psutil.Process().memory_info().rss))
 
     @torch.inference_mode()
-    def serve(self, turn: int, part: float, enough: int, unseen: bool) -> float:
-        """Serves the timed requests of one turn: `turns.goes_on` says how many.
+    def serve(self, turn: int, plan: Plan, unseen: bool) -> float:
+        """Serves the timed requests of one turn: `plan` says how many.
 
         With `unseen`, the first request sends the photo that no mode was sent before; all others go
         on with the known photos. An answer is captured after the clock of its request has stopped.
@@ -78,7 +78,7 @@ class Measurement:
         spent, count = 0.0, 0
         slowed = self._gpu.slowed_ns()
         first = self._mode.unseen if unseen else []
-        while goes_on(count, spent, part, enough):
+        while plan.goes_on(count, spent):
             if count < len(first):
                 carried = first[count]
             else:

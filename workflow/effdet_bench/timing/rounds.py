@@ -19,7 +19,7 @@ from effdet_bench.progress import progress, tell
 from effdet_bench.records import Record
 from effdet_bench.timing.host import Host, RemoteHost
 from effdet_bench.timing.memory import Room
-from effdet_bench.timing.turns import plan_turns
+from effdet_bench.timing.turns import Plan, plan_turns
 from effdet_bench.worker.spec import Environment, JobSpec
 
 if TYPE_CHECKING:
@@ -146,9 +146,9 @@ class Timed:
         if not outcome.completed:
             tell(f"{self._label}: {self.spec.mode} {outcome.outcome}: {outcome.reason}")
 
-    def serve(self, turn: int, part: float, enough: int, unseen: bool) -> float:
+    def serve(self, turn: int, plan: Plan, unseen: bool) -> float:
         """Serves the timed requests of a turn; returns the seconds that they took."""
-        seconds: float | None = self.turn("serve", turn, part, enough, unseen)
+        seconds: float | None = self.turn("serve", turn, plan, unseen)
         return seconds or 0.0
 
     def end(self) -> None:
@@ -257,8 +257,7 @@ def _take_turns(loaded: list[Timed], taken: int, order: random.Random, label: st
             break
         for mode in order.sample(alive, len(alive)):
             if plan.serves(turn, served[mode]):
-                unseen = turn == plan.unseen
-                served[mode] += mode.serve(taken + turn, plan.part, plan.enough, unseen)
+                served[mode] += mode.serve(taken + turn, plan, turn == plan.unseen)
         now = time.monotonic()
         if now - told >= PROGRESS_SECONDS or turn == plan.turns:
             told = now

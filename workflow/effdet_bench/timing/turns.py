@@ -34,6 +34,16 @@ class Plan(NamedTuple):
         asked = self.requests + (turn > self.unseen)  # the unseen photo is none of the known ones
         return turn == self.unseen or turn <= asked or served < turn * self.part
 
+    def goes_on(self, count: int, spent: float) -> bool:
+        """Whether a mode sends one more request in a turn, after `count` that took `spent` seconds.
+
+        It sends as many as fit, but stops after `enough` that took `TURN_SECONDS`.
+        """
+        if count == 0:
+            return True
+        stops = count >= self.enough and spent >= TURN_SECONDS
+        return not stops and spent + spent / count <= self.part
+
 
 def plan_turns(
     latencies: Iterable[float], seconds: float, requests: int, order: random.Random
@@ -49,17 +59,6 @@ def plan_turns(
     enough = max(ENOUGH, math.ceil(ROUND_REQUESTS / turns))
     # the first turn may be slow for other reasons
     return Plan(turns, part, enough, requests, unseen=order.randint(2, turns))
-
-
-def goes_on(count: int, spent: float, part: float, enough: int) -> bool:
-    """Whether a mode sends one more request in its `part` seconds of a turn, after `count` of them.
-
-    It sends as many as fit, but stops after `enough` that took `TURN_SECONDS`.
-    """
-    if count == 0:
-        return True
-    stops = count >= enough and spent >= TURN_SECONDS
-    return not stops and spent + spent / count <= part
 
 
 def photo_at(count: int, round_number: int, requests: int, photos: int) -> int:
