@@ -3,7 +3,6 @@ localrules:
     checkpoints,
     download_checkpoint,
     # local on a cluster too, because its profile gives no partition for these rules
-    synthesise_checkpoints,
     verify_checkpoints,
 
 
@@ -33,6 +32,9 @@ rule download_checkpoint:
 # One step makes all, and one step verifies all, because importing PyTorch takes as long as either for one model.
 SYNTHETIC = [source.path for source in SOURCES.values() if source.weights == "synthetic"]
 if SYNTHETIC:
+
+    localrules:
+        synthesise_checkpoints,
 
     rule synthesise_checkpoints:
         input:
