@@ -76,7 +76,7 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service(bundle, tmp_path_factory):
-    options = ["--body-seconds", "1", "--most-bytes", "1000000", "--most-pixels", "3000000"]
+    options = ["--body-seconds", "1", "--max-bytes", "1000000", "--max-pixels", "3000000"]
     running = Service(bundle, tmp_path_factory.mktemp("service") / "log.txt", *options)
     yield running
     running.process.terminate()

@@ -99,13 +99,13 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
         help="seconds in which a photo must arrive; default: %(default)s",
     )
     add(
-        "--most-bytes",
+        "--max-bytes",
         type=_from(1),
         default=20_000_000,
         help="bytes of the largest photo; default: %(default)s",
     )
     add(
-        "--most-pixels",
+        "--max-pixels",
         type=_from(1),
         default=50_000_000,
         help="pixels of the largest photo; default: %(default)s",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from effdet_runtime.bundle import read_bundle
 from effdet_runtime.errors import PhotoError
-from effdet_runtime.photos import MOST_PIXELS, convert, decode, decode_file
+from effdet_runtime.photos import MAX_PIXELS, convert, decode, decode_file
 from effdet_runtime.pipeline import Serves
 from effdet_runtime.results import Result, result_of
 
@@ -28,7 +28,7 @@ class Detector:
     orientation is not applied.
 
     Threads may share a detector: it serves one photo at a time. It uses `threads` threads, by
-    default as many as were measured, and refuses encoded photos of more than `most_pixels` pixels.
+    default as many as were measured, and refuses encoded photos of more than `max_pixels` pixels.
 
     Raises:
         BundleError: a file of the bundle is missing or has changed, or this machine or environment
@@ -36,20 +36,20 @@ class Detector:
     """
 
     def __init__(
-        self, bundle: str | Path, threads: int | None = None, most_pixels: int = MOST_PIXELS
+        self, bundle: str | Path, threads: int | None = None, max_pixels: int = MAX_PIXELS
     ) -> None:
         opened = read_bundle(Path(bundle))
-        self._start(opened.open(threads), opened.names(), most_pixels)
+        self._start(opened.open(threads), opened.names(), max_pixels)
 
     @classmethod
     def of(cls, pipeline: Serves, names: dict[int, str]) -> "Detector":
         """A detector that serves by `pipeline`; `names` of classes are by class id."""
         detector = cls.__new__(cls)
-        detector._start(pipeline, names, MOST_PIXELS)
+        detector._start(pipeline, names, MAX_PIXELS)
         return detector
 
-    def _start(self, pipeline: Serves, names: dict[int, str], most_pixels: int) -> None:
-        self.pipeline, self.names, self._most_pixels = pipeline, names, most_pixels
+    def _start(self, pipeline: Serves, names: dict[int, str], max_pixels: int) -> None:
+        self.pipeline, self.names, self._max_pixels = pipeline, names, max_pixels
         self._lock = threading.Lock()
 
     @overload
@@ -84,9 +84,9 @@ class Detector:
             PhotoError: `photo` cannot be decoded, is too large, or is of another kind.
         """
         if isinstance(photo, str | Path):
-            return decode_file(Path(photo), self._most_pixels)
+            return decode_file(Path(photo), self._max_pixels)
         if isinstance(photo, bytes):
-            return decode(photo, self._most_pixels)
+            return decode(photo, self._max_pixels)
         if isinstance(photo, Image.Image):
             return convert(photo)
         is_array = isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.size > 0

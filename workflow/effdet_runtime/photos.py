@@ -17,7 +17,7 @@ from effdet_runtime.errors import PhotoError, PhotoTooLargeError
 
 # Pillow reads the header of these before it decodes a pixel; others could run programs, such as EPS
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
-MOST_PIXELS = 178_956_970  # what Pillow refuses: above that, a file is taken for a bomb
+MAX_PIXELS = 178_956_970  # what Pillow refuses: above that, a file is taken for a bomb
 # what Pillow raises for damaged files
 DAMAGED = (OSError, ValueError, SyntaxError, RuntimeError, NotImplementedError, TypeError)
 # photos of 89 to 179 million pixels are allowed
@@ -36,12 +36,12 @@ class Input(NamedTuple):
     size: tuple[int, int]
 
 
-def decode(encoded: bytes, most_pixels: int = MOST_PIXELS) -> Image.Image:
+def decode(encoded: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The RGB image in `encoded`; an EXIF orientation is not applied, as in effdet and COCO.
 
     Raises:
         PhotoError: `encoded` is no complete photo in one of `FORMATS`, or has more than
-            `most_pixels` pixels. The number of pixels is read before any pixel is decoded.
+            `max_pixels` pixels. The number of pixels is read before any pixel is decoded.
     """
     try:
         image = Image.open(io.BytesIO(encoded), formats=FORMATS)
@@ -51,9 +51,9 @@ def decode(encoded: bytes, most_pixels: int = MOST_PIXELS) -> Image.Image:
         raise PhotoError(f"this is no photo in a known format: {', '.join(FORMATS)}.") from None
     except DAMAGED as error:
         raise _damaged(error) from None
-    if image.width * image.height > most_pixels:
+    if image.width * image.height > max_pixels:
         raise PhotoTooLargeError(
-            f"the photo has {image.width} x {image.height} pixels, but at most {most_pixels} "
+            f"the photo has {image.width} x {image.height} pixels, but at most {max_pixels} "
             "are allowed: give a smaller photo."
         )
     return convert(image)
@@ -75,14 +75,14 @@ def _damaged(error: Exception) -> PhotoError:
     return PhotoError(f"the photo cannot be decoded ({error}): give a whole photo.")
 
 
-def decode_file(path: Path, most_pixels: int = MOST_PIXELS) -> Image.Image:
+def decode_file(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """`decode` of the file `path`.
 
     Raises:
         PhotoError: as `decode` says, or the file cannot be read.
     """
     try:
-        return decode(path.read_bytes(), most_pixels)
+        return decode(path.read_bytes(), max_pixels)
     except OSError as error:
         raise PhotoError(f"{path} cannot be read ({error.strerror}): give another path.") from None
 

@@ -36,11 +36,11 @@ rejected = Counter("effdet_rejected", "Requests that were refused, by the reason
 
 
 class Limits(NamedTuple):
-    """`most_bytes` of a photo, `body_seconds` in which it must arrive, `deadline` in seconds from
+    """`max_bytes` of a photo, `body_seconds` in which it must arrive, `deadline` in seconds from
     the whole photo to the answer, and how many requests may be `accepted` at once.
     """
 
-    most_bytes: int
+    max_bytes: int
     body_seconds: float
     deadline: float
     accepted: int
@@ -96,7 +96,7 @@ class Limiter:
 
     async def _received(self, scope: Scope, receive: Receive) -> bytes | None:
         headers = dict(scope["headers"])
-        if int(headers.get(b"content-length", b"0")) > self.limits.most_bytes:
+        if int(headers.get(b"content-length", b"0")) > self.limits.max_bytes:
             raise self._too_large()
         parts: list[bytes] = []
         size = 0
@@ -109,7 +109,7 @@ class Limiter:
                 size += len(part)
                 self._count_bytes(len(part))
                 parts.append(part)
-                if size > self.limits.most_bytes:
+                if size > self.limits.max_bytes:
                     raise self._too_large()
                 if not message.get("more_body"):
                     break
@@ -161,7 +161,7 @@ class Limiter:
         accepted.set(self._accepted)
 
     def _too_large(self) -> RefusedError:
-        limit = self.limits.most_bytes
+        limit = self.limits.max_bytes
         return RefusedError(
             413, "bytes", f"the photo is larger than {limit} bytes: send a smaller one."
         )

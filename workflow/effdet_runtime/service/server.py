@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import litserve
+import numpy as np
 from fastapi import Body, HTTPException, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -27,19 +28,21 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
     With `merge`, an answer is one table of all models.
     """
 
-    def __init__(self, bundle: Path, threads: int, most_pixels: int, merge: bool) -> None:
+    def __init__(self, bundle: Path, threads: int, max_pixels: int, merge: bool) -> None:
         super().__init__(api_path=DETECT)
-        self._given = bundle, threads, most_pixels
+        self._given = bundle, threads, max_pixels
         self._merge = merge
 
     def setup(self, device: str) -> None:
         """Loads the detector of one instance, in a process of its own."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends its instances
-        bundle, threads, most_pixels = self._given
+        bundle, threads, max_pixels = self._given
         # before the engine starts its threads, which then run on the same cores; LitServe numbers
         # its instances by this variable
         pin(int(os.environ["LITSERVE_WORKER_ID"]), threads)
-        self._detect = Detector(bundle, threads, most_pixels)
+        self._detect = Detector(bundle, threads, max_pixels)
+        # the first request takes up to twice as long, and `/ready` promises usual latencies
+        self._detect(np.zeros((480, 640, 3), np.uint8))
 
     def decode_request(self, request: Annotated[bytes, Body(media_type="image/jpeg")]) -> bytes:
         return request
@@ -106,15 +109,16 @@ def serve(args: argparse.Namespace) -> None:
     # process of its own, whose memory ends with it.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as trial:
         trial.submit(_try, args.bundle, threads).result()
-    limits = Limits(args.most_bytes, args.body_seconds, args.deadline, instances + args.queue)
+    limits = Limits(args.max_bytes, args.body_seconds, args.deadline, instances + args.queue)
     _stop_as_on_ctrl_c()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     log.info(
-        "%s: starts %d instances (threads of each: %d) for http://%s:%d%s; Ctrl-C stops them",
-        bundle.root, instances, threads, args.host, args.port, DETECT,
+        "%s: starts %d instance%s (threads of each: %d) for http://%s:%d%s; Ctrl-C stops it",
+        bundle.root.resolve().name, instances, "s" * (instances > 1), threads,
+        args.host, args.port, DETECT,
     )  # fmt: skip
     server = litserve.LitServer(
-        Api(args.bundle.resolve(), threads, args.most_pixels, args.merge),
+        Api(args.bundle.resolve(), threads, args.max_pixels, args.merge),
         accelerator="cpu",
         workers_per_device=instances,
         timeout=begin_within,
