@@ -29,17 +29,30 @@ def test_one_round_tells_no_modes_apart(tmp_path):
     )
 
 
-def test_a_headline_has_no_ratio_that_its_requests_do_not_support(tmp_path):
-    """As on an H200, where `baseline` had two requests."""
+def test_a_headline_says_what_the_table_says_and_which_requests_do_not_support_it(tmp_path):
     slow = {"latencies_ns": [10**9] * 3, "stages_ns": [10**6] * 7}
     fast = {"latencies_ns": [10**7] * 3, "stages_ns": [10**6] * 7}
     jobs = {("cpu", "baseline", k): slow for k in (1, 2, 3)}
     jobs |= {("cuda", "graph", k): fast for k in (1, 2, 3)}
     report = report_of(write_archive(tmp_path / "results" / "test", jobs))
     (headline,) = [line for line in report.splitlines() if line.startswith("### Key finding")]
+    assert "`graph` on CUDA is 100.00x as fast as `baseline` on CPU (95 % interval" in headline
+    assert "10.0 ms at the median, which 6 requests do not support (11 are needed)" in headline
+    (row,) = [line for line in report.splitlines() if line.startswith("| **CUDA `graph`** | –")]
+    assert "**100.00x**" in row
+    assert "**FASTER**" in row
+
+
+def test_a_headline_of_one_round_says_what_a_decision_needs(tmp_path):
+    """As on an H200, where `baseline` had two requests."""
+    slow = {"latencies_ns": [10**9] * 3, "stages_ns": [10**6] * 7}
+    fast = {"latencies_ns": [10**7] * 3, "stages_ns": [10**6] * 7}
+    jobs = {("cpu", "baseline", 1): slow, ("cuda", "graph", 1): fast}
+    report = report_of(write_archive(tmp_path / "results" / "test", jobs))
+    (headline,) = [line for line in report.splitlines() if line.startswith("### Key finding")]
     assert "`graph` on CUDA takes 10.0 ms and `baseline` on CPU takes 1.00 s" in headline
-    assert "this run cannot decide which is faster: `graph` has 6 requests" in headline
-    assert "; `baseline` has 6 requests, and a median needs 11" in headline
+    assert "this run cannot decide which is faster: `graph` has 2 requests" in headline
+    assert "; `baseline` has 2 requests, and a median needs 11; one round gives" in headline
 
 
 def test_a_mode_of_one_round_is_not_called_slower(tmp_path):

@@ -11,8 +11,8 @@ from effdet_runtime.results import MERGED
 def key_finding(valid: list[Row], baseline: Row | None) -> str:
     """The report in one sentence, from its `valid` rows, the fastest first.
 
-    It states a ratio only for a mode whose verdict is FASTER and whose median, like that of
-    `baseline`, enough requests support. Otherwise it says what is needed to decide.
+    It states the ratio of the fastest mode whose verdict is FASTER. If there is none, it says what
+    a decision needs.
     """
     if not valid:
         return "No mode gave valid answers on this machine"
@@ -21,7 +21,7 @@ def key_finding(valid: list[Row], baseline: Row | None) -> str:
         return f"With {_named(leader)}, {_cost(leader)}"
     for row in valid:
         versus = row["comparison"]
-        if versus and versus["verdict"] == "FASTER" and _median(row) and _median(baseline):
+        if versus and versus["verdict"] == "FASTER":
             ratio = f"{times(versus['ratio'])} as fast as {_named(baseline)} ({interval(versus)})"
             return f"{_named(row)} is {ratio}: {_cost(row)}"
     if leader is not baseline and (missing := _missing(leader, baseline)):
