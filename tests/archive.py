@@ -89,7 +89,7 @@ def report_of(results: Path, **options) -> str:
     _write_settings(results, options)
     archive = Archive(results)
     write_summary(render.summary_of(archive)[0], archive)
-    view = report.view_of(archive, read_summary(archive), records.settings_of(archive))
+    view = report.view_of(archive, read_summary(archive))
     return "".join(report.render(view))
 
 

@@ -101,6 +101,8 @@ def test_the_report_is_honest_about_what_it_is(smoke):
     report = documents(smoke.results)
     assert "A smoke run, not a benchmark" in report
     assert "Synthetic weights" in report
+    assert "\nsnakemake --cores 1 --configfile smoke.yaml\n" in report
+    assert "`snakemake --cores 1 --configfile smoke.yaml --config load=quick`" in report
     for section in (
         "## Test environment",
         "## Executive summary",

@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from effdet_bench.config.modes import export_of
-from effdet_bench.config.settings import known_models, resolve
+from effdet_bench.config.settings import known_models, options, resolve
 from effdet_bench.errors import BenchError
 from effdet_bench.facts.engines import engine_names
 from effdet_bench.layout import MODES, SHIPPED_PHOTOS
 from effdet_bench.records import load_schema
+from effdet_bench.report.commands import command_with
 from helpers import ROOT
 
 SHA = "0" * 64
@@ -176,6 +177,20 @@ def test_booleans_may_come_from_a_terminal(given, value):
     assert resolve(config(twin=given))["twin"] is value
     mode = {"name": "mine", "engine": "eager", "rewritten": given}
     assert resolve(config(modes=[mode]))["modes"][0]["options"]["rewritten"] is value
+
+
+def test_the_commands_of_a_report_have_the_settings_of_its_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = [tmp_path / "my settings.yaml", "/elsewhere/b.yaml", "config.yaml"]
+    config = {"rounds": 2, "photos": "/home/me/val2017", "again": True, "modes": ["a", "b"]}
+    command = command_with(options(files, config))
+    given = "--configfile 'my settings.yaml' b.yaml --config"
+    modes = """'modes=["a", "b"]'"""
+    assert command() == f"snakemake --cores 1 {given} rounds=2 photos=val2017 {modes}"
+    assert command("bundle").startswith("snakemake --cores 1 bundle --configfile")
+    assert command(rounds=9).endswith(f"{given} photos=val2017 {modes} rounds=9")
+    assert command_with(options(["config.yaml"], {}))() == "snakemake --cores 1"
+    assert command_with([])(load="quick") == "snakemake --cores 1 --config load=quick"
 
 
 def test_the_twin_follows_its_baseline():

@@ -10,6 +10,7 @@ from effdet_bench.config.settings import resolve
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import JOB_RECORD, Archive
 from effdet_bench.records import RAW_COLUMNS
+from effdet_bench.report.commands import command_with
 from effdet_bench.report.sets import set_lines
 from effdet_bench.timing.sets import describe, plan_rounds, shared_digests, spans
 
@@ -199,13 +200,14 @@ def test_the_report_says_which_modes_were_measured_together_and_what_drifted():
         **{"device": "cpu", "modes": ["fused"], "rounds": [1, 2], "change": None},
         **{"started": "2026-11-29T13:00:59.123+00:00", "drifted": False},
     }
-    assert set_lines({"sets": [first]}) == []
+    assert set_lines({"sets": [first]}, command_with([])) == []
     change = {"ratio": 0.9, "low": 0.89, "high": 0.91}
     other = first | {"modes": ["openvino"], "rounds": [3, 4], "change": change, "drifted": True}
-    (line,) = set_lines({"sets": [first, other]})
+    (line,) = set_lines({"sets": [first, other]}, command_with([]))
     assert (
         "`fused` in rounds 1 to 2, from 2026-11-29 13:00 UTC; `openvino` in rounds 3 to 4" in line
     )
     assert "`baseline` was 0.90x as fast in rounds 3 to 4 as in rounds 1 to 2" in line
-    (line,) = set_lines({"sets": [first, other | {"drifted": False}]})
+    assert "`snakemake --cores 1 --config again=true` measures all modes together" in line
+    (line,) = set_lines({"sets": [first, other | {"drifted": False}]}, command_with([]))
     assert "⚠" not in line

@@ -141,6 +141,12 @@ def settings_of(archive: layout.Archive) -> Record:
     return config
 
 
+def options_of(archive: layout.Archive) -> list[str]:
+    """The options of the run that wrote `archive`, as `settings.options` returns them."""
+    options: list[str] = read_json(archive.settings, "settings").get("options", [])
+    return options
+
+
 def _upgraded(record: Any) -> Any:
     """`record` of schema version 5 as one of the present version, which only adds to it.
 

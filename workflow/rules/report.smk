@@ -9,11 +9,13 @@ rule settings:
     threads: ALONE
     params:
         config=json.dumps(settings.archived(CONFIG)),
+        options=json.dumps(settings.options(workflow.configfiles, workflow.config_settings.config)),
         rounds=json.dumps({device: plan.counted for device, plan in PLANS.items()}),
     shell:
         step(
             "settings",
-            "--config {params.config:q} --counted {params.rounds:q} --output {output:q}",
+            "--config {params.config:q} --options {params.options:q} --counted {params.rounds:q}",
+            "--output {output:q}",
         )
 
 

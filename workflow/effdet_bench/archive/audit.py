@@ -21,7 +21,7 @@ from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
-from effdet_bench.records import Record, settings_of
+from effdet_bench.records import Record
 from effdet_bench.reference.annotations import annotations_of, is_val2017
 from effdet_bench.report.figures.draw import draw_archive
 from effdet_bench.report.page import to_html
@@ -68,7 +68,7 @@ def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[st
     yield from differences(archive.summary.name, kept, summary)
     if archive.summary_table.read_text() != to_table(kept).to_csv(index=False):
         yield "summary.csv is not the table of summary.json"
-    fresh = render(view_of(archive, kept, settings_of(archive)))
+    fresh = render(view_of(archive, kept))
     yield from _lines(archive.report.name, archive.report.read_text(), fresh.report)
     if archive.details.exists():
         yield from _lines(archive.details.name, archive.details.read_text(), fresh.details)

@@ -63,7 +63,7 @@ def render_archive(archive: Archive) -> None:
     if archive.capacities.exists():
         records.write_json(archive.capacities, capacities_of(archive), "capacities")
     draw_archive(archive, summary, jobs, archive.figures)
-    write_report(archive, view_of(archive, summary, settings_of(archive)))
+    write_report(archive, view_of(archive, summary))
     renew_manifest(archive)
 
 

@@ -8,6 +8,7 @@ import ast
 import copy
 import json
 import math
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from effdet_bench.records import Record
 
 # paths, and settings that do not change how this machine is measured
 NOT_ARCHIVED = ["weights_folder", "mirror", "strict", "cluster", "again", "bundle"]
+PATHS = ("photos", "annotations")
 # booleans in YAML, but not in --config
 WORDS = {"true": True, "false": False, "on": True, "off": False}
 
@@ -90,15 +92,40 @@ def archived(config: dict[str, Any]) -> dict[str, Any]:
         del kept[key]
     if kept["photos"] == str(layout.SHIPPED_PHOTOS):
         kept["photos"] = "shipped"
-    paths = [(kept, "photos"), (kept, "annotations"), *((e, "file") for e in kept["ensemble"])]
+    paths = [*((kept, key) for key in PATHS), *((entry, "file") for entry in kept["ensemble"])]
     for entry, key in paths:
         if entry[key] is not None:
             entry[key] = Path(entry[key]).name
     return kept
 
 
+def options(files: Iterable[str | Path], given: Mapping[str, Any]) -> list[str]:
+    """Options of Snakemake that give a run the settings of `files` and `given` once more.
+
+    As in `archived`, settings of this machine are left out, and paths outside of this folder are
+    cut to a name.
+    """
+    here = Path.cwd()
+    added = [here / file for file in files if here / file != here / "config.yaml"]
+    names = [str(f.relative_to(here)) if f.is_relative_to(here) else f.name for f in added]
+    settings = [
+        f"{key}={_of_option(Path(value).name if key in PATHS and value else value)}"
+        for key, value in given.items()
+        if key not in NOT_ARCHIVED
+    ]
+    files_option = ["--configfile", *names] if names else []
+    return files_option + (["--config", *settings] if settings else [])
+
+
+def _of_option(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=json.loads, required=True, help="settings, as JSON")
+    parser.add_argument("--options", type=json.loads, required=True, help="what `options` returns")
     parser.add_argument(
         "--counted", type=json.loads, required=True, help="JSON: rounds that count, by mode"
     )
@@ -106,7 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    record = {"config": args.config, "counted": args.counted}
+    record = {"config": args.config, "options": args.options, "counted": args.counted}
     records.write_json(args.output, record, "settings")
 
 

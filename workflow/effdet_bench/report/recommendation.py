@@ -12,13 +12,12 @@ from effdet_bench import records
 from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.config.names import NEEDS, PRECISIONS
 from effdet_bench.records import Record
+from effdet_bench.report.commands import Command, command_with
 from effdet_bench.report.numbers import brief, mebibytes, seconds
 from effdet_bench.report.under_load import best_capacities, load_view, read_capacities
 from effdet_bench.report.words import name
 from effdet_bench.summary.rows import Row, latency_of, p50, place, standing
 from effdet_bench.summary.summary import read_summary
-
-NOT_MEASURED = "not measured: `snakemake --cores 1 --config load=quick` measures it"
 
 
 class Advice(TypedDict):
@@ -54,11 +53,13 @@ MEMORY = Use("Least memory", _memory, mebibytes)
 START = Use("Shortest start, to the first answer", _start, seconds)
 
 
-def advice(valid: list[Row], load: dict[str, Any] | None, needs: Record) -> list[Advice]:
+def advice(
+    valid: list[Row], load: dict[str, Any] | None, needs: Record, command: Command
+) -> list[Advice]:
     """A mode for each use, of the `valid` rows whose median enough requests support.
 
     `load` is what `load_view` makes of modes under load, and `needs` are settings, of
-    which `NEEDS` count.
+    which `NEEDS` count. `command` is of `command_with`.
     """
     known = [row for row in valid if latency_of(row)["percentiles"]["p50"]["supported"]]
     if known and all(_shortfalls(row, needs) for row in known):
@@ -70,7 +71,7 @@ def advice(valid: list[Row], load: dict[str, Any] | None, needs: Record) -> list
     return [
         _least(LATENCY, known, needs),
         _least(EXACT, exact, needs),
-        *_under_load(load, [place(row) for row in known if not _shortfalls(row, needs)]),
+        *_under_load(load, [place(row) for row in known if not _shortfalls(row, needs)], command),
         _least(MEMORY, known, needs),
         _least(START, known, needs),
     ]
@@ -130,10 +131,11 @@ def _shortfalls(row: Row, needs: Record) -> dict[str, float]:
     return found
 
 
-def _under_load(load: dict[str, Any] | None, places: list[Any]) -> list[Advice]:
+def _under_load(load: dict[str, Any] | None, places: list[Any], command: Command) -> list[Advice]:
     use = "Most requests a second within a bound of latency"
     if not load or not load["goals"]:
-        return [{"use": use, "choice": NOT_MEASURED, "runner_up": "–"}]
+        choice = f"not measured: `{command(load='quick')}` measures it"
+        return [{"use": use, "choice": choice, "runner_up": "–"}]
     allowed = [mode for mode in load["modes"] if place(mode) in places]
     lines: list[Advice] = []
     for bound, percentile in load["goals"]:
@@ -192,7 +194,7 @@ def run(args: argparse.Namespace) -> None:
     load = load_view(read_capacities(archive), config)
     asked = constraints(needs)
     print(f"{archive.root}: {len(valid)} valid modes{asked and f'; asked for: {asked}'}.")
-    for one in advice(valid, load, needs):
+    for one in advice(valid, load, needs, command_with(records.options_of(archive))):
         runner_up = "" if one["runner_up"] == "–" else f"\n    then {one['runner_up']}"
         print(f"  {one['use']}:\n    {one['choice']}{runner_up}")
     if any(model["weights"] == "synthetic" for model in summary["ensemble"]):

@@ -12,7 +12,6 @@ import jinja2
 from effdet_bench import records
 from effdet_bench.facts.engines import is_shipped
 from effdet_bench.layout import TEMPLATES, Archive
-from effdet_bench.records import Record
 from effdet_bench.report.numbers import brief, times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.passes import passes_view
@@ -54,14 +53,16 @@ def render(view: View) -> Documents:
     return Documents(*(environment.get_template(name).render(view) for name in names))
 
 
-def view_of(archive: Archive, summary: Summary, config: Record) -> View:
+def view_of(archive: Archive, summary: Summary) -> View:
     """The view of `archive`."""
+    config = records.settings_of(archive)
     environment = records.read_json(archive.environment, "environment")
     photos = records.read_json(archive.photos, "photos")["photos"]
     models = [entry["model"] for entry in summary["ensemble"]]
     pictured = [model for model in models if archive.pictured(model).exists()]
     load = load_view(read_capacities(archive), config)
-    return context(summary, environment, photos, config, pictured, load, passes_view(archive))
+    options, passes = records.options_of(archive), passes_view(archive)
+    return context(summary, environment, photos, config, options, pictured, load, passes)
 
 
 def write_report(archive: Archive, view: View) -> None:
@@ -107,7 +108,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     archive = Archive(Path(args.results))
     summary = read_summary(archive)
-    config = records.settings_of(archive)
-    view = view_of(archive, summary, config)
+    view = view_of(archive, summary)
     write_report(archive, view)
     print(terminal(view), f"The report: {archive.report}, and report.html", sep="\n\n")

@@ -9,6 +9,7 @@ from typing import Any
 from effdet_bench.config.names import BASELINE, TUNED
 from effdet_bench.facts.photos import CARRIED
 from effdet_bench.records import Record
+from effdet_bench.report.commands import Command, command_with
 from effdet_bench.report.decision import accuracy_cost, key_finding, standing_of
 from effdet_bench.report.doubts import common_doubts, marked, shared_doubts
 from effdet_bench.report.ladder import ablation_lines, gap_lines
@@ -50,20 +51,22 @@ def context(
     environment: Record,
     photos: list[Record],
     config: Record,
+    options: list[str],
     pictured: list[str],
     load: dict[str, Any] | None = None,
     passes: Sequence[PassView] = (),
 ) -> View:
     """The view of an archive. A template fails if it uses a name that is not in the view.
 
-    `config` are the settings of the archive, `pictured` models with a figure of their detections,
-    `load` is what `under_load.load_view` makes of modes under load, and `passes` what `passes_view`
-    makes of accuracy passes.
+    `config` are the settings of the archive, `options` those of Snakemake that gave some of them,
+    `pictured` models with a figure of their detections, `load` is what `under_load.load_view` makes
+    of modes under load, and `passes` what `passes_view` makes of accuracy passes.
     """
     rows = summary["rows"]
     measured = sorted((row for row in rows if row["latency"]), key=standing)
     valid = [row for row in measured if row["ranked"]]
     baseline = next((row for row in valid if place(row) == summary["baseline"]), None)
+    command = command_with(options)
     return {
         "summary": summary,
         "environment": environment,
@@ -81,8 +84,10 @@ def context(
         "standing": standing_of(valid),
         "synthetic": [e for e in summary["ensemble"] if e["weights"] == "synthetic"],
         "mixed": [f"{k} {v}" for k, v in summary["versions"].items() if AND in v],
-        "requests_for": lambda needs: f"requests={-(-needs // summary['rounds'])}",
-        "sets": set_lines(summary),
+        "options": options,
+        "command": command,
+        "more_requests": lambda needs: command(requests=-(-needs // summary["rounds"])),
+        "sets": set_lines(summary, command),
         "gaps": gap_lines(summary),
         "ablation": ablation_lines(summary),
         "page_faults": page_faults(valid),
@@ -90,7 +95,7 @@ def context(
         **_rows_of_tables(rows, measured, baseline),
         **_doubts(rows, measured),
         **_bounds(summary, measured),
-        **_decision(summary, environment, valid, config, load),
+        **_decision(summary, environment, valid, config, load, command),
     }
 
 
@@ -152,6 +157,7 @@ def _decision(
     valid: list[Row],
     config: Record,
     load: dict[str, Any] | None,
+    command: Command,
 ) -> View:
     """What a reader decides by: the mode for each use, and targets that modes meet."""
     kinds = {row["device"] for row in summary["rows"]}
@@ -159,7 +165,7 @@ def _decision(
         kinds |= {"accelerator"}
     targets = config["report"]
     return {
-        "advice": advice(valid, load, config),
+        "advice": advice(valid, load, config, command),
         "constraints": constraints(config),
         "accuracy_cost": accuracy_cost(valid[0], worst(valid[0])) if valid else "",
         "roadmap": roadmap(valid, summary, kinds),
