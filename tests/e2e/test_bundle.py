@@ -227,6 +227,7 @@ def test_a_mode_of_a_working_copy_is_opened_by_its_name(own):
         assert done.stdout.split() == ["100"]
     done = runtime(own.path / "workflow", "-c", code.replace("s.yaml", "no.yaml"), "x", photo)
     assert "no.yaml cannot be read" in done.stdout
-    for mode, words in (("fusd", "did you mean 'fused'"), ("onnxruntime", "is missing")):
+    untimed = "is missing: first time the mode 'onnxruntime' in this folder"
+    for mode, words in (("fusd", "did you mean 'fused'"), ("onnxruntime", untimed)):
         done = runtime(own.path / "workflow", "-c", code, mode, photo, cwd=own.path)
         assert words in done.stdout

@@ -121,15 +121,18 @@ def _models(mode: Mode, device: str, chosen: list[sources.Source]) -> list[Model
         BenchError: a file is missing, because the mode was not timed in this folder.
     """
     export = export_of(mode, device)
-    files = tuple(
-        ModelFiles(
-            records.read_json(layout.checkpoint_record(one.model, one.weights), "checkpoint"),
-            one.path,
-            "",
-            str(layout.export_record(export["name"], one.model, one.weights)) if export else None,
-        )
-        for one in chosen
-    )
+    files = []
+    for one in chosen:
+        checkpoint = layout.checkpoint_record(one.model, one.weights)
+        made = layout.export_record(export["name"], one.model, one.weights) if export else None
+        for path in filter(None, (checkpoint, made)):
+            if not path.exists():
+                raise BenchError(
+                    f"{path} is missing: first time the mode {mode['name']!r} in this folder, "
+                    "with the same settings."
+                )
+        record = records.read_json(checkpoint, "checkpoint")
+        files.append(ModelFiles(record, one.path, "", str(made) if made else None))
     networks = load_networks(files)
     return [networks.model(one) for one in files]
 
