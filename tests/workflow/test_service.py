@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -94,6 +95,31 @@ def test_requests_of_an_instance_that_died_are_known_and_others_go_on(started):
     assert [one.request.key for one in done if not one.answer] == [0]
     assert made.outcome.outcome == "failed"
     assert made.outcome.reason == "instance 1: Its process was killed by SIGKILL."
+
+
+def test_a_judged_pass_ends_if_an_instance_dies_before_it_has_answered_every_photo(started):
+    made = started(2)
+    os.kill(made._processes[0].process.pid, signal.SIGSTOP)
+    clients = Clients(made, 2, PHOTOS)
+    threading.Timer(0.3, kill, (made, 0)).start()
+    done = clients.run(0, judged=2)
+    assert {one.instance for one in done if one.answer} == {1}
+    assert made.outcome.outcome == "failed"
+
+
+def test_an_instance_that_dies_while_it_has_no_work_is_noticed(started):
+    made = started(2)
+    kill(made, 0)
+    while made.outcome.completed:
+        time.sleep(0.01)
+    assert made.outcome.reason == "instance 1: Its process was killed by SIGKILL."
+    assert all(one.answer for one in Clients(made, 2, PHOTOS).run(0.1))
+
+
+def test_a_service_that_is_closed_has_not_failed():
+    made = Service([InstanceSpec(None, (), 1)] * 2)
+    made.close()
+    assert made.outcome.completed
 
 
 def test_where_no_instance_is_left_the_generator_still_ends(started):

@@ -48,7 +48,9 @@ class Clients:
             self.done += done
             self._open -= len(done)
             alive = all(one.answer for one in done)
-            early = done[-1].answered_ns < self._until or self._answered_pairs() < self._pairs
+            # an instance that died will never answer every photo
+            lacking = self._service.outcome.completed and self._answered_pairs() < self._pairs
+            early = done[-1].answered_ns < self._until or lacking
         if alive and early:
             self._send(len(done))
         elif self._open == 0:

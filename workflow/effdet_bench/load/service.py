@@ -96,6 +96,7 @@ class Service:
         self.batch = specs[0].batch
         self.outcome = Outcome("completed", None)
         self.judged = False
+        self._closing = False
         self._waiting: collections.deque[Request] = collections.deque()
         self._work: dict[int, tuple[list[Request], int]] = {}
         self._told: Callable[[list[Done]], None] = lambda done: None
@@ -135,6 +136,7 @@ class Service:
 
     def close(self) -> None:
         """Ends all instances, and waits until they have."""
+        self._closing = True
         for process in self._processes:
             process.tell_to_end()
         for process in self._processes:
@@ -191,7 +193,7 @@ class Service:
             batch, taken = self._work.pop(number, ([], now))
             if not outcome.completed:
                 self._alive.remove(number)
-                if batch:  # without one, the service told it to end
+                if not self._closing:
                     reason = f"instance {number + 1}: {outcome.reason}"
                     self.outcome = Outcome(outcome.outcome, reason)
             told = self._told
