@@ -52,6 +52,16 @@ def test_what_few_photos_leave_open_is_not_decided_where_nothing_else_is_known()
     assert judged(kept, FP32) is None, "there arithmetic and rules are judged"
 
 
+def test_a_model_that_is_not_decided_hides_no_model_that_is_invalid():
+    open_ = {"model": "a", "photos": 8, **Kept(0.985, 0.96, 1.01)._asdict()}
+    lost = {"model": "b", "photos": 8, **Kept(0.92, 0.90, 0.94)._asdict()}
+    models = [{"model": name, "agreement": 1.0} for name in "ab"]
+    for accuracy in ([open_, lost], [lost, open_]):
+        verdict, _, reason = judge_usefulness(models, accuracy, INT8)
+        assert verdict == "invalid"
+        assert reason.startswith("b: ")
+
+
 @pytest.mark.parametrize(("agreement", "decided"), [(0.75, True), (0.55, False)])
 def test_without_annotations_int8_has_to_agree(agreement, decided):
     found = judged(None, INT8, agreement)

@@ -1,5 +1,6 @@
 """Whether a mode keeps the reference's accuracy by MLPerf's rule, as far as the photos can show."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -37,8 +38,15 @@ def judge_usefulness(
     `models` are figures of the gate, and `accuracy` is as of `accuracy.compared`. A mode that
     passed the limits of arithmetic and of detections is as accurate as the reference. A precision
     with a limit `decided` (int8) has only coarse limits of arithmetic, so its modes must show that
-    they keep the accuracy.
+    they keep the accuracy. A mode is invalid if any model is.
     """
+    found = [*_shortcomings(models, accuracy, tolerance)]
+    return min(found, key=lambda one: one[0] != "invalid", default=None)
+
+
+def _shortcomings(
+    models: list[Record], accuracy: list[Record], tolerance: Record
+) -> Iterator[tuple[str, str, str]]:
     names = {model["model"] for model in models}  # not the merged table, which has no gate
     known = {
         entry["model"]: entry
@@ -50,18 +58,17 @@ def judge_usefulness(
         words = f"{name}: {entry['share']:.1%} of the reference's average precision is kept"
         words += f" ({entry['low']:.1%} to {entry['high']:.1%})"
         if entry["high"] < least:
-            return "invalid", "accuracy", f"{words}, but at least {least:.0%} is valid"
-        if "decided" in tolerance and entry["low"] < least:
+            yield "invalid", "accuracy", f"{words}, but at least {least:.0%} is valid"
+        elif "decided" in tolerance and entry["low"] < least:
             more = f"{entry['photos']} photos do not decide whether that is {least:.0%}"
-            return "not decided", "accuracy", f"{words}: {more}, take more of them"
+            yield "not decided", "accuracy", f"{words}: {more}, take more of them"
     for model in models if "decided" in tolerance else []:
         limit = tolerance["decided"]
         if model["model"] not in known and model["agreement"] < limit:
-            return (
+            yield (
                 "not decided",
                 "agreement",
                 f"{model['model']}: COCO AP against the reference's detections "
                 f"{model['agreement']:.3g} is below {limit:g}, where trained weights kept their "
                 "accuracy or lost it: give photos with `annotations`, and trained weights",
             )
-    return None
