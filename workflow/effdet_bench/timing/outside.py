@@ -32,6 +32,10 @@ class Outside:
     def end_turn(self) -> None:
         self._record["own_seconds"] += self._passed()
 
+    def skip(self, seconds: float) -> None:
+        """Leaves out processor time in a turn that is the harness's own."""
+        self._counted += seconds
+
     def record(self) -> Record:
         """`seconds` between turns, `own_seconds` in turns; `turns`, how often it waited between."""
         return {key: round(value, 6) for key, value in self._record.items()}
