@@ -89,7 +89,7 @@ class Bench:
         answers = [self._served(one, turns, pause, k) for k, one in enumerate(folders, start=1)]
         job = {"precision": engine.precision, "engine": "planted"}
         roundings = [layout.reference_rounding(path) for path in self.references]
-        known = standards(job, self.references, roundings, old=False)
+        known = standards(job["precision"], self.references, roundings, old=False)
         return judge(answers, known.expected, known.tolerance, known.roundings)
 
     def _served(self, folder: Path, turns: int, pause: float, number: int) -> Answers:

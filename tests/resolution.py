@@ -25,7 +25,7 @@ from effdet_bench.detector.ensemble import load_model
 from effdet_bench.engines.loading import engine_module, load_engine
 from effdet_bench.export.export import Exporter, ExportSpec
 from effdet_bench.facts.photos import list_photos
-from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
+from effdet_bench.reference.anchors import Sampled, sample_outputs
 from effdet_bench.reference.output_errors import Errors, relative_errors
 from effdet_bench.reference.reference import upstream_input
 from effdet_bench.reference.rounding import EMULATIONS, emulate
@@ -143,13 +143,13 @@ class Gate:
 
     def _whole(self, photo: int, variant: str) -> Errors:
         found, reference = (self.answers.of(photo, one) for one in (variant, "reference"))
-        return relative_errors(found, reference.numpy(), counts_of(self.pools))
+        return relative_errors(found, reference.numpy(), self.pools)
 
     def errors(self, photo: int, found: torch.Tensor, number: int) -> Errors:
         """Of outputs `found` at all pools, as the round `number` samples them."""
         places = self.places[number]
         reference = self.answers.of(photo, "reference").numpy()[places]
-        return relative_errors(found[places], reference, counts_of(self.chosen[number]))
+        return relative_errors(found[places], reference, self.chosen[number])
 
     def judge(self, known: list[int], served: list[tuple[str, Errors]]) -> dict[str, float]:
         """Every figure as a share of its limit, of answers to photos by name."""
@@ -209,7 +209,7 @@ def show_random(answers: Answers) -> None:
             for number in range(SEEDS):
                 outputs = emulate(answers.model.network, pixels, "bf16", number)
                 sampled = sample_outputs(outputs, pools)
-                found.append(relative_errors(sampled, reference, counts_of(pools))[2:])
+                found.append(relative_errors(sampled, reference, pools)[2:])
         shape = answers.own, SEEDS, 3, -1
         np.save(path, np.reshape(found, shape).transpose(1, 2, 0, 3))
     errors, order = np.load(path), np.random.default_rng(0)

@@ -20,7 +20,7 @@ from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError, UnavailableError
 from effdet_bench.export.check import ExportCheck
 from effdet_bench.facts.photos import list_photos
-from effdet_bench.reference.anchors import counts_of, sample_outputs
+from effdet_bench.reference.anchors import sample_outputs
 from effdet_bench.reference.output_errors import relative_errors
 from effdet_bench.reference.outputs import read_reference
 from effdet_bench.reference.rounding import rounding_errors
@@ -114,7 +114,7 @@ def test_means_are_as_exact_as_rounding_allows(d0, exports, tmp_path):
     for name in EXPORTED:
         engine = load_engine(name, [exports(name, model=d0)[0]], CPU)
         sampled = sample_outputs(engine.forward(0, pixels), pools)
-        errors = relative_errors(sampled, reference.of(photo), counts_of(pools))
+        errors = relative_errors(sampled, reference.of(photo), pools)
         usual = np.array(known["sizes"].split(), float)
         assert (np.array(errors.sizes) < 5 * usual).all(), name
 

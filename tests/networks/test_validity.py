@@ -156,7 +156,7 @@ def test_limits_are_of_known_figures_for_every_precision_and_before():
     for old, path in ((True, layout.TOLERANCES_5), (False, layout.TOLERANCES)):
         table = yaml.safe_load(path.read_text())
         assert set(table) - {"every"} == {"fp32", "tf32", "16-bit", "int8"}
-        known = {gate.name for gate in GATES} | {"unseen", "outside", "accuracy", "decided"}
+        known = {*GATES} | {"unseen", "outside", "accuracy", "decided"}
         for precision in PRECISIONS:
             limits = tolerance_of(precision, old)
             assert {"wrong", "unseen"} <= set(limits) <= known

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from effdet_bench.errors import BenchError
 from effdet_bench.reference.annotations import select_annotations
-from effdet_bench.validity.agreement import agreement, duplicates, iou, match, solid
+from effdet_bench.validity.agreement import agreement, duplicates, iou, match
+from effdet_runtime.boxes import solid
 from helpers import SHIPPED, UNSEEN
 
 ANNOTATIONS = UNSEEN / "instances.json"

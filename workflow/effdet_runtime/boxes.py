@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 IOU_THRESHOLD = 0.5  # of effdet's NMS
+MATCH_IOU = 0.9  # from which two boxes match
+SLIVER = 1.0  # square pixels; smaller boxes match none: rounding decides their overlap
 MERGED = 100  # rows of a merged table, as many as of effdet's tables
 FIRST_CANDIDATES = 500  # NMS usually keeps the 100 wanted detections of these
 
@@ -171,6 +173,13 @@ def _suppressed_one_by_one(boxes: np.ndarray, labels: np.ndarray, most: int) -> 
         over = overlap(boxes[best], boxes[left]) > IOU_THRESHOLD
         left = left[~(over & (labels[left] == labels[best]))]
     return np.array(kept, int)
+
+
+def solid(table: np.ndarray) -> np.ndarray:
+    """The solid detections of `table`: rows that are not padding and whose box is no sliver."""
+    area = (table[:, 2:4] - table[:, :2]).prod(axis=1)
+    rows: np.ndarray = table[(table[:, 4] > 0) & (area >= SLIVER)]
+    return rows
 
 
 def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

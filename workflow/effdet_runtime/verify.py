@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from effdet_runtime.boxes import overlap
+from effdet_runtime.boxes import MATCH_IOU, overlap, solid
 from effdet_runtime.bundle import PHOTOS, read_bundle
 from effdet_runtime.errors import BundleError
 from effdet_runtime.photos import decode
 from effdet_runtime.pipeline import Serves
 
-MATCH_IOU = 0.9
-SLIVER = 1.0  # square pixels; smaller boxes are left out: rounding decides their overlap
 WARM_UP, REQUESTS = 2, 20
 
 
@@ -52,7 +50,7 @@ def _check_detections(
             wanted = expected[photo][model.name]
             found = matched(wanted, table)
             # one detection of a table may fall either way by rounding alone
-            if found < least[model.name] - 1 / max(len(_solid(wanted)), 1):
+            if found < least[model.name] - 1 / max(len(solid(wanted)), 1):
                 raise BundleError(
                     f"{photo}: {model.name} finds {found:.0%} of the expected detections, but must "
                     f"find {least[model.name]:.0%}: reinstall what the bundle names, or measure "
@@ -67,7 +65,7 @@ def matched(expected: np.ndarray, found: np.ndarray) -> float:
     Both are tables [n, 6] of `boxes.detect`. The larger table counts in full, so detections that
     are too many count as well as those that are missing.
     """
-    expected, found = _solid(expected), _solid(found)
+    expected, found = solid(expected), solid(found)
     larger = max(len(expected), len(found))
     if not len(expected) or not len(found):
         return float(larger == 0)
@@ -80,12 +78,6 @@ def matched(expected: np.ndarray, found: np.ndarray) -> float:
             near[:, best] = 0
             partners += 1
     return partners / larger
-
-
-def _solid(table: np.ndarray) -> np.ndarray:
-    area = (table[:, 2:4] - table[:, :2]).prod(axis=1)
-    rows: np.ndarray = table[(table[:, 4] > 0) & (area >= SLIVER)]
-    return rows
 
 
 def _latency(pipeline: Serves, photos: list[bytes]) -> float:

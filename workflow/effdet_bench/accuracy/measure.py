@@ -16,7 +16,8 @@ from effdet_bench.errors import BenchError
 from effdet_bench.facts.photos import write_thumbnails
 from effdet_bench.records import Record
 from effdet_bench.validity.accuracy import Tables, figures_of
-from effdet_bench.validity.agreement import pairs, solid
+from effdet_bench.validity.agreement import pairs
+from effdet_runtime.boxes import solid
 
 SHOWN = 10  # photos on which a mode differs most
 

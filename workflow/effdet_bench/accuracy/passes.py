@@ -17,7 +17,6 @@ from effdet_bench.errors import UnavailableError
 from effdet_bench.facts.code import digest_without_comments, module_files
 from effdet_bench.facts.cores import physical_cores
 from effdet_bench.load.messages import InstanceSpec
-from effdet_bench.load.placement import splits
 from effdet_bench.progress import tell
 from effdet_bench.timing.job import add_mode_arguments, job_spec, lock_timing, refuse_changed_code
 from effdet_bench.worker.spec import JobSpec
@@ -29,9 +28,8 @@ def instance_specs(spec: JobSpec) -> list[InstanceSpec]:
     """The instances of the mode of `spec`: on CPUs one for each core, else one with batches."""
     if spec.device != "cpu":
         return [InstanceSpec(spec, (), BATCH, spec.folder)]
-    most = splits(physical_cores(), spec.threads)[-1]
-    job = replace(spec, threads=most.threads)
-    return [InstanceSpec(job, cpus, 1, spec.folder) for cpus in most.cpus]
+    job = replace(spec, threads=1)
+    return [InstanceSpec(job, cpus, 1, spec.folder) for cpus in physical_cores()[: spec.threads]]
 
 
 def load_instances(spec: JobSpec) -> tuple[Instances, int]:

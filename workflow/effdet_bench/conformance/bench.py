@@ -105,7 +105,7 @@ class Bench:
             given |= {"references": references, "folder": self.folder / photos}
             run(rounding, **given, precisions=[precision], threads=self.threads)
         roundings = [layout.reference_rounding(path) for path in references]
-        limits = standards({"precision": precision}, references, roundings, old=False)
+        limits = standards(precision, references, roundings, old=False)
         if precision == "int8":
             return limits._replace(tolerance={"wrong": limits.tolerance["wrong"]})
         return limits

@@ -36,7 +36,6 @@ class Trial:
         self._spec = spec
         self._networks = networks
 
-    @torch.inference_mode()
     def load(self) -> tuple[str, str] | None:
         """Loads the engine and has it serve every photo once.
 
@@ -47,28 +46,21 @@ class Trial:
             BenchError: the engine breaks the contract; the text says how.
         """
         try:
-            if failed := self._load():
-                return "failed", failed
-            for _, encoded in self._mode.photos:
-                self._serve(encoded)
+            self._mode = LoadedMode(self._spec, self._networks)
         except UnavailableError as error:
             return "unavailable", str(error)
-        self._mode.was_checked()
-        self._photos = [encoded for _, encoded in self._mode.photos]
-        return None
-
-    # like every worker, outside of inference mode
-    @torch.inference_mode(False)
-    def _load(self) -> str | None:
-        """Loads the engine; the words of its own error, if it raised one for users."""
-        try:
-            self._mode = LoadedMode(self._spec, self._networks)
-        except UnavailableError:
-            raise
         except BenchError as error:
             if not arose_in(self._spec.engine, error):
                 raise
-            return str(error)
+            return "failed", str(error)
+        self._photos = [encoded for _, encoded in self._mode.photos]
+        try:
+            with torch.inference_mode():
+                for encoded in self._photos:
+                    self._serve(encoded)
+        except UnavailableError as error:
+            return "unavailable", str(error)
+        self._mode.was_checked()
         return None
 
     def precision(self) -> str:

@@ -14,7 +14,7 @@ from effdet_bench.engines.loading import load_engine
 from effdet_bench.errors import BenchError
 from effdet_bench.export.export import ExportSpec, add_network_arguments, in_children, specs_of
 from effdet_bench.progress import tell
-from effdet_bench.reference.anchors import Sampled, counts_of, sample_outputs
+from effdet_bench.reference.anchors import Sampled, sample_outputs
 from effdet_bench.reference.output_errors import relative_errors
 
 # of the `relative_errors` of class and box outputs; another order of fp32 sums stays below it
@@ -49,7 +49,7 @@ class ExportCheck:
             engine = load_engine(spec.engine, [exported], device, spec.options)
             outputs = engine.forward(0, pixels.to(device))
             sampled = sample_outputs(outputs, anchors)
-            errors = relative_errors(sampled, expected, counts_of(anchors))[:2]
+            errors = relative_errors(sampled, expected, anchors)[:2]
         if engine.precision == "fp32" and not max(errors) <= FP32_LIMIT:
             raise BenchError(
                 f"the export of {model.name} for {spec.engine} answers otherwise than PyTorch "

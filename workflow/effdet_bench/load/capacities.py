@@ -40,8 +40,7 @@ def _mode(archive: Archive, path: Path) -> Record:
     record = records.read_json(path, "load")
     kept = ("device", "mode", "engine", "setting", "bounds", "outcome", "reason", "unbatched")
     result = {key: record[key] for key in kept}
-    if "no_energy" in record:
-        result |= {"no_energy": record["no_energy"], "energy": _energy(record["passes"])}
+    result |= {"no_energy": record["no_energy"], "energy": _energy(record["passes"])}
     if not record["passes"]:
         return result | {"passes": [], "most": None, "capacities": [], "answers": None}
     rows = records.read_table(path.parent / layout.LOADED, records.LOAD_COLUMNS)
@@ -68,9 +67,7 @@ def _pass(folder: Path, record: Record, rows: pd.DataFrame) -> Record:
         "latency": answered["answered_ns"] - answered["arrived_ns"],
         "queue": answered["taken_ns"] - answered["arrived_ns"],
         "service": answered["ended_ns"] - answered["began_ns"],
-        "hand_over": answered["answered_ns"] - answered["taken_ns"] - answered["ended_ns"]
-        + answered["began_ns"],
-    }  # fmt: skip
+    }
     for name, values in times.items():
         result[name] = {
             f"p{p}": float(np.percentile(values, p)) / 1e6 if len(values) else None
@@ -78,8 +75,6 @@ def _pass(folder: Path, record: Record, rows: pd.DataFrame) -> Record:
         }
     result["lost"] = len(rows) - len(answered)
     result["answered_rps"] = 1e9 * len(answered) / int(rows["answered_ns"].max())
-    result["growth_bytes"] = record["rss_after_bytes"] - record["rss_before_bytes"]
-    result["drift"] = _drift(answered)
     if "valid" in record:
         folder = folder / layout.LOADGEN / str(record["pass"])
         valid, scheduled, percentiles = read_verdict(folder)
@@ -110,15 +105,6 @@ def _energy(passes: list[Record]) -> Record | None:
 def _answered(rows: pd.DataFrame) -> pd.DataFrame:
     """The `rows` whose request was answered: all but those of an instance that died."""
     return rows[rows["answer"] != ""]
-
-
-def _drift(answered: pd.DataFrame) -> float | None:
-    """Median service time in the last third of a pass ÷ that in the first third."""
-    third = len(answered) // 3
-    service = (answered["ended_ns"] - answered["began_ns"]).to_numpy()
-    if not third or not service.all():  # the null mode takes no time
-        return None
-    return float(np.median(service[-third:]) / np.median(service[:third]))
 
 
 def _capacity(passes: list[Record], bound: float, percentile: str, official: bool) -> Record:
@@ -155,19 +141,19 @@ def _capacity(passes: list[Record], bound: float, percentile: str, official: boo
     }
 
 
-def _answers(archive: Archive, folder: Path, record: Record, rows: pd.DataFrame) -> Record:
-    """The gate's verdict on the answers of a mode under load.
+def _answers(archive: Archive, folder: Path, record: Record, rows: pd.DataFrame) -> Record | None:
+    """The gate's verdict on the answers of a mode under load; `None` if no timing tells how.
 
     The gate judges the passes `judged`, in which every instance answers every photo while all
     instances work. Every other answer to a single photo must equal a judged one, to the last bit.
     """
-    jobs = archive.mode(record["device"], record["mode"]).glob(f"round-*/{layout.JOB_RECORD}")
-    timed = [records.read_json(path, "job") for path in sorted(jobs)]
-    job = next(one for one in timed if one["outcome"] == "completed")
+    judged = records.read_json(archive.validity(record["device"], record["mode"]), "validity")
+    if "precision" not in judged:
+        return None
     references = [archive.reference(model) for model in record["ensemble"]]
     roundings = [layout.reference_rounding(path) for path in references]
     captured = [read_captured(path) for path in sorted((folder / layout.ANSWERS).glob("*"))]
-    gate = standards(job, references, roundings, captured[0].old)
+    gate = standards(judged["precision"], references, roundings, captured[0].old)
     verdict = judge(captured, gate.expected, gate.tolerance, gate.roundings)
     kinds = {one["pass"]: one["kind"] for one in record["passes"]}
     detected = _answered(rows[rows["pass"].map(kinds) != "null"])

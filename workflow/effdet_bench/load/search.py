@@ -1,7 +1,7 @@
 """The search for the highest rate that keeps a bound: pure functions of the passes so far."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -56,13 +56,12 @@ def waits(instances: int, busy: float) -> float:
     return blocked / (1 - busy * (1 - blocked))
 
 
-def next_rate(tried: Iterable[Tried], goal: Goal, first: float, step: float) -> float | None:
+def next_rate(tried: Sequence[Tried], goal: Goal, first: float, step: float) -> float | None:
     """The rate to try next for `goal`: above a rate that keeps it, or below one that does not.
 
     Returns:
         `None` once the highest rate that keeps it, times `step`, reaches a rate that does not.
     """
-    tried = list(tried)
     kept = highest_kept(tried, goal)
     broken = min((one.rate for one in tried if not one.keeps(goal)), default=None)
     if kept is None:
@@ -71,12 +70,11 @@ def next_rate(tried: Iterable[Tried], goal: Goal, first: float, step: float) -> 
     return None if near else kept * step
 
 
-def highest_kept(tried: Iterable[Tried], goal: Goal) -> float | None:
+def highest_kept(tried: Sequence[Tried], goal: Goal) -> float | None:
     """The highest rate that keeps `goal`, of the rates below the lowest that does not.
 
     A higher rate kept `goal` by chance.
     """
-    tried = list(tried)
     broken = min((one.rate for one in tried if not one.keeps(goal)), default=math.inf)
     kept = [one.rate for one in tried if one.keeps(goal) and one.rate < broken]
     return max(kept, default=None)

@@ -66,11 +66,6 @@ class Sampled(NamedTuple):
         return np.concatenate(found)
 
 
-def counts_of(anchors: list[np.ndarray]) -> list[int]:
-    """The number of `anchors` of each level."""
-    return [len(one) for one in anchors]
-
-
 def sample_outputs(outputs: Outputs, anchors: list[np.ndarray]) -> torch.Tensor:
     """Class logits and box regressions at some `anchors` of each feature level, on the host.
 

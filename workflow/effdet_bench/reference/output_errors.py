@@ -29,11 +29,14 @@ class Errors(NamedTuple):
     offsets: tuple[float, ...]
 
 
-def relative_errors(sampled: torch.Tensor, expected: np.ndarray, counts: list[int]) -> Errors:
+def relative_errors(
+    sampled: torch.Tensor, expected: np.ndarray, anchors: list[np.ndarray]
+) -> Errors:
     """The errors of `sampled` against `expected`, both [anchors, classes + 4] of `sample_outputs`.
 
-    `counts` are the numbers of compared anchors of each feature level.
+    `anchors` are the compared ones of each feature level.
     """
+    counts = [len(one) for one in anchors]
     # torch and not NumPy, because threads of NumPy's BLAS would still spin during the next request
     reference = torch.from_numpy(np.array(expected)).double()
     apart = sampled.double() - reference

@@ -21,7 +21,7 @@ from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.detector.ensemble import Model, load_model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.records import Record
-from effdet_bench.reference.anchors import counts_of, sample_outputs
+from effdet_bench.reference.anchors import sample_outputs
 from effdet_bench.reference.output_errors import relative_errors, row_of
 from effdet_bench.reference.outputs import Reference, read_reference
 from effdet_bench.reference.reference import upstream_input
@@ -119,7 +119,7 @@ def rounding_errors(
         pixels = upstream_input(model, encoded).pixels
         for emulation in range(1 if precision == "fp32" else EMULATIONS):
             sampled = sample_outputs(emulate(model.network, pixels, precision, emulation), pools)
-            errors = relative_errors(sampled, reference.of(photo), counts_of(pools))
+            errors = relative_errors(sampled, reference.of(photo), pools)
             place = {"precision": precision, "photo": photo, "emulation": emulation}
             rows.append(place | row_of(errors))
     return rows

@@ -9,10 +9,9 @@ import numpy as np
 
 from effdet_bench.records import Record
 from effdet_bench.validity.average_precision import MOST, coco_ap, xywh
+from effdet_runtime.boxes import MATCH_IOU, overlap, solid
 
-MATCH_IOU = 0.9
 DUPLICATE_IOU = 0.6  # effdet's NMS leaves no overlap above 0.5; 0.1 is room for rounding
-SLIVER = 1.0  # square pixels; smaller boxes are left out: rounding decides their overlap
 CUT = 1e-4  # of scores: between closer scores, rounding in fp32 decides which one is cut off
 
 
@@ -39,13 +38,6 @@ def duplicates(table: np.ndarray) -> float:
         return 0.0
     same = (rows[:, 5, None] == rows[None, :, 5]) & (iou(rows, rows) >= DUPLICATE_IOU)
     return float(np.tril(same, -1).any(axis=1).mean())
-
-
-def solid(table: np.ndarray) -> np.ndarray:
-    """The solid detections of `table`: rows that are not padding and whose box is no sliver."""
-    area = (table[:, 2:4] - table[:, :2]).prod(axis=1)
-    rows: np.ndarray = table[(table[:, 4] > 0) & (area >= SLIVER)]
-    return rows
 
 
 def match(reference: np.ndarray, found: np.ndarray) -> Matches:
@@ -77,15 +69,15 @@ def match(reference: np.ndarray, found: np.ndarray) -> Matches:
 
 def pairs(reference: np.ndarray, found: np.ndarray) -> list[tuple[int, int]]:
     """Indices (in `reference`, in `found`) of matched pairs of solid detections, see `match`."""
-    overlap = iou(reference, found)
-    overlap[reference[:, 5, None] != found[None, :, 5]] = 0
+    near = iou(reference, found)
+    near[reference[:, 5, None] != found[None, :, 5]] = 0
     paired: list[tuple[int, int]] = []
     # of equal overlaps, the closest scores match, so that each detection of an identical set
     # matches itself
     closeness = np.abs(reference[:, 4, None] - found[None, :, 4])
-    for place in np.lexsort((closeness.ravel(), -overlap.ravel())):
+    for place in np.lexsort((closeness.ravel(), -near.ravel())):
         row, column = divmod(int(place), max(len(found), 1))
-        if overlap[row, column] < MATCH_IOU:
+        if near[row, column] < MATCH_IOU:
             break
         if all(row != a and column != b for a, b in paired):
             paired.append((row, column))
@@ -99,14 +91,7 @@ def _at_cut(unmatched: np.ndarray, last: float) -> int:
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union [n, m] of boxes [n, 4+] and [m, 4+] with areas above 0."""
-    first, second = first.astype(float), second.astype(float)
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:4], second[None, :, 2:4])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:4] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
-    union: np.ndarray = areas[0][:, None] + areas[1][None, :] - shared
-    overlap: np.ndarray = shared / union
-    return overlap
+    return overlap(first[:, None, :4].astype(float), second[None, :, :4].astype(float))
 
 
 def agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:

@@ -9,7 +9,7 @@ import torch
 from effdet_bench.detector.ensemble import Model
 from effdet_bench.detector.nms import Outputs
 from effdet_bench.detector.request import ModelInput
-from effdet_bench.reference.anchors import counts_of, sample_outputs
+from effdet_bench.reference.anchors import sample_outputs
 from effdet_bench.reference.logic import Logic, check_table
 from effdet_bench.reference.output_errors import Errors, relative_errors
 from effdet_bench.reference.outputs import Reference, level_shapes, same_input, sample_input
@@ -47,7 +47,7 @@ class Checks:
         self._record = references[0].record
         sampled = references[0].sampled
         self._anchors = sampled.chosen(number)
-        self._counts, self._places = counts_of(self._anchors), sampled.places(number)
+        self._places = sampled.places(number)
         self._references = {photo: one for one in references for photo in one.names}
         self._answered: dict[int, tuple[str, Errors]] = {}  # photo and errors by a hash of outputs
         self._checked: set[str | tuple[int, bytes]] = set()
@@ -65,7 +65,7 @@ class Checks:
         if not known:
             if not _are_finite(outputs):
                 return Compared("not finite")
-            self._answered[seen] = photo, relative_errors(sampled, expected, self._counts)
+            self._answered[seen] = photo, relative_errors(sampled, expected, self._anchors)
         first_photo, errors = self._answered[seen]
         if not np.array_equal(self._expected(first_photo), expected):
             return Compared("stale")

@@ -24,42 +24,26 @@ from effdet_bench.validity.figures import model_figures
 from effdet_bench.validity.unseen import Unseen, compare_unseen
 from effdet_bench.validity.usefulness import judge_usefulness
 
-
-class Gate(NamedTuple):
-    """A figure of the gate, whether its limit is an upper limit, and its words in a reason.
-
-    `{}` in `text` stands for the group in which the figure is largest.
-    """
-
-    name: str
-    at_most: bool
-    text: str
-
-
 OLD_YARDSTICK = "over what rounding does to upstream's own network,"
-# The first gate that fails is reported, so the order matters. A precision's row of tolerances.yaml
-# says which gates count.
-GATES = (
-    Gate("errors", True, "error of {} over all photos is"),
-    Gate("photo_errors", True, "error of {} on one photo is"),
-    Gate("level_bias", True, "slope or offset of {} over all photos is"),
-    Gate("slopes", True, "slope of {} against the others is"),
-    Gate("offsets", True, "offset of {} against the others is"),
-    Gate("photo_bias", True, "slope or offset of {} on one photo is"),
+# The words for each gate's figure; `{}` stands for the group in which the figure is largest. The
+# first gate that fails is reported, so the order matters. A precision's row of tolerances.yaml says
+# which gates count. All limits are upper limits, except that of `agreement`.
+GATES = {
+    "errors": "error of {} over all photos is",
+    "photo_errors": "error of {} on one photo is",
+    "level_bias": "slope or offset of {} over all photos is",
+    "slopes": "slope of {} against the others is",
+    "offsets": "offset of {} against the others is",
+    "photo_bias": "slope or offset of {} on one photo is",
     # the next three are for archives of schema version 5
-    Gate("class_levels", True, f"error of class logits at a feature level, {OLD_YARDSTICK}"),
-    Gate("box_levels", True, f"error of box regressions at a feature level, {OLD_YARDSTICK}"),
-    Gate("classes", True, f"error of the logits of one class, {OLD_YARDSTICK}"),
-    Gate("wrong", True, "detections that do not follow from the network's own outputs:"),
-    Gate("class_error", True, "relative error of class logits"),
-    Gate("box_error", True, "relative error of box regressions"),
-    Gate("count", False, "number of detections, as a share of the reference's,"),
-    Gate("duplicates", True, "share of detections that NMS should have suppressed"),
-    Gate("matched", False, "share of detections matched"),
-    Gate("box_drift_px", True, "largest drift of a matched box in pixels"),
-    Gate("score_drift", True, "largest drift of a matched score"),
-    Gate("agreement", False, "COCO AP against the reference's detections"),
-)
+    "class_levels": f"error of class logits at a feature level, {OLD_YARDSTICK}",
+    "box_levels": f"error of box regressions at a feature level, {OLD_YARDSTICK}",
+    "classes": f"error of the logits of one class, {OLD_YARDSTICK}",
+    "wrong": "detections that do not follow from the network's own outputs:",
+    "class_error": "relative error of class logits",
+    "box_error": "relative error of box regressions",
+    "agreement": "COCO AP against the reference's detections",
+}
 FAULTS = {
     "no answer": "there is no answer",
     "shape": "outputs or detections have another shape than the reference's",
@@ -119,18 +103,18 @@ def _failures(
             yield "answers", f"{model['model']}: no answer of a timed request was kept"
         elif model["fault"]:
             yield model["fault"], f"{model['model']}: {FAULTS[model['fault']]}"
-    for gate in (gate for gate in GATES if gate.name in tolerance):
+    for name in (name for name in GATES if name in tolerance):
         for model in models:
-            value, limit = model.get(gate.name), tolerance[gate.name]
-            if value is not None and not (value <= limit if gate.at_most else value >= limit):
-                word = "at most" if gate.at_most else "at least"
-                text = f"{gate.text} {value:.3g}, but {word} {limit:g} is valid"
-                if gate.name in model.get("where", {}):
+            value, limit, upper = model.get(name), tolerance[name], name != "agreement"
+            if value is not None and not (value <= limit if upper else value >= limit):
+                word = "at most" if upper else "at least"
+                text = f"{GATES[name]} {value:.3g}, but {word} {limit:g} is valid"
+                if name in model.get("where", {}):
                     text = (
-                        f"{gate.text.format(model['where'][gate.name])} {value:.3g} times as large "
+                        f"{GATES[name].format(model['where'][name])} {value:.3g} times as large "
                         f"as rounding explains, but {word} {limit:g} times is valid"
                     )
-                yield gate.name, f"{model['model']}: {text}"
+                yield name, f"{model['model']}: {text}"
     if unseen and unseen.at_least is not None and unseen.at_least > tolerance["unseen"]:
         yield (
             "unseen",
@@ -154,19 +138,21 @@ class Standards(NamedTuple):
     expected: dict[str, dict[str, np.ndarray]]
 
 
-def standards(job: Record, references: list[Path], roundings: list[Path], old: bool) -> Standards:
-    """The standards for the answers of the timing job with the record `job`.
+def standards(
+    precision: str, references: list[Path], roundings: list[Path], old: bool
+) -> Standards:
+    """The standards for answers in `precision`.
 
     `references` and `roundings` are records of the steps `reference` and `rounding`, one for each
     model; `old` is as in `tolerance_of`.
 
     Raises:
-        BenchError: a file is missing or broken, or does not contain the job's precision.
+        BenchError: a file is missing or broken, or does not contain the precision.
     """
-    tolerance = tolerance_of(job["precision"], old)
+    tolerance = tolerance_of(precision, old)
     known = {}
     if "errors" in tolerance or "classes" in tolerance:
-        known = dict(_rounding(path, job) for path in roundings)
+        known = dict(_rounding(path, precision) for path in roundings)
     expected = {
         records.read_json(path, "reference")["model"]: records.read_detections(
             layout.reference_detections(path), "photo"
@@ -201,8 +187,11 @@ def judge_jobs(
         return result | {"verdict": "not judged", "failed": None, "reason": reason, "models": []}
     record = completed[0][1]
     rounds = [read_answers(folder, record) for folder, record in completed]
-    tolerance, known_roundings, expected = standards(record, references, roundings, rounds[0].old)
-    result |= {"precision": record["precision"], "tolerance": tolerance}
+    precision = record["precision"]
+    tolerance, known_roundings, expected = standards(
+        precision, references, roundings, rounds[0].old
+    )
+    result |= {"precision": precision, "tolerance": tolerance}
     # the roundings of archives of schema version 5
     shown = [
         {"model": name} | one for name, one in known_roundings.items() if isinstance(one, dict)
@@ -237,15 +226,13 @@ def _measured(
     return (ours, theirs) if ours else None
 
 
-def _rounding(path: Path, job: Record) -> tuple[str, Rounding | Record]:
-    """The model of the record `path`, and what rounding to the job's precision does to it."""
+def _rounding(path: Path, precision: str) -> tuple[str, Rounding | Record]:
+    """The model of the record `path`, and what rounding to `precision` does to it."""
     record = records.read_json(path, "rounding")
-    precision = job["precision"]
     if precision not in (record.get("precisions") or record["emulated"]):
         raise BenchError(
-            f"{path} does not contain the precision {precision}, in which modes of the engine "
-            f"{job['engine']} compute: OPTIONS in its file must list this precision, first if it "
-            "is the default."
+            f"{path} does not contain the precision {precision}, in which a mode computes: OPTIONS "
+            "in the file of its engine must list this precision, first if it is the default."
         )
     if "precisions" in record:  # archives of schema version 5
         return record["model"], record["precisions"][precision]

@@ -17,8 +17,9 @@ from effdet_bench.layout import Archive
 from effdet_bench.records import Record
 from effdet_bench.report.figures.style import COLOURS
 from effdet_bench.summary.rows import Row, Summary, standing
-from effdet_bench.validity.agreement import pairs, solid
+from effdet_bench.validity.agreement import pairs
 from effdet_bench.validity.figures import EMPTY, first_tables
+from effdet_runtime.boxes import solid
 
 MOST_QUIET = 20  # drawn on a photo: the best detections that mode and reference share
 GAP = 8  # pixels between photos
