@@ -17,7 +17,7 @@ OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
 # So Python must keep what it compiles when it first imports a module, even where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: report smoke retry confirm lint check test test-slurm soak
+.PHONY: report smoke confirm lint check test test-slurm soak
 
 report: $(VENV)/.installed
 	$(SNAKEMAKE) $(OF_SETTINGS)
@@ -25,11 +25,6 @@ report: $(VENV)/.installed
 # The same code on a small network, with few requests.
 smoke: $(VENV)/.installed
 	$(SNAKEMAKE) --configfile smoke.yaml
-
-# Runs the modes again that failed or were unavailable in the latest run. Give the SETTINGS of that run.
-retry: $(VENV)/.installed
-	$(BIN)/effdet-bench retry
-	$(SNAKEMAKE) $(OF_SETTINGS)
 
 # Compares two runs of this machine. If modes are slower in AFTER than in BEFORE, or no longer valid, it times them again,
 # because one run can be slower by chance. It fails if the third run confirms a regression.

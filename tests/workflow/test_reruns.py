@@ -205,7 +205,9 @@ def test_retry_forgets_only_what_did_not_complete(finished):
     record = finished.results / "timing/cpu/no-network/round-1/job.json"
     job = json.loads(record.read_text()) | {"outcome": "failed", "reason": "a test"}
     record.write_text(json.dumps(job, indent=1))
-    assert finished.effdet_bench("retry").returncode == 0
+    done = finished.effdet_bench("retry")
+    assert done.returncode == 0
+    assert done.stdout.endswith("report: snakemake --cores 1 --configfile smoke.yaml\n")
     assert finished.planned() == sorted(timings(3) + GATE + SETTINGS)
 
 

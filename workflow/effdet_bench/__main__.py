@@ -23,7 +23,7 @@ COMMANDS = {
     "figures": ("report.figures.draw", "draw the figures of the report, also as PNG"),
     "coco-results": ("accuracy.coco", "write detections on all photos in COCO's results format"),
     "check-engine": ("conformance.check_engine", "check whether an engine keeps the contract"),
-    "retry": ("timing.retry", "have the next run repeat what failed or was unavailable"),
+    "retry": ("archive.retry", "have the next run repeat what failed or was unavailable"),
     "pack": ("archive.pack", "pack an archive as one .zip file"),
     "import": ("archive.unpack", "unpack the .zip file of another machine"),
 }

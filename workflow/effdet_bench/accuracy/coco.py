@@ -33,8 +33,8 @@ def write_results(archive: layout.Archive, device: str, mode: str, output: Path)
     folder = passes[device, mode]
     if reason := records.read_json(folder / layout.PASS_RECORD, "accuracy_pass")["reason"]:
         raise BenchError(
-            f"the accuracy pass of {mode} on {device} did not complete ({reason}): `make retry` "
-            "repeats it."
+            f"the accuracy pass of {mode} on {device} did not complete ({reason}): "
+            "`effdet-bench retry` has the next run repeat it."
         )
     models = [entry["model"] for entry in records.settings_of(archive)["ensemble"]]
     annotations = records.read_json(archive.annotations, "annotations")

@@ -43,5 +43,5 @@ def run(args: argparse.Namespace) -> None:
     if found:
         raise BenchError(
             f"{len(found)} of the modes asked for are not valid, and config asks for `strict`: "
-            f"see {archive.report}; `make retry` runs them again."
+            f"see {archive.report}; `effdet-bench retry` has the next run repeat what failed."
         )

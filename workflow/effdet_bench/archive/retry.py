@@ -5,6 +5,7 @@ from pathlib import Path
 
 from effdet_bench import layout, records
 from effdet_bench.config.chosen import add_results, chosen
+from effdet_bench.report.commands import command_with
 from effdet_bench.runs import hold_folder
 
 
@@ -38,8 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     hold_folder()  # a run that goes on reads these records
-    forgotten = forget(chosen(args), layout.EXPORTS)
+    archive = chosen(args)
+    forgotten = forget(archive, layout.EXPORTS)
     for path in forgotten:
         print(f"the next run makes this again: {path}")
     if not forgotten:
         print("every export, timing, load test and accuracy pass has completed: nothing to retry")
+    elif archive.settings.exists():
+        command = command_with(records.options_of(archive))()
+        print(f"To run them again with the settings of the report: {command}")
