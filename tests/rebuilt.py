@@ -137,11 +137,7 @@ def order_numbers(archive: Path, place: str, found: dict[str, float]) -> set[str
     if place.startswith("mps"):
         reach, ratios = welch(rounds, rounds_of(archive, "cpu/baseline"))
     least = roofline("cpu")["request"]["bounds"]["fp32"]["compute_ms"]
-    forward = statistics.mean(
-        sum(int(row["duration_ns"]) for row in rows if row["stage"] == "forward") / 2e6
-        for path in archive.glob(f"timing/{place}/round-*/stages.csv")
-        for rows in [list(csv.DictReader(path.open()))]
-    )
+    forward = sum(stage_median(archive, place, "forward", model) for model in MODELS)
     ratios += [found["p50"] / least, forward / least]
     known = {f"{ratio:,.2f}x" for ratio in ratios} | {f"{noise * 100:.1f} %"}
     known.add(f"{math.expm1(reach) * 100:.1f} %")
@@ -187,15 +183,18 @@ def archived_numbers() -> set[str]:
     return known | {"12.0 %", "8.0 %"}
 
 
-def stage_numbers(archive: Path, place: str) -> set[str]:
-    def mean(stage: str, model: str) -> float:
-        wanted = {"stage": stage, "model": model}
-        keep = lambda row: wanted.items() <= row.items()  # noqa: E731
-        return statistics.mean(column(archive, place, "stages.csv", keep)) / 1e6
+def stage_median(archive: Path, place: str, stage: str, model: str) -> float:
+    wanted = {"stage": stage, "model": model}
+    keep = lambda row: wanted.items() <= row.items()  # noqa: E731
+    return statistics.median(column(archive, place, "stages.csv", keep)) / 1e6
 
+
+def stage_numbers(archive: Path, place: str) -> set[str]:
     names = ("preprocess", "forward", "postprocess")
-    models = {model: [mean(stage, model) for stage in names] for model in MODELS}
-    decode = mean("decode", "")
+    models = {
+        model: [stage_median(archive, place, stage, model) for stage in names] for model in MODELS
+    }
+    decode = stage_median(archive, place, "decode", "")
     request = decode + sum(map(sum, models.values()))
     totals = [sum(values) for values in models.values()]
     sums = [sum(values) for values in zip(*models.values(), strict=True)]

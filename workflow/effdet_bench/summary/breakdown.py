@@ -46,20 +46,20 @@ def held_together(jobs: list[Job]) -> dict[str, int] | None:
     return held or None
 
 
-def stage_means(completed: list[Job]) -> Stages | None:
-    """Mean milliseconds per stage and model of the separate pass, and each model's share of it.
+def stage_medians(completed: list[Job]) -> Stages | None:
+    """Median milliseconds per stage and model of the separate pass, and each model's share of it.
 
-    `None` where no completed job had that pass. Means, because they add up. Outside `models`, a
-    stage is the sum over all models.
+    `None` where no completed job had that pass. Medians, because the pass has few requests, and one
+    disturbed stage would distort a mean. Outside `models`, a stage is the sum over all models.
     """
     rows = pd.concat([pd.DataFrame(), *(job.stages for job in completed)])
     if rows.empty:
         return None
-    means = rows.groupby(["stage", "model"])["duration_ns"].mean() / 1e6
-    request = float(means.sum())
-    decode = float(means["decode", ""])
+    medians = rows.groupby(["stage", "model"])["duration_ns"].median() / 1e6
+    request = float(medians.sum())
+    decode = float(medians["decode", ""])
     names = [entry["model"] for entry in completed[0].record["ensemble"]]
-    models = [_of_model(name, means, request) for name in names]
+    models = [_of_model(name, medians, request) for name in names]
     return {
         "requests": len(rows[rows["stage"] == "decode"]),
         "decode_ms": decode,
@@ -72,9 +72,9 @@ def stage_means(completed: list[Job]) -> Stages | None:
     }
 
 
-def _of_model(name: str, means: "pd.Series[float]", request: float) -> ModelStages:
+def _of_model(name: str, medians: "pd.Series[float]", request: float) -> ModelStages:
     preprocess, forward, postprocess = (
-        float(means[stage, name]) for stage in ("preprocess", "forward", "postprocess")
+        float(medians[stage, name]) for stage in ("preprocess", "forward", "postprocess")
     )
     total = sum((preprocess, forward, postprocess))
     return {

@@ -43,7 +43,7 @@ class RoundLatency(Latency):
 
 
 class ModelStages(TypedDict):
-    """Mean times of one model's stages, and its share of the request."""
+    """Median times of one model's stages, and its share of the request."""
 
     model: str
     preprocess_ms: float
@@ -54,7 +54,7 @@ class ModelStages(TypedDict):
 
 
 class Stages(TypedDict):
-    """Mean times of the separate stage pass; outside `models`, a stage is the sum over all."""
+    """Median times of the separate stage pass; outside `models`, a stage is the sum over all."""
 
     requests: int
     decode_ms: float

@@ -19,7 +19,7 @@ from effdet_bench.summary.breakdown import (
     break_even,
     held_together,
     physical_ms,
-    stage_means,
+    stage_medians,
     start_costs,
 )
 from effdet_bench.summary.comparison import Comparison
@@ -200,7 +200,7 @@ def _row(group: list[Job], judged: Record) -> Row:
         "latency": _latency(completed) if completed else None,
         "rounds": [_round(job) for job in completed],
         "doubts": _doubts(completed) if completed else [],
-        "stages": stage_means(completed),
+        "stages": stage_medians(completed),
         **start_costs(completed),
         "comparison": None,
         "over_tuned": None,

@@ -27,7 +27,7 @@ R = TypeVar("R", bound=Place)
 
 
 def stages(summary: Summary, jobs: list[Job]) -> Figure:
-    """Mean time of every stage in the separate pass, stacked: one bar per mode, on the scale of its
+    """Median time of every stage in the separate pass, stacked: a bar per mode, on the scale of its
     device.
     """
     measured = [row for row in summary["rows"] if row["stages"]]
