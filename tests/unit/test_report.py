@@ -73,10 +73,10 @@ def test_a_number_that_does_not_follow_is_found(archive):
 
 
 def test_the_figures_of_a_published_report_are_those_of_its_raw_values(tmp_path):
+    """No pass over stages was made."""
     jobs = {
         (device, "baseline", 1): {
-            "latencies_ns": [10**9, *(round(float(value) * 1e6) for value in values.split())],
-            "stages_ns": [10**6] * 7,
+            "latencies_ns": [10**9, *(round(float(value) * 1e6) for value in values.split())]
         }
         for device, values in APPLE.items()
     }
@@ -86,7 +86,6 @@ def test_the_figures_of_a_published_report_are_those_of_its_raw_values(tmp_path)
     assert "1,459.28 ms" in report or "1,459.29 ms" in report
     medians = "`baseline` on MPS takes 169 ms and `baseline` on CPU takes 1.46 s at the median"
     assert f"Key finding: {medians}, but this run cannot decide which is faster: one" in report
-    assert "### MPS against CPU" in report
 
 
 def test_the_same_data_give_the_same_bytes(archive):
@@ -110,7 +109,6 @@ def test_one_device_is_not_compared_with_what_is_not_there(tmp_path):
     latencies = {"latencies_ns": [10**9] * 5, "stages_ns": [10**6] * 7}
     results = write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): latencies})
     report = report_of(results)
-    assert "Device comparison" not in report
     assert not re.search(r"\b(CUDA|MPS|GPU|NVIDIA|Apple|[Aa]ccelerator)", report)
     assert "Synthetic" not in report
     assert re.search(r"^\| \S+ \| .* \| release \| `\S+\.pth` \|", report, re.M)
@@ -178,7 +176,6 @@ def test_where_every_mode_is_invalid_there_is_no_finding(tmp_path):
     report = report_of(write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job}))
     assert "No mode gave valid answers on this machine" in report
     assert "No `baseline` is valid and complete" in report
-    assert "Device comparison" not in report
 
 
 def test_verdicts_are_against_the_noise_of_the_twin(tmp_path):
@@ -285,12 +282,8 @@ def test_stages_of_models_side_by_side_are_told_from_those_of_a_request(tmp_path
     parallel = job | {"options": {"parallel": True}}
     jobs = {("cpu", "baseline", 1): job, ("cpu", "parallel", 1): parallel}
     report = report_of(write_archive(tmp_path / "results" / "test", jobs))
-    whole, analysis = report.split("## Where the time goes")
-    assert whole.count("**Not as in a request**: in a request these models run side by side") == 1
-    assert re.search(r"\| CPU `parallel` \| fp32 .* \| – \|$", whole, re.M)
-    assert "| CPU `parallel` | – | – | – |" in analysis
-    assert "- CPU `parallel` has no split: in a request these models run side by side" in analysis
-    assert re.search(r"\| CPU `baseline` \| tf_efficientdet_d\d \| [\d.]+ % \|", analysis)
+    assert report.count("**Not as in a request**: in a request these models run side by side") == 1
+    assert re.search(r"\| CPU `parallel` \| fp32 .* \| – \|$", report, re.M)
 
 
 def test_rounds_of_different_versions_are_not_put_together_in_silence(tmp_path):

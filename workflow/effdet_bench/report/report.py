@@ -16,7 +16,7 @@ from effdet_bench.report.numbers import brief, times
 from effdet_bench.report.page import to_html
 from effdet_bench.report.passes import passes_view
 from effdet_bench.report.standings import aligned
-from effdet_bench.report.tables import View, context, heaviest, over_bound, worst
+from effdet_bench.report.tables import View, context, over_bound, worst
 from effdet_bench.report.under_load import load_view, read_capacities, shape
 from effdet_bench.report.words import FILTERS, name, shown
 from effdet_bench.summary.rows import Summary, p50, unsplit
@@ -34,7 +34,7 @@ def templates() -> jinja2.Environment:
         finalize=shown,
     )
     environment.filters |= FILTERS
-    more = (shape, unsplit, heaviest, over_bound, worst, is_shipped)
+    more = (shape, unsplit, over_bound, worst, is_shipped)
     environment.filters |= {function.__name__: function for function in more}
     return environment
 

@@ -26,7 +26,6 @@ from effdet_bench.summary.rows import (
     Summary,
     latency_of,
     place,
-    stages_of,
     standing,
     unsplit,
 )
@@ -92,14 +91,14 @@ def context(
         "ablation": ablation_lines(summary),
         "page_faults": page_faults(valid),
         "groups": max((row["groups"] for row in rows), default=1),
-        **_rows_of_tables(rows, measured, baseline),
+        **_rows_of_tables(rows, measured),
         **_doubts(rows, measured),
         **_bounds(summary, measured),
         **_decision(summary, environment, valid, config, load, command),
     }
 
 
-def _rows_of_tables(rows: list[Row], measured: list[Row], baseline: Row | None) -> View:
+def _rows_of_tables(rows: list[Row], measured: list[Row]) -> View:
     """The rows that single tables show: of all `rows`, and of those with a latency, in order."""
     judged = [row for row in rows if row["validity"]["models"]]
     return {
@@ -116,11 +115,6 @@ def _rows_of_tables(rows: list[Row], measured: list[Row], baseline: Row | None) 
         "twins": [row for row in measured if row["twin"]],
         "starts": [row for row in measured if not row["floor"] and not row["twin"]],
         "efforts": [row for row in measured if row["effort"]],
-        "other_devices": [
-            row
-            for row in measured
-            if row["ranked"] and row["mode"] == BASELINE and row is not baseline
-        ],
         "unsupported": _unsupported(measured),
     }
 
@@ -200,13 +194,6 @@ def over_bound(row: Row) -> float:
     assert row["bound"] is not None, "only rows with a bound are asked"
     forward = row["bound"]["forward_over_bound"]
     return row["bound"]["request_over_bound"] if unsplit(row) or forward is None else forward
-
-
-def heaviest(row: Row) -> dict[str, Any] | None:
-    """The stages of the model that takes most of a request; `None` if they were not timed."""
-    if row["stages"] is None:
-        return None
-    return dict(max(stages_of(row)["models"], key=lambda model: model["total_ms"]))
 
 
 def worst(row: Row) -> dict[str, float | None] | None:
