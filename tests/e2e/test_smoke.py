@@ -115,7 +115,6 @@ def test_the_report_is_honest_about_what_it_is(smoke):
         "### The physical bound",
         "### Performance gap analysis",
         "## Implications for production",
-        "## Optimisation roadmap",
         "## Running the benchmark",
         "## Raw data",
     ):

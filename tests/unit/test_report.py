@@ -158,7 +158,7 @@ def test_invalid_modes_are_never_ranked(archive):
     )
     assert "not ranked: no network ran" in table
     assert "- CPU `broken` is **INVALID**: a relative error of class logits." in report
-    ranking = report.split("### Latency targets")[1].split("## Optimisation")[0]
+    ranking = report.split("### Latency targets")[1].split("### What a start")[0]
     assert "`no-network`" not in ranking
     assert "`broken`" not in ranking
 

@@ -16,7 +16,6 @@ from effdet_bench.report.ladder import ablation_lines, gap_lines
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.passes import PassView
 from effdet_bench.report.recommendation import advice, constraints
-from effdet_bench.report.roadmap import roadmap
 from effdet_bench.report.sets import set_lines
 from effdet_bench.report.targets import latency_targets, throughput_targets
 from effdet_bench.report.words import LIMITED, interval
@@ -94,7 +93,7 @@ def context(
         **_rows_of_tables(rows, measured),
         **_doubts(rows, measured),
         **_bounds(summary, measured),
-        **_decision(summary, environment, valid, config, load, command),
+        **_decision(valid, config, load, command),
     }
 
 
@@ -146,23 +145,14 @@ def _bounds(summary: Summary, measured: list[Row]) -> View:
 
 
 def _decision(
-    summary: Summary,
-    environment: Record,
-    valid: list[Row],
-    config: Record,
-    load: dict[str, Any] | None,
-    command: Command,
+    valid: list[Row], config: Record, load: dict[str, Any] | None, command: Command
 ) -> View:
     """What a reader decides by: the mode for each use, and targets that modes meet."""
-    kinds = {row["device"] for row in summary["rows"]}
-    if environment["accelerators"] or kinds - {"cpu"}:
-        kinds |= {"accelerator"}
     targets = config["report"]
     return {
         "advice": advice(valid, load, config, command),
         "constraints": constraints(config),
         "accuracy_cost": accuracy_cost(valid[0], worst(valid[0])) if valid else "",
-        "roadmap": roadmap(valid, summary, kinds),
         "targets": {
             "latency": latency_targets(valid, targets["latency_targets"]),
             "throughput": throughput_targets(valid, targets["throughput_targets"]),
