@@ -113,7 +113,6 @@ def test_the_report_is_honest_about_what_it_is(smoke):
         "## Stability",
         "## Performance bounds",
         "### The physical bound",
-        "### Performance gap analysis",
         "## Implications for production",
         "## Running the benchmark",
         "## Raw data",

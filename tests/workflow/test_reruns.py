@@ -51,7 +51,7 @@ def test_nothing_changed_runs_nothing(smoke):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        (f"{PACKAGE}/templates/gaps.md.j2", REPORT),
+        (f"{PACKAGE}/templates/start.md.j2", REPORT),
         (f"{PACKAGE}/report/figures/bars.py", FIGURES),
         (f"{PACKAGE}/schemas/tolerances.yaml", GATE),
         (f"{PACKAGE}/roofline/ceilings.py", ROOFLINE + LATER),

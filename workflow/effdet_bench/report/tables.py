@@ -12,7 +12,6 @@ from effdet_bench.records import Record
 from effdet_bench.report.commands import Command, command_with
 from effdet_bench.report.decision import accuracy_cost, key_finding, standing_of
 from effdet_bench.report.doubts import common_doubts, marked, shared_doubts
-from effdet_bench.report.ladder import ablation_lines, gap_lines
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.passes import PassView
 from effdet_bench.report.recommendation import advice, constraints
@@ -61,6 +60,7 @@ def context(
     of modes under load, and `passes` what `passes_view` makes of accuracy passes.
     """
     rows = summary["rows"]
+    at = {(row["device"], row["mode"]): row for row in rows}
     measured = sorted((row for row in rows if row["latency"]), key=standing)
     valid = [row for row in measured if row["ranked"]]
     baseline = next((row for row in valid if place(row) == summary["baseline"]), None)
@@ -86,8 +86,7 @@ def context(
         "command": command,
         "more_requests": lambda needs: command(requests=-(-needs // summary["rounds"])),
         "sets": set_lines(summary, command),
-        "gaps": gap_lines(summary),
-        "ablation": ablation_lines(summary),
+        "ablation": [(step, at[step["device"], step["mode"]]) for step in summary["ablation"]],
         "page_faults": page_faults(valid),
         "groups": max((row["groups"] for row in rows), default=1),
         **_rows_of_tables(rows, measured),

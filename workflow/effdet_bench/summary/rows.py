@@ -180,14 +180,6 @@ class Place(TypedDict):
     mode: str
 
 
-class Gap(TypedDict):
-    """The speed-up of `faster` over `slower`, in `ratio`."""
-
-    slower: Place
-    faster: Place
-    ratio: float
-
-
 class Step(TypedDict):
     """A mode of the ablation. `step` compares it with the mode before; `None` for the first mode.
 
@@ -235,7 +227,6 @@ class Summary(TypedDict):
     rooflines: list[dict[str, Any]]
     held_bytes: dict[str, int] | None
     sets: list[ModeSet]
-    gaps: list[Gap]
     ablation: list[Step]
     rows: list[Row]
 

@@ -40,7 +40,7 @@ from effdet_bench.summary.rows import (
 )
 from effdet_bench.summary.sets import mode_sets
 from effdet_bench.summary.stability import Round, find_doubts, tukey_outliers
-from effdet_bench.summary.verdicts import Pairs, ablation_steps, add_verdicts, gaps_between
+from effdet_bench.summary.verdicts import Pairs, ablation_steps, add_verdicts
 
 INTERVALS = {"p50": 50, "p90": 90}
 JUDGED = ("verdict", "failed", "reason", "tolerance", "models", "unseen", "accuracy")
@@ -89,7 +89,6 @@ def summarise(
         "rooflines": rooflines,
         "held_bytes": held_together(jobs),
         "sets": mode_sets(jobs, pairs),
-        "gaps": gaps_between(rows, baseline, pairs),
         "ablation": [
             step for device in roofs for step in ablation_steps(rows, pairs, device, ablation)
         ],

@@ -1,6 +1,5 @@
-"""Compares rows of a summary with each other: verdicts, speed-ups, ablation, gaps."""
+"""Compares rows of a summary with each other: verdicts, speed-ups, ablation."""
 
-import itertools
 from collections.abc import Container, Mapping, Sequence
 
 from effdet_bench.config.names import BASELINE, TUNED
@@ -13,7 +12,7 @@ from effdet_bench.summary.comparison import (
     unpaired,
 )
 from effdet_bench.summary.jobs import LatenciesByRound
-from effdet_bench.summary.rows import Gap, Place, Row, Step, Versus, p50, pace, place
+from effdet_bench.summary.rows import Place, Row, Step, Versus, p50, pace
 
 LEAST_EFFECT = 0.01  # smaller differences do not count, however sure they are
 WIDEST_SAME = 0.05  # however large the noise, modes that may be further apart are not SAME
@@ -211,21 +210,3 @@ def ablation_steps(rows: list[Row], pairs: Pairs, device: str, modes: Sequence[s
             }
         )
     return steps
-
-
-def gaps_between(rows: list[Row], baseline: Row | None, pairs: Pairs) -> list[Gap]:
-    """Speed-ups between `baseline`, the fastest valid mode and `no-network`, by rounds."""
-    ranked = [row for row in rows if row["ranked"]]
-    if not ranked:
-        return []
-    fastest = min(ranked, key=pace)
-    floors = [r for r in rows if r["latency"] and r["floor"] and r["device"] == fastest["device"]]
-    steps = [fastest, *floors[:1]]
-    if baseline and baseline is not fastest:
-        steps.insert(0, baseline)
-    return [
-        {"slower": place(a), "faster": place(b), "ratio": compared.ratio}
-        for a, b in itertools.combinations(steps, 2)
-        # `no-network` may postprocess as upstream does, and be slower than a fast mode
-        if (compared := pairs.compared(b, a)) and compared.ratio >= 1
-    ]
