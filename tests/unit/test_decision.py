@@ -4,6 +4,7 @@ import pytest
 
 from archive import modes, report_of, summary_of, write_archive
 from effdet_bench.report.decision import accuracy_cost
+from effdet_bench.report.tables import page_faults
 
 
 def test_a_mode_that_ties_with_the_fastest_is_named(tmp_path):
@@ -68,6 +69,21 @@ def test_a_mode_of_one_round_is_not_called_slower(tmp_path):
         "- **How sure**: Not sure: it ties with CPU `near` (2.00x as fast). The difference is"
         in report
     )
+
+
+def test_page_faults_are_those_of_modes_of_one_device():
+    def row(device: str, mode: str, faults: int) -> dict:
+        versus = {"ratio": 2.0, "low": 1.9, "high": 2.1}
+        effort = {"minor_faults": faults, "kernel_ms": faults / 10}
+        return {"device": device, "mode": mode, "effort": effort, "comparison": versus}
+
+    baseline = row("cpu", "baseline", 90)
+    valid = [baseline, row("cpu", "baseline-malloc", 20), row("cuda", "baseline", 50)]
+    assert "saves 70 of 90 page faults a request, and 7.00 ms of 9.00 ms" in (
+        page_faults(valid, baseline)
+    )
+    assert page_faults(valid, valid[2]) == page_faults(valid[::2], baseline) == ""
+    assert page_faults(valid, None) == ""
 
 
 def test_each_use_has_a_mode_and_its_runner_up(tmp_path):

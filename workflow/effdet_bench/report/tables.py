@@ -6,7 +6,7 @@ Pure functions of the archive. Templates lay out what is decided here.
 from collections.abc import Sequence
 from typing import Any
 
-from effdet_bench.config.names import BASELINE, TUNED
+from effdet_bench.config.names import TUNED
 from effdet_bench.facts.photos import CARRIED
 from effdet_bench.records import Record
 from effdet_bench.report.commands import Command, command_with
@@ -87,7 +87,7 @@ def context(
         "more_requests": lambda needs: command(requests=-(-needs // summary["rounds"])),
         "sets": set_lines(summary, command),
         "ablation": [(step, at[step["device"], step["mode"]]) for step in summary["ablation"]],
-        "page_faults": page_faults(valid),
+        "page_faults": page_faults(valid, baseline),
         "groups": max((row["groups"] for row in rows), default=1),
         **_rows_of_tables(rows, measured),
         **_doubts(rows, measured),
@@ -159,16 +159,19 @@ def _decision(
     }
 
 
-def page_faults(valid: list[Row]) -> str:
-    """What page faults cost `baseline`, by what it takes without them; empty where not known."""
-    rows = {row["mode"]: row for row in valid}
-    before, after = rows.get(BASELINE), rows.get(TUNED)
-    if not before or not after or not before["effort"] or not after["effort"]:
+def page_faults(valid: list[Row], baseline: Row | None) -> str:
+    """What page faults cost `baseline`, by what it takes on its device without them; empty where
+    not known.
+    """
+    if baseline is None:
         return ""
-    versus = after["comparison"]
-    if versus is None:
+    wanted = {"device": baseline["device"], "mode": TUNED}
+    after = next((row for row in valid if wanted.items() <= row.items()), None)
+    versus = after and after["comparison"]
+    if not after or not versus:
         return ""
-    old, new = before["effort"], after["effort"]
+    old, new = baseline["effort"], after["effort"]
+    assert old is not None and new is not None, "valid rows completed a round"
     faults, kernel = (old[key] - new[key] for key in ("minor_faults", "kernel_ms"))
     return (
         f"The allocator saves {faults:,.0f} of {old['minor_faults']:,.0f} page faults a request, "
