@@ -126,6 +126,15 @@ def test_other_constraints_are_asked_of_an_archive(tmp_path, capsys):
     assert "but it computes in fp32" in recommended(results, capsys, "--precisions", "bf16")
 
 
+def test_constraints_of_the_settings_are_taken_away(tmp_path, capsys):
+    results = modes(tmp_path, baseline=100, baseline_twin=100, near=80, far=60)
+    report_of(results, recommend_p90_ms=50)
+    assert "nothing fits" in recommended(results, capsys)
+    said = recommended(results, capsys, "--p90-ms", "inf", "--precisions", "all")
+    assert "3 valid modes." in said
+    assert "Lowest latency:\n    CPU `far`: 60.0 ms\n" in said
+
+
 def test_a_mode_that_keeps_the_constraints_is_recommended(tmp_path, capsys):
     jobs = {}
     for mode, ms in (("baseline", 100), ("far", 60)):

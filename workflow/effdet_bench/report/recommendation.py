@@ -174,11 +174,11 @@ def _positive(text: str) -> float:
     number = float(text)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"{text} must be above 0")
-    return number
+    return 0.0 if number == math.inf else number  # no limit, as in settings
 
 
 def _precisions(text: str) -> tuple[str, ...]:
-    named = PRECISIONS if text == "all" else tuple(text.split(","))
+    named = () if text == "all" else tuple(text.split(","))
     if not {*named} <= {*PRECISIONS}:
         raise argparse.ArgumentTypeError(f"{text!r} must be all, or some of {','.join(PRECISIONS)}")
     return named
