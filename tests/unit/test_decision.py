@@ -4,6 +4,7 @@ import pytest
 
 from archive import modes, report_of, summary_of, write_archive
 from effdet_bench.report.decision import accuracy_cost
+from effdet_bench.report.recommendation import fastest
 from effdet_bench.report.tables import page_faults
 
 
@@ -146,6 +147,29 @@ def test_a_mode_that_keeps_the_constraints_is_recommended(tmp_path, capsys):
     assert "Only valid modes count, with p90 of at most 70 ms." in report
     assert "| Lowest latency | CPU `far`: 60.0 ms | – |" in report
     assert "| Least memory | CPU `far`: 904 MiB | – |" in report
+
+
+def test_the_mode_to_deploy_is_the_fastest_that_keeps_the_constraints(tmp_path):
+    tails = {"baseline": [100] * 21, "far": [60] * 16 + [300] * 5}
+    jobs = {
+        ("cpu", mode, number): {"latencies_ns": [ms * 10**6 for ms in tail]}
+        for mode, tail in tails.items()
+        for number in range(1, 5)
+    }
+    results = write_archive(tmp_path / "results" / "test", jobs)
+    assert "- **To deploy CPU `far`**: on this machine" in report_of(results)
+    report = report_of(results, recommend_p90_ms=200)
+    assert "The fastest valid mode is CPU `far`." in report
+    assert "- **To deploy CPU `baseline`**: on this machine" in report
+    assert "To deploy" not in report_of(results, recommend_p90_ms=50)
+
+
+def test_the_fastest_mode_is_the_first_of_the_report():
+    slow_rounds, other = (
+        {"latency": {"percentiles": {"p50": {"ms": ms}}}, "drift": drift}
+        for ms, drift in ((90, 2.0), (60, 1.0))
+    )
+    assert fastest([other, slow_rounds], {}) == [slow_rounds, other]
 
 
 WORST = {"matched": 0.9, "box_drift_px": 2.0}

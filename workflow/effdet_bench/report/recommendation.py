@@ -16,7 +16,7 @@ from effdet_bench.report.commands import Command, command_with
 from effdet_bench.report.numbers import brief, mebibytes, seconds
 from effdet_bench.report.under_load import best_capacities, load_view, read_capacities
 from effdet_bench.report.words import name
-from effdet_bench.summary.rows import Row, latency_of, p50, place, standing
+from effdet_bench.summary.rows import Row, latency_of, p50, pace, place, standing
 from effdet_bench.summary.summary import read_summary
 
 
@@ -105,8 +105,8 @@ def _least(use: Use, rows: list[Row], needs: Record) -> Advice:
 
 
 def fastest(valid: Sequence[Row], needs: Record) -> list[Row]:
-    """The `valid` rows that keep `needs`, the lowest latency first."""
-    return sorted(_fitting(valid, needs), key=p50)
+    """The `valid` rows that keep `needs`, the fastest first, as in the report."""
+    return sorted(_fitting(valid, needs), key=pace)
 
 
 def _fitting(rows: Sequence[Row], needs: Record) -> list[Row]:

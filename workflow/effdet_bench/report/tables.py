@@ -14,7 +14,7 @@ from effdet_bench.report.decision import accuracy_cost, key_finding, standing_of
 from effdet_bench.report.doubts import common_doubts, marked, shared_doubts
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.passes import PassView
-from effdet_bench.report.recommendation import advice, constraints
+from effdet_bench.report.recommendation import advice, constraints, fastest
 from effdet_bench.report.sets import set_lines
 from effdet_bench.report.targets import latency_targets, throughput_targets
 from effdet_bench.report.words import LIMITED, interval
@@ -151,6 +151,7 @@ def _decision(
     return {
         "advice": advice(valid, load, config, command),
         "constraints": constraints(config),
+        "deployed": next(iter(fastest(valid, config)), None),
         "accuracy_cost": accuracy_cost(valid[0], worst(valid[0])) if valid else "",
         "targets": {
             "latency": latency_targets(valid, targets["latency_targets"]),
