@@ -85,7 +85,7 @@ def test_what_makes_rows_incomparable_is_named(tmp_path):
 
 
 def test_without_an_archive_there_is_nothing_to_compare(tmp_path, capsys):
-    with pytest.raises(SystemExit, match="holds no archive to compare"):
+    with pytest.raises(SystemExit, match=f"{tmp_path}/ holds no archive to compare"):
         compare("--results", tmp_path)
 
 

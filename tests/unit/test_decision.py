@@ -98,8 +98,17 @@ def test_each_use_has_a_mode_and_its_runner_up(tmp_path):
 def test_a_use_that_no_mode_has_requests_for_says_so(tmp_path):
     job = {"latencies_ns": [10**9] * 3, "stages_ns": [10**6] * 7}
     report = report_of(write_archive(tmp_path / "results" / "test", {("cpu", "baseline", 1): job}))
-    none = "no valid mode has enough requests to support a median"
+    none = "no such mode has enough requests to support a median"
     assert f"| Lowest latency | {none} | – |" in report
+    assert f"| Lowest latency without loss of accuracy (fp32) | {none} | – |" in report
+
+
+def test_without_a_mode_in_fp32_the_advice_says_so(tmp_path):
+    results = modes(tmp_path, baseline=100)
+    for path in results.glob("timing/*/*/*/job.json"):
+        path.write_text(path.read_text().replace('"fp32"', '"bf16"'))
+    exact = "| Lowest latency without loss of accuracy (fp32) | no valid mode computes in fp32 |"
+    assert exact in report_of(results)
 
 
 def recommended(results, capsys, *needs: str) -> str:

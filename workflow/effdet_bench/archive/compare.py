@@ -158,6 +158,8 @@ def _write_suspects(path: Path, config: Record, bad: list[Change]) -> None:
 def _compare_machines(folder: Path, types: dict[str, str | None] | None) -> None:
     machines = read_machines(folder, None if types is None else list(types))
     missing = {name: reason for name, reason in (types or {}).items() if reason}
+    if not machines and not missing:
+        raise BenchError(f"{folder}/ holds no archive to compare: run `snakemake --cores 1` first.")
     text = render_machines(machines, missing)
     draw_machines(
         [(machine["machine"], machine["summary"]) for machine in of_one_ensemble(machines)],

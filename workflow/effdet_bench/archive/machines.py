@@ -7,7 +7,6 @@ from typing import TypedDict
 from effdet_bench import records
 from effdet_bench.archive.collection import archives_in
 from effdet_bench.config.names import DEVICES
-from effdet_bench.errors import BenchError
 from effdet_bench.layout import PUBLISHED_LATENCIES, Archive
 from effdet_bench.records import Record, settings_of
 from effdet_bench.report.recommendation import fastest
@@ -128,13 +127,9 @@ def of_one_ensemble(machines: list[Machine]) -> list[Machine]:
 def render_machines(machines: list[Machine], missing: dict[str, str]) -> str:
     """The comparison of all `machines` with the first one, in Markdown.
 
-    `missing` gives for each machine that should have been measured why it was not.
-
-    Raises:
-        BenchError: there is no archive.
+    `missing` gives for each machine that should have been measured why it was not. One of both must
+    hold something.
     """
-    if not machines and not missing:
-        raise BenchError("results/ holds no archive to compare: run `snakemake --cores 1` first.")
     alike = sorted(of_one_ensemble(machines), key=_latency)
     view = {
         "machines": [*alike, *(machine for machine in machines if machine not in alike)],

@@ -51,6 +51,8 @@ LATENCY = Use("Lowest latency", p50, brief)
 EXACT = Use("Lowest latency without loss of accuracy (fp32)", p50, brief)
 MEMORY = Use("Least memory", _memory, mebibytes)
 START = Use("Shortest start, to the first answer", _start, seconds)
+TOO_FEW = "no such mode has enough requests to support a median"
+NO_FP32 = "no valid mode computes in fp32"
 
 
 def advice(
@@ -68,9 +70,10 @@ def advice(
         choice = f"nothing fits: the nearest is {name(nearest)}, but {why}"
         return [{"use": "Any use", "choice": choice, "runner_up": "–"}]
     exact = [row for row in known if row["precision"] == "fp32"]
+    any_exact = any(row["precision"] == "fp32" for row in valid)
     return [
         _least(LATENCY, known, needs),
-        _least(EXACT, exact, needs),
+        _least(EXACT, exact, needs, TOO_FEW if any_exact else NO_FP32),
         *_under_load(load, [place(row) for row in known if not _shortfalls(row, needs)], command),
         _least(MEMORY, known, needs),
         _least(START, known, needs),
@@ -89,11 +92,12 @@ def constraints(needs: Record) -> str:
     return ", ".join(words)
 
 
-def _least(use: Use, rows: list[Row], needs: Record) -> Advice:
-    """The row with the least figure of `use`, and how far the next one is behind."""
+def _least(use: Use, rows: list[Row], needs: Record, none: str = TOO_FEW) -> Advice:
+    """The row with the least figure of `use`, and how far the next one is behind; `none` says why
+    there are no rows.
+    """
     figure, words = use.figure, use.words
     if not rows:
-        none = "no valid mode has enough requests to support a median"
         return {"use": use.name, "choice": none, "runner_up": "–"}
     fitting = sorted(_fitting(rows, needs), key=figure)
     if not fitting:
