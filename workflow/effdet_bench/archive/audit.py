@@ -140,11 +140,11 @@ def _bounds(archive: Archive, ensemble: list[Record]) -> Iterator[str]:
         kept = records.read_json(archive.roofline(device), "roofline")
         if kept["outcome"] != "completed":
             continue
-        kernels = kept.get("kernels", {})
+        kernels = kept["kernels"]
         best = {precision: max(rates.values()) for precision, rates in kernels.items()}
         flops = kept["flops_per_second"] | best
-        silu = kept.get("silu_per_second", 0)
-        ceilings = Ceilings(flops, kept["copy_bytes_per_second"], kernels, silu)
+        copied, silu = kept["copy_bytes_per_second"], kept["silu_per_second"]
+        ceilings = Ceilings(flops, copied, kernels, silu)
         fresh = request_bounds(ensemble, ceilings, device)
         if "ends" not in kept["request"]:  # an older archive, without what must be moved once
             for work in (*fresh["models"], fresh["request"]):

@@ -112,7 +112,6 @@ def _rows_of_tables(rows: list[Row], measured: list[Row]) -> View:
         "floors": [row for row in measured if row["floor"]],
         "twins": [row for row in measured if row["twin"]],
         "starts": [row for row in measured if not row["floor"] and not row["twin"]],
-        "efforts": [row for row in measured if row["effort"]],
         "unsupported": _unsupported(measured),
     }
 

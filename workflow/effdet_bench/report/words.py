@@ -206,12 +206,11 @@ def doubt(warning: Warned) -> str:
 
 
 def ceilings(roof: Record) -> str:
-    """Operations per second that a device reached by precision, and by which kernel if known."""
+    """Operations per second that a device reached by precision, and by which kernel."""
     texts = []
     for precision, rate in roof["flops_per_second"].items():
-        kernels = roof.get("kernels", {}).get(precision)
-        by = f" ({max(kernels, key=lambda name: kernels[name])})" if kernels else ""
-        texts.append(f"{precision} {gigaflops(rate)}{by}")
+        kernels = roof["kernels"][precision]
+        texts.append(f"{precision} {gigaflops(rate)} ({max(kernels, key=kernels.__getitem__)})")
     return ", ".join(texts)
 
 

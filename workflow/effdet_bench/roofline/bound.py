@@ -85,10 +85,9 @@ def bound(work: Work, ceilings: Ceilings, precision: str, device: str) -> dict[s
     """The bounds of `work` in `precision`, in milliseconds.
 
     Returns:
-        `compute_ms`, `memory_ms` and `once_ms`: the time if only operations were the limit, only
-        the memory that layers read and write, or only what must be moved once; `bound_ms`: the sum
-        over layers of the larger of the first two; and `attainable_ms`: the same with activations,
-        if their rate was measured.
+        `compute_ms` and `once_ms`: the time if only operations were the limit, or only what must be
+        moved once; and `attainable_ms`: the sum over layers of the larger time of operations and of
+        the memory that they read and write, with activations.
     """
     layers = work.layers
     size = DTYPES[precision].itemsize
@@ -96,16 +95,12 @@ def bound(work: Work, ceilings: Ceilings, precision: str, device: str) -> dict[s
     memory = [size * (layer.weights + layer.activations) / ceilings.bandwidth for layer in layers]
     least = 1e3 * sum(map(max, compute, memory))
     once = work.ends + sum(layer.weights for layer in layers)
-    found = {
+    activations = 1e3 * work.silu / ceilings.silu
+    return {
         "compute_ms": 1e3 * sum(compute),
-        "memory_ms": 1e3 * sum(memory),
         "once_ms": 1e3 * size * once / ceilings.bandwidth,
-        "bound_ms": least,
+        "attainable_ms": least + activations if device == "cpu" else max(least, activations),
     }
-    if ceilings.silu:
-        activations = 1e3 * work.silu / ceilings.silu
-        found["attainable_ms"] = least + activations if device == "cpu" else max(least, activations)
-    return found
 
 
 def request_bounds(ensemble: list[Record], ceilings: Ceilings, device: str) -> Record:
@@ -119,8 +114,8 @@ def request_bounds(ensemble: list[Record], ceilings: Ceilings, device: str) -> R
     return {
         "flops_per_second": ceilings.flops,
         "copy_bytes_per_second": ceilings.bandwidth,
-        **({"kernels": ceilings.kernels} if ceilings.kernels else {}),
-        **({"silu_per_second": ceilings.silu} if ceilings.silu else {}),
+        "kernels": ceilings.kernels,
+        "silu_per_second": ceilings.silu,
         "models": [_record(name, one, ceilings, device) for name, one in work.items()],
         "request": _record("request", request, ceilings, device),
     }
@@ -135,6 +130,6 @@ def _record(name: str, work: Work, ceilings: Ceilings, device: str) -> Record:
         "weights": sum(layer.weights for layer in layers),
         "activations": sum(layer.activations for layer in layers),
         "ends": work.ends,
-        **({"silu": work.silu} if ceilings.silu else {}),
+        "silu": work.silu,
         "bounds": {one: bound(work, ceilings, one, device) for one in ceilings.flops},
     }

@@ -40,14 +40,14 @@ class Ceilings(NamedTuple):
     """The ceilings of a device.
 
     `flops` are operations per second of the best kernel, by precision. `kernels` has the rates of
-    all kernels, by precision and name, if known. `bandwidth` is bytes copied per second. `silu` is
-    elements activated per second in fp32, for data in cache; 0 if unknown.
+    all kernels, by precision and name. `bandwidth` is bytes copied per second. `silu` is elements
+    activated per second in fp32, for data in cache.
     """
 
     flops: dict[str, int]
     bandwidth: int
-    kernels: dict[str, dict[str, int]] = {}  # noqa: RUF012 (read only)
-    silu: int = 0
+    kernels: dict[str, dict[str, int]]
+    silu: int
 
 
 def measure_ceilings(device: torch.device) -> Ceilings:

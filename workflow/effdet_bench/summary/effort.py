@@ -13,8 +13,8 @@ LEAST_REQUESTS = 20  # with fewer, so many causes would explain any noise
 
 
 def mean_effort(completed: list[Job]) -> Effort | None:
-    """Means over all timed requests; `None` for archives without these counters."""
-    if not completed or "cpu_ns" not in completed[0].requests:
+    """Means over all timed requests; `None` if no round completed."""
+    if not completed:
         return None
     rows = pd.concat([job.timed_rows.assign(round=job.record["round"]) for job in completed])
     spread, explained = spread_explained(rows)

@@ -90,17 +90,14 @@ class Versus(TypedDict):
 
 
 class Bound(TypedDict):
-    """The physical bound in a mode's precision, and the mode's times as multiples of it.
-
-    `attainable_ms` is the attainable bound, `None` where activations were not measured.
+    """The physical bound, `bound_ms`, and the attainable bound in a mode's precision, and how many
+    times above them the mode is.
     """
 
-    compute_ms: float
-    memory_ms: float
     bound_ms: float
     request_over_bound: float
     forward_over_bound: float | None
-    attainable_ms: float | None
+    attainable_ms: float
     forward_over_attainable: float | None
 
 

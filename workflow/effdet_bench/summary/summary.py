@@ -250,15 +250,13 @@ def _bound(row: Row, roof: Record | None) -> Bound | None:
     if bound is None:
         return None
     forward = row["stages"]["forward_ms"] if row["stages"] else None
-    attainable, least = bound.get("attainable_ms"), physical_ms(bound)
+    attainable, least = bound["attainable_ms"], physical_ms(bound)
     return {
-        "compute_ms": bound["compute_ms"],
-        "memory_ms": bound["memory_ms"],
         "bound_ms": least,
         "request_over_bound": p50(row) / least,
         "forward_over_bound": forward and forward / least,
         "attainable_ms": attainable,
-        "forward_over_attainable": forward and attainable and forward / attainable,
+        "forward_over_attainable": forward and forward / attainable,
     }
 
 
