@@ -162,7 +162,7 @@ def test_machines_are_planned_for_the_mode_that_needs_the_fewest():
 
 def test_what_keeps_no_bound_is_planned_for_nothing():
     planned = plan([mode_with(None)], 30, 200, "p90", 2.0)
-    assert planned["machines"] is planned["per_month"] is planned["mode"] is None
+    assert planned == {"rate": 30, "bound_ms": 200, "percentile": "p90", "mode": None}
 
 
 def test_an_archive_without_load_has_no_such_section():

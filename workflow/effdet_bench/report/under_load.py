@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import Any
 
 from effdet_bench import records
 from effdet_bench.layout import Archive
@@ -10,23 +10,6 @@ from effdet_bench.records import Record
 from effdet_bench.summary.latency import needed_requests
 
 HOURS = 730  # of a month, a twelfth of a year
-
-
-class Planned(TypedDict):
-    """For `rate` requests a second within a bound: the mode that needs the fewest machines.
-
-    `busy` is the share of their capacity that is used; the costs are in the currency of
-    `price_per_hour`, `None` without it.
-    """
-
-    rate: float
-    bound_ms: float
-    percentile: str
-    mode: Record | None
-    machines: int | None
-    busy: float | None
-    per_million: float | None
-    per_month: float | None
 
 
 def read_capacities(archive: Archive) -> Record | None:
@@ -137,32 +120,30 @@ def load_table(loads: dict[str, Record | None]) -> Record:
 
 def plan(
     modes: list[Record], rate: float, bound: float, percentile: str, price: float | None
-) -> Planned:
-    """The fewest machines for `rate`.
+) -> Record:
+    """The mode that needs the fewest machines for `rate` requests a second within a bound.
 
     Poisson arrivals that are dealt out to machines at random are Poisson on each: so a machine
     takes what it took alone, and the room for bursts is in what was measured.
+
+    Returns:
+        What was asked, and `mode`, which is `None` if no mode keeps the bound; else also the number
+        of `machines`, `busy`, the share of their capacity that is used, and the costs in the
+        currency of `price`, `None` without it.
     """
-    result: Planned = {
-        "rate": rate,
-        "bound_ms": bound,
-        "percentile": percentile,
-        "mode": None,
-        "machines": None,
-        "busy": None,
-        "per_million": None,
-        "per_month": None,
-    }
+    asked = {"rate": rate, "bound_ms": bound, "percentile": percentile}
     best = best_capacities(modes, bound, percentile)
     if not best:
-        return result
+        return asked | {"mode": None}
     mode, each = best[0][0], best[0][1]["rate"]
     machines = math.ceil(rate / each)
-    result |= {"mode": mode, "machines": machines, "busy": rate / (machines * each)}
-    if price is not None:
-        result["per_month"] = machines * price * HOURS
-        result["per_million"] = machines * price / (3600 * rate) * 1e6
-    return result
+    return asked | {
+        "mode": mode,
+        "machines": machines,
+        "busy": rate / (machines * each),
+        "per_month": None if price is None else machines * price * HOURS,
+        "per_million": None if price is None else machines * price / (3600 * rate) * 1e6,
+    }
 
 
 def _goals(mode: Record) -> list[Record]:
