@@ -80,11 +80,8 @@ def write_expected(root: Path, raw: Path, job: Record, photos: Path) -> None:
 
     `raw` is the folder of the raw data of one round, whose record is `job`.
     """
-    answers = read_captured(raw)
-    tables = {
-        entry["model"]: first_tables([(answers.rows, answers.tables)], entry["model"])
-        for entry in job["ensemble"]
-    }
+    answers, models = read_captured(raw), [entry["model"] for entry in job["ensemble"]]
+    tables = {model: first_tables([answers], model) for model in models}
     answered = sorted(next(iter(tables.values())))
     names = [name for name in answered if (photos / name).is_file()][:SHOWN]
     own = root / PHOTOS

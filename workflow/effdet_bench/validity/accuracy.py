@@ -55,7 +55,7 @@ def timed_accuracy(
     ours, theirs = {}, {}
     for entry in ensemble:
         model = entry["model"]
-        ours[model] = first_tables([(one.rows, one.tables) for one in rounds], model)
+        ours[model] = first_tables(rounds, model)
         known = references.get(model, {})
         theirs[model] = {photo: known.get(photo, EMPTY) for photo in ours[model]}
     return compared(

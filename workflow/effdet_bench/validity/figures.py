@@ -62,15 +62,14 @@ def model_figures(
     return result | multiples | _logic(requests) | {"photos": photos}
 
 
-def first_tables(
-    rounds: Iterable[tuple[pd.DataFrame, dict[int, np.ndarray]]], model: str
-) -> dict[str, np.ndarray]:
-    """The first table of `model` for each photo; `rounds` are (`outputs.csv`, its tables)."""
+def first_tables(rounds: Iterable[Answers], model: str) -> dict[str, np.ndarray]:
+    """The first table of `model` for each photo that it answered in `rounds`."""
     first: dict[str, np.ndarray] = {}
-    for rows, tables in rounds:
+    for answers in rounds:
+        rows = answers.rows
         own = rows[(rows["model"] == model) & (rows["fault"] == "")]
         for photo, number in zip(own["photo"], own["table"], strict=True):
-            first.setdefault(photo, tables.get(int(number), EMPTY))
+            first.setdefault(photo, answers.tables.get(int(number), EMPTY))
     return first
 
 

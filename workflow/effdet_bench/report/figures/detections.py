@@ -18,6 +18,7 @@ from effdet_bench.records import Record
 from effdet_bench.report.figures.style import COLOURS
 from effdet_bench.summary.rows import Row, Summary, standing
 from effdet_bench.validity.agreement import pairs
+from effdet_bench.validity.answers import Answers, read_captured
 from effdet_bench.validity.figures import EMPTY, first_tables
 from effdet_runtime.boxes import solid
 
@@ -44,16 +45,19 @@ def draw_detections(archive: Archive, summary: Summary, folder: Path) -> None:
     # a run with other photos may have left other copies
     copies = [archive.thumbnails / size["file"] for size in sizes]
     photos = [copy for copy in copies if copy.exists()]
-    ranked = sorted((row for row in summary["rows"] if row["ranked"]), key=standing)
-    for entry in summary["ensemble"] if photos else []:
+    if not photos:
+        return
+    fastest = min((row for row in summary["rows"] if row["ranked"]), key=standing, default=None)
+    rounds = _rounds_of(archive, fastest) if fastest else []
+    for entry in summary["ensemble"]:
         path = archive.reference(entry["model"])
         known = records.read_detections(layout.reference_detections(path), "photo")
-        found = _tables_of(archive, ranked[0], entry["model"]) if ranked else {}
+        found = first_tables(rounds, entry["model"])
         panels = [
             _panel(photo, sizes, known.get(photo.name), found.get(photo.name), entry["classes"])
             for photo in photos
         ]
-        text = _drawing(_title(entry, ranked[0] if ranked else None), panels)
+        text = _drawing(_title(entry, fastest), panels)
         records.write_text(folder / archive.pictured(entry["model"]).name, text)
 
 
@@ -90,19 +94,10 @@ def _title(entry: Record, row: Row | None) -> str:
     return f"{entry['model']}: {mode}, over the reference.{synthetic}"
 
 
-def _tables_of(archive: Archive, row: Row, model: str) -> dict[str, np.ndarray]:
-    """The first table of each photo that `model` answered in the mode of `row`."""
-    columns = records.RAW_COLUMNS[layout.OUTPUTS]
+def _rounds_of(archive: Archive, row: Row) -> list[Answers]:
+    """The captured answers of the mode of `row`."""
     device, mode = row["device"], row["mode"]
-    folders = [archive.job(device, mode, done["round"]) for done in row["rounds"]]
-    rounds = (
-        (
-            records.read_table(folder / layout.OUTPUTS, columns),
-            records.read_detections(folder / layout.DETECTIONS, "table"),
-        )
-        for folder in folders
-    )
-    return first_tables(rounds, model)
+    return [read_captured(archive.job(device, mode, done["round"])) for done in row["rounds"]]
 
 
 def _panel(
