@@ -31,7 +31,7 @@ def rounds(seed: int = 0, change=lambda values: values, count: int = 4, **state)
 
 
 def kinds(made: list[Round]) -> set[str]:
-    return {doubt.kind for doubt in find_doubts(made)}
+    return {doubt["kind"] for doubt in find_doubts(made)}
 
 
 def with_gpu(clock: int, throttled: list[str]) -> list[Round]:
@@ -108,8 +108,8 @@ def test_low_power_mode_counts_as_power_saving():
 def test_only_the_rounds_concerned_are_named():
     made = [*rounds(count=1), *rounds(count=2, after_ms=4.0)[1:]]
     (doubt,) = find_doubts(made)
-    assert (doubt.kind, doubt.rounds) == ("drift", [2])
-    assert doubt.value == pytest.approx(-0.2)
+    assert (doubt["kind"], doubt["rounds"]) == ("drift", [2])
+    assert doubt["value"] == pytest.approx(-0.2)
 
 
 def test_chance_seldom_raises_doubts_of_order():

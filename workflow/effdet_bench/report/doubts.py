@@ -44,5 +44,5 @@ def marked(measured: list[Row], common: dict[str, list[CommonDoubt]]) -> list[Ro
 
 
 def _size(doubt: Warned) -> float:
-    size = abs(doubt["value"] or 0.0)
+    size = abs(doubt["value"])
     return -size if doubt["kind"] == "clock" else size  # a share of the highest clock

@@ -102,10 +102,12 @@ class Bound(TypedDict):
 
 
 class Warned(TypedDict):
-    """A reason to doubt a row's figures; see `stability.Doubt`."""
+    """A reason to doubt a row's figures: its `kind`, its size `value` (a share, or a count), and
+    its rounds.
+    """
 
     kind: str
-    value: float | None
+    value: float
     rounds: list[int]
 
 

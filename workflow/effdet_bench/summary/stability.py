@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from effdet_bench.records import Record
+from effdet_bench.summary.rows import Warned
 
 SPREAD = 0.10  # standard deviation, as a share of the mean
 EXTREME = 0.50  # distance of a request from the mean, as a share of it
@@ -40,14 +41,6 @@ class Round(NamedTuple):
     conditions: Record
 
 
-class Doubt(NamedTuple):
-    """One doubt: its `kind`, its size `value` (a share, or a count), and its rounds."""
-
-    kind: str
-    value: float | None
-    rounds: list[int]
-
-
 def tukey_outliers(latencies: Sequence[float]) -> int:
     """How many latencies lie over 1.5 interquartile ranges outside the quartiles (Tukey, 1977)."""
     low, high = np.percentile(latencies, [25, 75])
@@ -55,7 +48,7 @@ def tukey_outliers(latencies: Sequence[float]) -> int:
     return int(((latencies < low - reach) | (latencies > high + reach)).sum())
 
 
-def find_doubts(rounds: Sequence[Round]) -> list[Doubt]:
+def find_doubts(rounds: Sequence[Round]) -> list[Warned]:
     """Every reason to doubt the figures of a mode that completed `rounds`."""
     found = [*_of_latencies(rounds), *_of_order(rounds)]
     found += _where("drift", rounds, _drift, lambda v: abs(v) >= DRIFT)
@@ -111,29 +104,29 @@ def _pairs(n: int) -> float:
     return n * (n - 1) * (2 * n + 5)
 
 
-def _of_latencies(rounds: Sequence[Round]) -> list[Doubt]:
+def _of_latencies(rounds: Sequence[Round]) -> list[Warned]:
     numbers = [one.number for one in rounds]
     values = np.concatenate([np.asarray(one.latencies_ns, float) for one in rounds])
     mean = values.mean()
-    found = []
+    found: list[Warned] = []
     if len(values) > 1 and (spread := values.std(ddof=1) / mean) >= SPREAD:
-        found.append(Doubt("spread", float(spread), numbers))
+        found.append({"kind": "spread", "value": float(spread), "rounds": numbers})
     if (extreme := np.abs(values / mean - 1).max()) >= EXTREME:
-        found.append(Doubt("extreme", float(extreme), numbers))
+        found.append({"kind": "extreme", "value": float(extreme), "rounds": numbers})
     return found
 
 
-def _of_order(rounds: Sequence[Round]) -> list[Doubt]:
+def _of_order(rounds: Sequence[Round]) -> list[Warned]:
     """Doubts from the order of requests, after differences between photos are taken out."""
     numbers = [one.number for one in rounds]
     series = _without_photos(rounds)
-    found = []
+    found: list[Warned] = []
     correlation, bound = autocorrelation([np.log(values) for values in series])
     if correlation > bound:
-        found.append(Doubt("autocorrelation", correlation, numbers))
+        found.append({"kind": "autocorrelation", "value": correlation, "rounds": numbers})
     change, sure = trend([values for values in series if len(values) >= TREND_REQUESTS])
     if sure and abs(change) >= TREND:
-        found.append(Doubt("trend", change, numbers))
+        found.append({"kind": "trend", "value": change, "rounds": numbers})
     return found
 
 
@@ -157,14 +150,14 @@ def _where(
     rounds: Sequence[Round],
     value_of: Callable[[Record], float | None],
     is_bad: Callable[[float], bool],
-) -> list[Doubt]:
+) -> list[Warned]:
     """A doubt with the worst value, if any round's conditions are bad; unknown ones are not."""
     values = {one.number: value_of(one.conditions) for one in rounds}
     bad = {k: value for k, value in values.items() if value is not None and is_bad(value)}
     if not bad:
         return []
     worst = min(bad.values()) if kind == "clock" else max(bad.values(), key=abs)
-    return [Doubt(kind, worst, list(bad))]
+    return [{"kind": kind, "value": worst, "rounds": list(bad)}]
 
 
 def _drift(conditions: Record) -> float | None:

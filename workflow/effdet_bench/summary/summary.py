@@ -227,19 +227,17 @@ def _round(job: Job) -> RoundLatency:
 
 
 def _doubts(completed: list[Job]) -> list[Warned]:
-    rounds = [
-        Round(
-            job.record["round"],
-            job.timed_rows["photo"].tolist(),
-            job.timed,
-            job.record["conditions"],
-        )
-        for job in completed
-    ]
-    return [
-        {"kind": doubt.kind, "value": doubt.value, "rounds": doubt.rounds}
-        for doubt in find_doubts(rounds)
-    ]
+    return find_doubts(
+        [
+            Round(
+                job.record["round"],
+                job.timed_rows["photo"].tolist(),
+                job.timed,
+                job.record["conditions"],
+            )
+            for job in completed
+        ]
+    )
 
 
 def _bound(row: Row, roof: Record | None) -> Bound | None:
