@@ -72,7 +72,7 @@ def test_modes_that_nothing_beats_in_both_accuracy_and_latency():
 
 
 def test_accuracy_is_drawn_with_both_intervals_for_models_that_have_one():
-    figure = accuracy(SUMMARY, [])
+    figure = accuracy(SUMMARY)
     (axes,) = figure.axes
     bars = {one.get_label(): one for one in axes.containers}
     plt.close(figure)

@@ -87,7 +87,7 @@ def compare_runs(args: argparse.Namespace) -> None:
     records.write_json(Path(args.results) / "changes.json", record, "changes")
     _write_table(Path(args.results), found, bad, _capacity_lines(before, after))
     if args.suspects and bad:
-        _write_suspects(Path(args.suspects), after.settings, bad)
+        _write_suspects(Path(args.suspects), after.archive["config"], bad)
     if bad:
         for change in bad:
             print(f"REGRESSION: {change}", file=sys.stderr)

@@ -13,7 +13,6 @@ from effdet_bench.archive.unpack import unpack
 from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
-from effdet_bench.records import Record, settings_of
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.words import interval, stated
 from effdet_bench.summary.comparison import (
@@ -34,13 +33,12 @@ SECOND_CONFIDENCE = 0.995
 
 
 class Run(NamedTuple):
-    """An archive, its settings, and its timed latencies by round.
+    """An archive, and its timed latencies by round.
 
     `probes` are the times of a fixed computation by device and round, in milliseconds.
     """
 
     archive: Machine
-    settings: Record
     rounds: LatenciesByRound
     probes: dict[str, dict[int, float]]
 
@@ -120,7 +118,7 @@ def read_run(path: Path) -> Run:
             moments = (job.record["conditions"][when]["probe_ms"] for when in ("before", "after"))
             if all(taken := list(moments)):
                 probes.setdefault(job.record["device"], {})[job.record["round"]] = sum(taken) / 2
-        return Run(machine, settings_of(archive), latencies_by_round(jobs), probes)
+        return Run(machine, latencies_by_round(jobs), probes)
 
 
 def changes(

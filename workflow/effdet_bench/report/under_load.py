@@ -30,13 +30,13 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
     if capacities is None:
         return None
     loaded = [mode for mode in capacities["modes"] if mode["most"]]
-    left_out = _grouped((m["reason"], m) for m in capacities["modes"] if not m["most"])
+    left_out = grouped((m["reason"], m) for m in capacities["modes"] if not m["most"])
     goals = list(dict.fromkeys((c["bound_ms"], c["percentile"]) for m in loaded for c in _goals(m)))
     null = [one for mode in capacities["modes"] for one in mode["passes"] if one["kind"] == "null"]
     price = config["report"].get("price_per_hour")
     strictest = max((percentile for _, percentile in goals), default=None)
     return {
-        "settings": _grouped((mode["setting"], mode) for mode in loaded),
+        "settings": grouped((mode["setting"], mode) for mode in loaded),
         "modes": sorted(loaded, key=lambda mode: -mode["most"]["answered_rps"]),
         "left_out": left_out,
         "goals": goals,
@@ -49,10 +49,9 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
         ],
         "null": null,
         "energy": [mode for mode in loaded if mode.get("energy")],
-        "no_energy": _grouped((m["no_energy"], m) for m in loaded if m.get("no_energy")),
+        "no_energy": grouped((m["no_energy"], m) for m in loaded if m.get("no_energy")),
         "found": any(one["rate"] for mode in loaded for one in mode["capacities"]),
         "capacity": capacity,
-        "pass_of": lambda mode, number: mode["passes"][number],
         "supports": lambda one, which: one["requests"] >= needed_requests(float(which[1:])),
         "price": price,
         "plan": [
@@ -64,10 +63,11 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
     }
 
 
-def _grouped(pairs: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
+def grouped(pairs: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
+    """The records of each key, in their order."""
     found: dict[str, list[Record]] = {}
-    for key, mode in pairs:
-        found.setdefault(key, []).append(mode)
+    for key, record in pairs:
+        found.setdefault(key, []).append(record)
     return found
 
 

@@ -164,7 +164,7 @@ def percentile_with_interval(row: Row, name: str) -> str:
 
 def doubt(warning: Warned) -> str:
     """A reason to doubt figures, as a clause."""
-    rounds, value = spans(warning["rounds"]), warning["value"] or 0.0
+    rounds, value = spans(warning["rounds"]), warning["value"]
     share = percent(abs(value))
     return {
         "spread": f"the standard deviation is {share} of the mean",
@@ -243,7 +243,6 @@ FILTERS = {
     "of_limit": of_limit,
     "of_limits": of_limits,
     "limits": limits,
-    "interval": interval,
     "span": span,
     "answers": answers,
     "name": name,

@@ -2,12 +2,10 @@
 
 from typing import NamedTuple
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from effdet_bench.report.figures.style import COLOURS, WIDTH, name, nothing, plain_log
-from effdet_bench.summary.jobs import Job
+from effdet_bench.report.figures.style import COLOURS, name, nothing, plain_log, stacked
 from effdet_bench.summary.rows import Row, Summary, latency_of
 
 
@@ -27,22 +25,19 @@ class Point(NamedTuple):
     kept: Range
 
 
-def accuracy(summary: Summary, jobs: list[Job]) -> Figure:
+def accuracy(summary: Summary) -> Figure:
     """A panel per model: every mode whose AP is known; valid modes that no other beats are filled.
 
     Latency is that of the whole request, with all models.
     """
     models = [entry["model"] for entry in summary["ensemble"]]
     found = {model: points for model in models if (points := points_of(summary, model))}
-    count = max(len(found), 1)
-    figure, panels = plt.subplots(
-        count, 1, figsize=(WIDTH, 4 * count), squeeze=False, layout="constrained"
-    )
-    for panel, (model, points) in zip(panels[:, 0], found.items(), strict=False):
+    figure, panels = stacked(len(found), 4)
+    for panel, (model, points) in zip(panels, found.items(), strict=False):
         _panel(panel, points)
         panel.set_title(f"Accuracy of {model} against latency of a request", loc="left")
     if not found:
-        nothing(panels[0, 0], "no mAP is known: it takes `annotations` and trained weights")
+        nothing(panels[0], "no mAP is known: it takes `annotations` and trained weights")
     return figure
 
 

@@ -42,7 +42,7 @@ def draw_archive(
     draw_differences(archive, summary, folder)
     if annotations_of(archive):
         with plt.rc_context(STYLE):
-            save(accuracy(summary, jobs), folder / f"accuracy.{kind}")
+            save(accuracy(summary), folder / f"accuracy.{kind}")
     capacities = read_capacities(archive)
     if capacities is not None:
         with plt.rc_context(STYLE):

@@ -3,18 +3,17 @@
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from effdet_bench.report.figures.style import (
     COLOURS,
-    WIDTH,
     by_rows,
     label_rows,
     name,
     nothing,
     plain_log,
+    stacked,
 )
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import Row, Summary, p50, pace
@@ -54,16 +53,13 @@ def course(summary: Summary, jobs: list[Job]) -> Figure:
     line is the median over rounds; its band reaches from the fastest to the slowest round.
     """
     devices = list(dict.fromkeys(row["device"] for row in summary["rows"] if row["latency"]))
-    count = max(len(devices), 1)
-    figure, panels = plt.subplots(
-        count, 1, figsize=(WIDTH, 4.6 * count), squeeze=False, layout="constrained"
-    )
-    for panel, device in zip(panels[:, 0], devices, strict=False):
+    figure, panels = stacked(len(devices), 4.6)
+    for panel, device in zip(panels, devices, strict=False):
         rows = [row for row in summary["rows"] if row["device"] == device and row["latency"]]
         _course_of(panel, rows, jobs, summary)
         panel.set_title(f"Latency over a round on {device.upper()}", loc="left")
     if not devices:
-        nothing(panels[0, 0], "nothing was measured")
+        nothing(panels[0], "nothing was measured")
     return figure
 
 

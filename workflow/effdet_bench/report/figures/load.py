@@ -1,15 +1,13 @@
 """Draws modes under load: latency over the rate of arrivals, and throughput over clients."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from effdet_bench.records import Record
-from effdet_bench.report.figures.style import COLOURS, WIDTH, name, nothing, plain_log
-from effdet_bench.report.under_load import shape
+from effdet_bench.report.figures.style import COLOURS, name, nothing, plain_log, stacked
+from effdet_bench.report.under_load import grouped, shape
 
 PERCENTILES = {"p50": ":", "p90": "-", "p99": "--"}
 
@@ -18,18 +16,15 @@ def load(capacities: Record) -> Figure:
     """Percentiles over the rate, a panel per mode that has them, and throughput of all modes."""
     modes = [mode for mode in capacities["modes"] if mode["most"]]
     arrived = [mode for mode in modes if any(map(_arrivals, mode["passes"]))]
-    count = max(len(arrived), 1)
-    figure, panels = plt.subplots(
-        count + 1, 1, figsize=(WIDTH, 3.4 * (count + 1)), squeeze=False, layout="constrained"
-    )
-    for panel, mode in zip(panels[:, 0], arrived, strict=False):
+    figure, panels = stacked(max(len(arrived), 1) + 1, 3.4)
+    for panel, mode in zip(panels, arrived, strict=False):
         _latencies(panel, mode)
     if not arrived:
-        nothing(panels[0, 0], "no bound is kept at any rate")
+        nothing(panels[0], "no bound is kept at any rate")
     if modes:
-        _throughput(panels[-1, 0], modes)
+        _throughput(panels[-1], modes)
     else:
-        nothing(panels[-1, 0], "no mode was put under load")
+        nothing(panels[-1], "no mode was put under load")
     return figure
 
 
@@ -37,18 +32,9 @@ def _arrivals(one: Record) -> bool:
     return one.get("name") == "Server"
 
 
-def _by_shape(passes: Iterable[Record]) -> list[tuple[str, list[Record]]]:
-    """The passes of each shape of service, with the shape in words."""
-    shapes: dict[str, list[Record]] = {}
-    for one in passes:
-        shapes.setdefault(shape(one), []).append(one)
-    return list(shapes.items())
-
-
 def _latencies(axes: Axes, mode: Record) -> None:
-    for colour, (where, passes) in zip(
-        COLOURS, _by_shape(filter(_arrivals, mode["passes"])), strict=False
-    ):
+    shapes = grouped((shape(one), one) for one in filter(_arrivals, mode["passes"]))
+    for colour, (where, passes) in zip(COLOURS, shapes.items(), strict=False):
         passes.sort(key=lambda one: one["scheduled_rps"])
         rates = [one["scheduled_rps"] for one in passes]
         for percentile, line in PERCENTILES.items():
@@ -71,8 +57,8 @@ def _latencies(axes: Axes, mode: Record) -> None:
 
 def _throughput(axes: Axes, modes: list[Record]) -> None:
     for colour, mode in zip(COLOURS, modes, strict=False):
-        closed = [one for one in mode["passes"] if one["kind"] == "closed"]
-        for marker, (where, passes) in zip("os^Dv*Ph", _by_shape(closed), strict=False):
+        closed = grouped((shape(one), one) for one in mode["passes"] if one["kind"] == "closed")
+        for marker, (where, passes) in zip("os^Dv*Ph", closed.items(), strict=False):
             passes.sort(key=lambda one: one["clients"])
             points = [(one["clients"], one["answered_rps"]) for one in passes]
             label = f"{name(mode)}, {where}"  # type: ignore[arg-type]

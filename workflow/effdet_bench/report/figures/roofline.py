@@ -1,12 +1,11 @@
 """The roofline: speed of every model's forward pass under the ceilings of its device."""
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from effdet_bench.records import Record
-from effdet_bench.report.figures.style import COLOURS, WIDTH, nothing, plain_log
+from effdet_bench.report.figures.style import COLOURS, nothing, plain_log, stacked
 from effdet_bench.summary.jobs import Job
 from effdet_bench.summary.rows import Row, Summary, stages_of, unsplit
 
@@ -22,18 +21,15 @@ def roofline(summary: Summary, jobs: list[Job]) -> Figure:
     operational intensity is operations ÷ the least number of bytes to move.
     """
     roofs = [roof for roof in summary["rooflines"] if roof["outcome"] == "completed"]
-    count = max(len(roofs), 1)
-    figure, panels = plt.subplots(
-        count, 1, figsize=(WIDTH, 4.8 * count), squeeze=False, layout="constrained"
-    )
-    for panel, roof in zip(panels[:, 0], roofs, strict=False):
+    figure, panels = stacked(len(roofs), 4.8)
+    for panel, roof in zip(panels, roofs, strict=False):
         _panel(
             panel,
             roof,
             [r for r in summary["rows"] if r["ranked"] and r["stages"] and not unsplit(r)],
         )
     if not roofs:
-        nothing(panels[0, 0], "no ceiling was measured")
+        nothing(panels[0], "no ceiling was measured")
     return figure
 
 

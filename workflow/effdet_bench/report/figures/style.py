@@ -56,6 +56,14 @@ def by_rows(count: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def stacked(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """`count` axes below each other, at least one, each `height` inches high."""
+    count = max(count, 1)
+    size = WIDTH, height * count
+    figure, grid = plt.subplots(count, 1, figsize=size, squeeze=False, layout="constrained")
+    return figure, list(grid[:, 0])
+
+
 def panels(counts: list[int]) -> tuple[Figure, list[Axes]]:
     """Axes below each other, as in `by_rows`, for as many rows each as `counts` says."""
     heights = [1.2 + ROW * max(count, 2) for count in counts]
