@@ -136,7 +136,7 @@ def _largest_share(figures: dict[str, Any], names: tuple[str, ...], row: Row) ->
 
 
 def limits(row: Row) -> str:
-    """What the gate tolerated of a mode."""
+    """What the gate tolerates of modes in the precision of `row`."""
     tolerated = row["validity"]["tolerance"].items()
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in tolerated)
 
