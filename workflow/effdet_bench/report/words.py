@@ -22,7 +22,7 @@ from effdet_bench.report.numbers import (
 )
 from effdet_bench.summary.breakdown import physical_ms
 from effdet_bench.summary.comparison import Comparison
-from effdet_bench.summary.rows import Place, Row, Summary, Versus, Warned, latency_of
+from effdet_bench.summary.rows import Place, Row, Versus, Warned, latency_of
 from effdet_bench.summary.verdicts import noise_of
 from effdet_bench.timing.sets import spans
 
@@ -83,13 +83,6 @@ def over_tuned(row: Row) -> str:
     if row["mode"] == TUNED:
         return "1.00x"
     return span(row["over_tuned"]) if row["over_tuned"] else "–"
-
-
-def amount(summary: Summary) -> str:
-    """What each mode served in each round."""
-    if summary["seconds"]:
-        return f"up to {summary['seconds']:g} s of timed requests"
-    return f"{summary['requests']} timed requests"
 
 
 def settings(row: Row) -> str:
@@ -266,7 +259,6 @@ FILTERS = {
     "gflop": lambda flops: f"{flops / 1e9:.2f} GFLOP",
     "gbps": lambda rate: f"{rate / 1e9:.1f} GB/s",
     "over_tuned": over_tuned,
-    "amount": amount,
     "settings": settings,
     "whole": lambda number: f"{number:,.0f}",
     "cell": lambda text: text.replace("|", "\\|"),
