@@ -20,7 +20,10 @@ from effdet_bench.load.search import (
     still_gains,
     waits,
 )
+from effdet_bench.report import recommendation
+from effdet_bench.report.commands import command_with
 from effdet_bench.report.under_load import load_view, plan
+from effdet_bench.summary.rows import place
 from queues import mdc_capacity
 
 GOAL = Goal(200, "p90")
@@ -163,6 +166,18 @@ def test_machines_are_planned_for_the_mode_that_needs_the_fewest():
 def test_what_keeps_no_bound_is_planned_for_nothing():
     planned = plan([mode_with(None)], 30, 200, "p90", 2.0)
     assert planned == {"rate": 30, "bound_ms": 200, "percentile": "p90", "mode": None}
+
+
+@pytest.mark.parametrize(("rate", "apart"), [(5.9, True), (4.9, True), (4.0, False)])
+def test_capacities_within_a_step_of_the_search_are_not_told_apart(rate, apart):
+    def loaded(mode: str, most: float) -> records.Record:
+        return mode_with(most) | {"device": "cpu", "mode": mode, "setting": "quick"}
+
+    modes = [loaded("a", 5.0), loaded("b", rate)]
+    load = {"goals": [(200, "p90")], "modes": modes}
+    (line,) = recommendation._under_load(load, list(map(place, modes)), command_with([]))
+    assert "/s fewer (`quick`)" in line["runner_up"]
+    assert line["runner_up"].endswith("; too close to tell apart") == apart
 
 
 def test_an_archive_without_load_has_no_such_section():

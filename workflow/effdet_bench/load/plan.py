@@ -10,6 +10,7 @@ from effdet_bench.load.loadgen import Scenario
 from effdet_bench.load.passes import Pass, Passes, Place
 from effdet_bench.load.placement import Split
 from effdet_bench.load.search import (
+    STEP,
     Goal,
     Tried,
     first_rate,
@@ -23,7 +24,6 @@ from effdet_bench.summary.latency import needed_requests
 NULL_SECONDS = 0.1  # enough for about a thousand requests
 BATCH_GAIN = 0.05  # share by which a larger batch must raise the throughput
 MEMORY_LEFT = 0.2  # share of the memory that must be free for a larger batch to be tried
-STEP = 1.2  # from one rate to the next; also from a capacity to a rate that must break the bound
 BACK = 0.85  # from a rate that was not confirmed to the rate that is tried next
 SEARCHES, CONFIRMATIONS = 10, 3  # at most, for one bound
 LIKELIEST = 2  # splits on which a rate is searched for

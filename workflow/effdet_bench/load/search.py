@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+STEP = 1.2  # from one rate to the next; also from a capacity to a rate that must break the bound
+
 
 class Goal(NamedTuple):
     """`percentile` of latencies, such as `p90`, is to stay within `bound_ms`."""

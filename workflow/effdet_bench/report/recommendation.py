@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypedDict
 from effdet_bench import records
 from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.config.names import NEEDS, PRECISIONS
+from effdet_bench.load.search import STEP
 from effdet_bench.records import Record
 from effdet_bench.report.commands import Command, command_with
 from effdet_bench.report.numbers import brief, mebibytes, seconds
@@ -148,6 +149,8 @@ def _under_load(load: dict[str, Any] | None, places: list[Any], command: Command
         named = [f"{name(mode)}: {rate:.2f}/s (`{mode['setting']}`)" for mode, rate in rates[:1]]
         behind = [
             f"{name(mode)}: {rates[0][1] - rate:.2f}/s fewer (`{mode['setting']}`)"
+            # the search does not tell such rates apart
+            + "; too close to tell apart" * (rate * STEP > rates[0][1])
             for mode, rate in rates[1:2]
         ]
         lines.append(
