@@ -40,6 +40,8 @@ rule load_mode:
 rule capacities:
     input:
         loads=LOADS,
+        # read only to know which modes count: `loads` changes with them
+        settings=ancient(str(ARCHIVE.settings)),
         roundings=ROUNDINGS,
         emulations=ROUNDING_TABLES,
         tolerances=os.path.relpath(layout.TOLERANCES),

@@ -28,12 +28,15 @@ BEYOND = 1.1
 
 
 def capacities_of(archive: Archive) -> Record:
-    """The figures of every mode under `load/` in `archive`.
+    """The figures of every mode of the settings that was put under load in `archive`.
 
     Raises:
         BenchError: a file is missing or broken.
     """
-    return {"modes": [_mode(archive, path) for path in archive.load_records()]}
+    config = records.settings_of(archive)
+    asked = {(device, mode["name"]) for device in config["devices"] for mode in config["modes"]}
+    paths = [path for path in archive.load_records() if path.parent.parts[-2:] in asked]
+    return {"modes": [_mode(archive, path) for path in paths]}
 
 
 def _mode(archive: Archive, path: Path) -> Record:

@@ -78,13 +78,14 @@ def _unsought(config: Record, goals: list[tuple[float, str]]) -> list[str]:
 
 
 def capacity(mode: Record, bound: float, percentile: str) -> Record | None:
-    """The capacity of `mode` for a bound, `None` if no rate was found or its answers are wrong."""
+    """The capacity of `mode` for a bound, `None` if none was found or its answers are wrong."""
     found = [
         one
         for one in mode["capacities"]
         if (one["bound_ms"], one["percentile"]) == (bound, percentile) and one["rate"]
     ]
-    return found[0] if found and mode["answers"]["verdict"] == "valid" else None
+    valid = mode["answers"] and mode["answers"]["verdict"] == "valid"
+    return found[0] if found and valid else None
 
 
 def best_capacities(
