@@ -122,7 +122,7 @@ def make_bench(models: list, folder: Path) -> Bench:
         ModelFiles(records.read_json(record, "checkpoint"), str(file), str(path))
         for record, file, path in zip(verified, weights, paths, strict=True)
     ]
-    loaded = {str(file): model for file, model in zip(weights, models, strict=True)}
+    loaded = {model.name: model for model in models}
     networks = Networks(loaded, dict.fromkeys(loaded, 0.0))
     unseen = folder / "unseen"
     unseen.mkdir()

@@ -1,17 +1,21 @@
 """A mode is not timed with files that are not those that were checked."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from effdet_bench import records
+from effdet_bench.deploy.contents import Sources, write_networks
 from effdet_bench.errors import BenchError
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.timing import rounds
 from effdet_bench.timing.host import Host, RemoteHost
 from effdet_bench.timing.requests import Measurement, export_seconds
+from effdet_bench.worker.networks import load_networks
 from effdet_bench.worker.spec import JobSpec, ModelFiles
+from effdet_runtime.bundle import WEIGHTS
 from helpers import SHIPPED
 
 MODEL = "tf_efficientdet_lite0"
@@ -47,6 +51,28 @@ def test_a_checkpoint_that_changed_since_it_was_verified_is_not_timed(lite0_file
     changed.write_bytes(b"changed")
     with pytest.raises(BenchError, match="SHA-256"):
         Measurement(spec(lite0_files, tmp_path, file=str(changed)))
+
+
+def test_models_of_one_checkpoint_keep_their_names(lite0_files, tmp_path):
+    (one,) = spec(lite0_files, tmp_path).models
+    again = replace(one, record=one.record | {"model": "again"})
+    networks = load_networks([one, again])
+    assert [networks.model(files).name for files in (one, again)] == [MODEL, "again"]
+
+
+def test_a_bundle_holds_each_of_two_checkpoints_of_one_name(tmp_path):
+    given = {"a": b"weights of a", "b": b"weights of b"}
+    ensemble, paths = [], []
+    for name, content in given.items():
+        paths.append(tmp_path / name / "best.pth")
+        paths[-1].parent.mkdir()
+        paths[-1].write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        ensemble.append({"model": name, "file": "best.pth", "sha256": digest})
+    job = {"engine": "eager", "ensemble": ensemble}
+    write_networks(tmp_path / "networks", job, Sources([], paths, SHIPPED))
+    for name, content in given.items():
+        assert (tmp_path / "networks" / name / WEIGHTS).read_bytes() == content
 
 
 def test_a_reference_of_other_photos_is_not_judged_by(lite0_files, tmp_path):
@@ -98,7 +124,7 @@ def test_a_worker_on_an_export_has_a_parent_without_networks(lite0_files, tmp_pa
     modes[1] = replace(modes[1], mode="exported")
     hosts = rounds.Hosts(modes)
     ours, others = hosts.of(modes[0]), hosts.of(modes[1])
-    assert list(ours.networks.loaded) == [modes[0].models[0].file]
+    assert list(ours.networks.loaded) == [MODEL]
     assert isinstance(others, RemoteHost)
     assert Host(modes[1:]).networks.loaded == {}
     hosts.close()

@@ -12,7 +12,7 @@ from effdet_bench import layout, records
 from effdet_bench.archive.pack import write_zip
 from effdet_bench.archive.render import counted_rounds
 from effdet_bench.config.names import class_names
-from effdet_bench.deploy.contents import Sources, write_expected, write_network, write_package
+from effdet_bench.deploy.contents import Sources, write_expected, write_networks, write_package
 from effdet_bench.detector.ensemble import describe_model
 from effdet_bench.errors import BenchError, did_you_mean
 from effdet_bench.facts.engines import located
@@ -47,8 +47,7 @@ def make_bundle(archive: Archive, mode: str, sources: Sources, folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         root = Path(temporary) / final.name
-        for entry in job["ensemble"]:
-            write_network(root / NETWORKS / entry["model"], job, entry, sources)
+        write_networks(root / NETWORKS, job, sources)
         (root / RECORD).write_text(json.dumps(record, indent=1) + "\n")
         write_expected(root, raw, job, sources.photos)
         write_package(root, record, job)

@@ -28,28 +28,33 @@ NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", "project", "resources", "te
 
 
 class Sources(NamedTuple):
-    """Where a run left its files: records of exports, checkpoints, and the folder of photos."""
+    """Where a run left its files: records of exports, and the folder of photos.
+
+    `checkpoints` has the file of each model, in the order of the ensemble.
+    """
 
     exports: Sequence[Path]
     checkpoints: Sequence[Path]
     photos: Path
 
 
-def write_network(folder: Path, job: Record, entry: Record, sources: Sources) -> None:
-    """Writes to `folder` what the mode of `job` ran for the model `entry` of its ensemble.
+def write_networks(root: Path, job: Record, sources: Sources) -> None:
+    """Writes to `root`/<model>/ what the mode of `job` ran for each model of its ensemble.
 
     Raises:
         BenchError: it is missing, or another one has taken its place.
     """
-    if declaration(job["engine"]).exports is None:
-        (checkpoint,) = (path for path in sources.checkpoints if path.name == entry["file"])
-        folder.mkdir(parents=True)
-        (folder / WEIGHTS).write_bytes(check_file(str(checkpoint), entry["sha256"]))
-        return
-    shutil.copytree(_export_of(job, entry, sources.exports), folder)
-    if job["options"].get("lean"):
-        model = describe_model(entry["architecture"], entry["classes"], entry["model"])
-        np.save(folder / ANCHORS, model.anchors.numpy())
+    # `sources` has the order of the ensemble, because rounds of another ensemble do not count
+    for entry, checkpoint in zip(job["ensemble"], sources.checkpoints, strict=True):
+        folder = root / entry["model"]
+        if declaration(job["engine"]).exports is None:
+            folder.mkdir(parents=True)
+            (folder / WEIGHTS).write_bytes(check_file(str(checkpoint), entry["sha256"]))
+            continue
+        shutil.copytree(_export_of(job, entry, sources.exports), folder)
+        if job["options"].get("lean"):
+            model = describe_model(entry["architecture"], entry["classes"], entry["model"])
+            np.save(folder / ANCHORS, model.anchors.numpy())
 
 
 def _export_of(job: Record, entry: Record, exports: Sequence[Path]) -> Path:

@@ -57,7 +57,7 @@ def make_unseen(spec: JobSpec, seed: str, networks: Networks | None) -> None:
     (folder / name).write_bytes(encoded)
     photos = [{"file": name, "sha256": hashlib.sha256(encoded).hexdigest()}]
     models = [replace(files, export=None) for files in spec.models]
-    if networks is None or any(files.file not in networks.loaded for files in models):
+    if networks is None or any(f.record["model"] not in networks.loaded for f in models):
         networks = load_networks(models)
     for files in models:
         model = networks.model(files)

@@ -46,7 +46,7 @@ class LoadedMode:
         models = [networks.model(files) for files in spec.models]
         self.engine = load_engine(spec.engine, models, self.device, spec.options)
         self.serving: Served = checked(self.engine, spec.engine)
-        read = sum(networks.seconds[f.file] for f in spec.models if not f.export)
+        read = sum(networks.seconds[f.record["model"]] for f in spec.models if not f.export)
         self.load_seconds = round(time.monotonic() - begin + read, 3)
         self.photos = _read([Path(path) for path in spec.photos])
         self.unseen = _read(list_photos(spec.unseen)) if spec.unseen else []

@@ -15,7 +15,7 @@ from effdet_bench.worker.spec import ModelFiles
 
 @dataclass(frozen=True)
 class Networks:
-    """Networks by the path of their checkpoint, or the error of one; and seconds of loading.
+    """Networks by the name of their model, or the error of one; and seconds of loading.
 
     Processes that are forked later share the memory of the weights.
     """
@@ -32,7 +32,7 @@ class Networks:
         """
         if files.export is not None:
             return _exported(files, files.export)
-        found = self.loaded[files.file]
+        found = self.loaded[files.record["model"]]
         if isinstance(found, BenchError):
             raise found
         return found
@@ -40,20 +40,20 @@ class Networks:
 
 def load_networks(models: Iterable[ModelFiles]) -> Networks:
     """The networks of `models` that modes run in PyTorch, each read and checked once."""
-    wanted = {files.file: files for files in models if not files.export}
+    wanted = {files.record["model"]: files for files in models if not files.export}
     loaded: dict[str, Model | BenchError] = {}
     seconds: dict[str, float] = {}
     # one thread, because children of a process that has had several torch threads would hang
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    for file, files in wanted.items():
+    for name, files in wanted.items():
         begin = time.monotonic()
         try:
-            data = check_file(file, files.record["sha256"])
-            loaded[file] = load_model(files.record, data, file)
+            data = check_file(files.file, files.record["sha256"])
+            loaded[name] = load_model(files.record, data, files.file)
         except BenchError as error:
-            loaded[file] = error
-        seconds[file] = time.monotonic() - begin
+            loaded[name] = error
+        seconds[name] = time.monotonic() - begin
     torch.set_num_threads(threads)
     return Networks(loaded, seconds)
 
