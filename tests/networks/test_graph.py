@@ -75,11 +75,15 @@ def test_the_letterbox_makes_room_for_larger_photos(monkeypatch):
     model = replace(describe_model("tf_efficientdet_d0"), image_size=(8, 8))
     larger = replace(model, image_size=(20, 20))  # which is made of fewer values each, and first
     box = letterbox.Letterbox([larger, model], DEVICE)
+    places = [[one.data_ptr() for one in made] for made in box.inputs]
     image = request.decode(jpeg(40, 36))
     channels_first = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
     box.load(channels_first.permute(1, 2, 0))
     for made, one in zip(box.inputs, (larger, model), strict=True):
-        assert torch.equal(made.pixels.cpu(), request.preprocess(image, one, CPU).pixels)
+        for ours, theirs in zip(made, request.preprocess(image, one, CPU), strict=True):
+            assert torch.equal(ours.cpu(), theirs)
+    # a graph that was captured before reads them
+    assert [[one.data_ptr() for one in made] for made in box.inputs] == places
 
 
 @pytest.mark.parametrize(

@@ -36,13 +36,22 @@ def captured(function: Callable[[], None], device: torch.device) -> Callable[[],
 
 
 class Letterbox:
-    """The inputs of `models`, in tensors that every photo overwrites."""
+    """The inputs of `models`, in tensors that every photo overwrites.
+
+    These tensors keep their place in memory, because the graph of the networks reads them.
+    """
 
     def __init__(self, models: list[Model], device: torch.device) -> None:
         self._models = models
         self._device = device
-        self._pixels = [torch.zeros(1, 3, *m.image_size, device=device) for m in models]
         self._colours = [_colours(model).to(device) for model in models]
+        self._sizes = [torch.zeros(3, device=device) for _ in models]
+        self.inputs = [
+            ModelInput(
+                torch.zeros(1, 3, *model.image_size, device=device), size[:1], size[1:].view(1, 2)
+            )
+            for model, size in zip(models, self._sizes, strict=True)
+        ]
         self._make_room(PHOTO_BYTES, 1 + TAPS)
 
     def _make_room(self, size: int, step: int) -> None:
@@ -57,16 +66,13 @@ class Letterbox:
         self._table = torch.zeros_like(self._filled, device=self._device)
         self._tables = self._table.split(lengths)
         self._parts = [part.numpy() for part in self._filled.split(lengths)]
-        floats = [table.view(torch.float32) for table in self._tables]
-        self.inputs = [
-            ModelInput(pixels, values[9:10], values[10:12].view(1, 2))
-            for pixels, values in zip(self._pixels, floats, strict=True)
-        ]
         self._launch = captured(self._run, self._device)
 
     def _run(self) -> None:
-        for one in zip(self._tables, self._colours, self._pixels, strict=True):
-            letterbox(self._photo, *one)
+        each = zip(self._tables, self._colours, self.inputs, self._sizes, strict=True)
+        for table, colours, made, size in each:
+            letterbox(self._photo, table, colours, made.pixels)
+            size.copy_(table[9:LETTERBOX_HEAD].view(torch.float32))
 
     def load(self, photo: torch.Tensor) -> None:
         """Makes every network's input from `photo`, uint8 [height, width, 3] of any strides."""
