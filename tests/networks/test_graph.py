@@ -13,12 +13,14 @@ from effdet.config import get_efficientdet_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from timm.layers import create_conv2d
 
 from effdet_bench.detector import request
 from effdet_bench.detector.ensemble import Model, describe_model
 from effdet_bench.detector.nms import detect
 from effdet_bench.engines import graph
 from effdet_bench.engines.graph import Graph, letterbox
+from effdet_bench.engines.graph.lowered import Depthwise
 
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -106,6 +108,18 @@ def test_the_graph_answers_as_effdet_does(architecture, kernels, monkeypatch):
                 torch.testing.assert_close(level, other, rtol=1e-3, atol=1e-4)
         table = detect(model, outputs, model.anchors, *given_[1:])
     np.testing.assert_allclose(answer.tables[0], table.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["", "same"])
+@pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 6), (3, 2, 6), (5, 2, 8), (5, 2, 7)])
+def test_depthwise_convolutions_pad_as_their_network_does(padding, kernel, stride, side):
+    """Networks of TensorFlow (tf_…) pad below and to the right, others on all sides alike."""
+    torch.manual_seed(0)
+    given = {"stride": stride, "padding": padding, "depthwise": True, "bias": True}
+    conv = create_conv2d(4, 4, kernel, **given).to(DEVICE)
+    maps = torch.randn(1, 4, side, side + 1, device=DEVICE).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(Depthwise(conv)(maps), conv(maps), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernels", [False, True])

@@ -76,6 +76,7 @@ class Depthwise(nn.Module):
     def __init__(self, conv: nn.Conv2d, silu: bool = False) -> None:
         super().__init__()
         self.kernel, self.stride = conv.kernel_size[0], conv.stride[0]
+        self.padding = to_2tuple(conv.padding) if any(conv.padding) else None
         self.silu = silu
         self.register_buffer("weight", conv.weight.detach().flatten(1).t().contiguous())
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
@@ -87,8 +88,10 @@ class Depthwise(nn.Module):
         """The result and its partial means: see `kernels.depthwise`."""
         sides = list(map(int, maps.shape[2:]))
         size = [-(-side // self.stride) for side in sides]
-        # TensorFlow's padding; where the stride is 1, it is also PyTorch's
-        margins = [get_same_padding(side, self.kernel, self.stride, 1) // 2 for side in sides]
+        # a convolution that pads as TensorFlow does has no padding of its own
+        margins = self.padding or [
+            get_same_padding(side, self.kernel, self.stride, 1) // 2 for side in sides
+        ]
         return depthwise(
             maps,
             self.weight,
