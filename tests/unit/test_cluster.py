@@ -139,14 +139,21 @@ def test_a_run_on_a_node_shares_checkpoints_and_results_and_finds_all_paths(on_n
     folder = on_node / "cluster" / "mine"
     folder.mkdir(parents=True)
     settings = {"photos": "my photos", "rounds": 2, "cluster": [kind()], "machine": "auto"}
-    settings["ensemble"] = [{"model": "tf_efficientdet_d0", "file": "of/mine.pth"}, "another"]
+    settings["ensemble"] = [{"model": "tf_efficientdet_d0", "file": "mine.pth"}, "another"]
+    pythons = ["venv/bin/python", "python3.12"]
+    modes = [{"name": "a", "engine": "eager", "python": python} for python in pythons]
+    settings["modes"] = [*modes, "baseline"]
     for _ in range(2):
         node.prepare(kind(settings={"rounds": 3}), settings, folder)
     (on_node / "results" / "measured").touch()
     assert (folder / "results" / "measured").exists()
     own = yaml.safe_load((folder / "config.yaml").read_text())
     assert own["photos"] == str(on_node / "my photos")
-    assert own["ensemble"][0]["file"] == str(on_node / "of/mine.pth")
+    assert own["ensemble"][0]["file"] == str(on_node / "mine.pth")
+    assert [mode["python"] for mode in own["modes"][:2]] == [
+        str(on_node / "venv/bin/python"), "python3.12",
+    ]  # fmt: skip
+    node.prepare(kind(), settings | {"modes": "all"}, folder)
     assert (own["rounds"], own["machine"]) == (3, "mine")
     assert "cluster" not in own
 

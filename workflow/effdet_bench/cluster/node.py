@@ -83,17 +83,15 @@ def _absolute(settings: dict[str, Any]) -> dict[str, Any]:
     for key in PATHS:
         if own.get(key) and own[key] != "shipped":
             own[key] = str(Path(own[key]).resolve())
-    for entry in [*own.get("ensemble", []), *_modes(own)]:
-        for key in ("file", "python"):
-            if isinstance(entry, dict) and os.sep in str(entry.get(key) or ""):
-                # do not resolve links: the interpreter of a virtual environment is a link
-                entry[key] = str(Path(entry[key]).absolute())
+    for entry in [*own.get("ensemble", []), *own.get("modes", [])]:
+        if not isinstance(entry, dict):
+            continue
+        if entry.get("file"):
+            entry["file"] = str(Path(entry["file"]).absolute())
+        if os.sep in (entry.get("python") or ""):  # a bare name is looked for on PATH
+            # do not resolve links: the interpreter of a virtual environment is a link
+            entry["python"] = str(Path(entry["python"]).absolute())
     return own
-
-
-def _modes(settings: dict[str, Any]) -> list[Any]:
-    modes = settings.get("modes", [])
-    return modes if isinstance(modes, list) else []
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
