@@ -190,6 +190,11 @@ def test_the_commands_of_a_report_have_the_settings_of_its_run(tmp_path, monkeyp
     assert command("bundle").startswith("snakemake --cores 1 bundle --configfile")
     assert command(rounds=9).endswith(f"{given} photos=val2017 {modes} rounds=9")
     assert command_with(options(["config.yaml"], {}))() == "snakemake --cores 1"
+    inside = {"photos": "mine/photos", "annotations": str(tmp_path / "mine/a.json")}
+    assert options(["../up.yaml"], inside) == [
+        "--configfile", "up.yaml", "--config", "photos=mine/photos", "annotations=mine/a.json",
+    ]  # fmt: skip
+    assert options([], {"photos": "shipped"}) == ["--config", "photos=shipped"]
     assert command_with([])(load="quick") == "snakemake --cores 1 --config load=quick"
 
 

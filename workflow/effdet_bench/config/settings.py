@@ -8,6 +8,7 @@ import ast
 import copy
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,19 +103,22 @@ def archived(config: dict[str, Any]) -> dict[str, Any]:
 def options(files: Iterable[str | Path], given: Mapping[str, Any]) -> list[str]:
     """Options of Snakemake that give a run the settings of `files` and `given` once more.
 
-    As in `archived`, settings of this machine are left out, and paths outside of this folder are
-    cut to a name.
+    As in `archived`, settings of this machine are left out. Paths outside of this folder are cut to
+    a name.
     """
-    here = Path.cwd()
-    added = [here / file for file in files if here / file != here / "config.yaml"]
-    names = [str(f.relative_to(here)) if f.is_relative_to(here) else f.name for f in added]
+    names = [_from_here(f) for f in files if os.path.relpath(f) != "config.yaml"]
     settings = [
-        f"{key}={_of_option(Path(value).name if key in PATHS and value else value)}"
+        f"{key}={_of_option(_from_here(value) if key in PATHS and value else value)}"
         for key, value in given.items()
         if key not in NOT_ARCHIVED
     ]
     files_option = ["--configfile", *names] if names else []
     return files_option + (["--config", *settings] if settings else [])
+
+
+def _from_here(path: str | Path) -> str:
+    from_here = Path(os.path.relpath(path))
+    return from_here.name if os.pardir in from_here.parts else str(from_here)
 
 
 def _of_option(value: Any) -> str:
