@@ -1,6 +1,8 @@
 """`effdet-runtime COMMAND …`: runs the detectors of a bundle."""
 
 import argparse
+import contextlib
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,9 +77,9 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--port",
-        type=_from(1024),
+        type=_from(1024, 65535),
         default=8000,
-        help="a port of at least 1024; default: %(default)s",
+        help="a port from 1024 to 65535; default: %(default)s",
     )
     add(
         "--instances",
@@ -88,13 +90,13 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     add("--queue", type=_from(0), default=8, help="requests that may wait; default: %(default)s")
     add(
         "--deadline",
-        type=float,
+        type=_seconds,
         default=5.0,
         help="seconds from the whole photo to the answer; default: %(default)s",
     )
     add(
         "--body-seconds",
-        type=float,
+        type=_seconds,
         default=10.0,
         help="seconds in which a photo must arrive; default: %(default)s",
     )
@@ -114,15 +116,24 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_serve)
 
 
-def _from(least: int) -> Callable[[str], int]:
-    """The type of an option that is a whole number of at least `least`."""
+def _from(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """The type of an option that is a whole number from `least` to `most`."""
+    allowed = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
 
     def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number of at least {least}")
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number {allowed}")
         return int(text)
 
     return whole
+
+
+def _seconds(text: str) -> float:
+    """The type of an option that is a number above 0, and not infinite."""
+    with contextlib.suppress(ValueError):
+        if 0 < (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"{text} is no number above 0")
 
 
 def _serve(args: argparse.Namespace) -> None:
