@@ -36,11 +36,6 @@ onsuccess:
     show_finding()
 
 
-localrules:
-    all,
-    strict,
-
-
 rule all:
     default_target: not CONFIG["strict"]
     input:

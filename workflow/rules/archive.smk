@@ -1,6 +1,4 @@
 # Results as an archive: the list of its files, and a zip file of it.
-localrules:
-    archive,
 
 
 # Runs after everything that the report is made of. The manifest also lists old files of modes that were removed.

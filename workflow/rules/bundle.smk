@@ -1,6 +1,4 @@
 # A measured mode with all that is needed to deploy it. The user asks for it by name: snakemake --cores 1 bundle
-localrules:
-    bundle,
 
 
 rule bundle:

@@ -1,8 +1,7 @@
 # Checkpoints: downloaded or synthesised, then verified. The module `sources` chooses for each model.
+# These rules are local on a cluster too, because its profile gives no partition for them.
 localrules:
-    checkpoints,
     download_checkpoint,
-    # local on a cluster too, because its profile gives no partition for these rules
     verify_checkpoints,
 
 

@@ -1,6 +1,4 @@
 # Every machine type of a cluster: one job times each on a node of its own. Then all are compared.
-localrules:
-    cluster,
 
 
 # Only machine types with a node that takes jobs; `show_cluster` gives the reason for all others.

@@ -1,6 +1,4 @@
 # The ceilings of each device, and the bounds of a request that follow from them.
-localrules:
-    roofline,
 
 
 rule roofline:

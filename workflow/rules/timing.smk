@@ -1,7 +1,5 @@
 # One job of Snakemake per device and new round, in the order of rounds; in it each mode has a process of its own.
 # `timing.sets` says which rounds are new.
-localrules:
-    timing,
 
 
 rule timing:
