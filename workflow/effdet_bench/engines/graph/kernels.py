@@ -134,36 +134,14 @@ def _weighted_sum(
     )
     if SECOND >= 0:
         total += b_weight * _of(
-            b,
-            y,
-            x,
-            channel,
-            used,
-            b_height,
-            b_width,
-            b_above,
-            b_left,
-            height,
-            width,
-            channels,
-            SECOND,
-        )
+            b, y, x, channel, used, b_height, b_width, b_above, b_left,
+            height, width, channels, SECOND,
+        )  # fmt: skip
     if THIRD >= 0:
         total += c_weight * _of(
-            c,
-            y,
-            x,
-            channel,
-            used,
-            c_height,
-            c_width,
-            c_above,
-            c_left,
-            height,
-            width,
-            channels,
-            THIRD,
-        )
+            c, y, x, channel, used, c_height, c_width, c_above, c_left,
+            height, width, channels, THIRD,
+        )  # fmt: skip
     if SILU:
         total = total * tl.sigmoid(total)
     tl.store(out + place, total, mask=used)
