@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from effdet_bench.facts import cores
 from effdet_bench.timing import memory
 from effdet_bench.timing.memory import RESERVE, Room
 
@@ -40,8 +41,8 @@ def test_a_gpu_may_be_full_before_the_machine(free):
 @pytest.fixture
 def cgroups(tmp_path, monkeypatch) -> Path:
     """A folder in place of the system's, where `own` says which groups the process is in."""
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(cores, "GROUPS", tmp_path)
+    monkeypatch.setattr(cores, "OWN_GROUPS", tmp_path / "own")
     return tmp_path
 
 

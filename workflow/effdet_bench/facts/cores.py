@@ -34,27 +34,34 @@ def usable_cores() -> int:
     With more threads than the quota, the kernel would stop all threads in the middle of a request.
     """
     cores = len(physical_cores())
-    return max(1, math.floor(min([cores, psutil.cpu_count(logical=False) or cores, *_quotas()])))
+    quotas = map(_quota, groups("cpu"))
+    return max(1, math.floor(min([cores, psutil.cpu_count(logical=False) or cores, *quotas])))
 
 
-def _quotas() -> Iterator[float]:
-    """The most CPUs that each control group (version 1 or 2) of the process allows it."""
-    if not OWN_GROUPS.exists():
+def groups(controller: str) -> Iterator[Path]:
+    """Folders of the control groups that limit the process by `controller`, such as `cpu` (Linux).
+
+    They are of version 1 or 2, each before the group that contains it.
+    """
+    try:
+        lines = OWN_GROUPS.read_text().splitlines()
+    except OSError:
         return
-    for line in OWN_GROUPS.read_text().splitlines():
+    for line in lines:
         _, controllers, name = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        top = GROUPS / "cpu" if controllers else GROUPS
-        # a container may see the host's name, which does not exist here: its quota is at the top
+        top = GROUPS / controller if controllers else GROUPS
+        # a container may see the host's name, which does not exist here: its limit is at the top
         group = top / name.lstrip("/")
         for folder in (group, *group.parents):
-            yield _quota(folder)
+            yield folder
             if folder == top:
                 break
 
 
 def _quota(group: Path) -> float:
+    """The most CPUs that `group` allows."""
     try:
         if (group / "cpu.max").exists():  # version 2
             quota, period = (group / "cpu.max").read_text().split()

@@ -6,19 +6,16 @@ from typing import NamedTuple
 
 import psutil
 
+from effdet_bench.facts.cores import groups
 from effdet_bench.worker.gpu import Gpu
-
-CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 class _Version(NamedTuple):
-    """The files of one version of cgroups, and its `controller` in /proc/self/cgroup.
+    """The files of one version of control groups.
 
     `given_back` are keys of memory.stat: pages of files, which the kernel can take back.
     """
 
-    controller: str
     limit: str
     used: str
     given_back: tuple[str, ...]
@@ -26,21 +23,22 @@ class _Version(NamedTuple):
 
 VERSIONS = (
     _Version(
-        "memory",
         "memory.limit_in_bytes",
         "memory.usage_in_bytes",
         ("total_active_file", "total_inactive_file"),
     ),
-    _Version("", "memory.max", "memory.current", ("active_file", "inactive_file")),
+    _Version("memory.max", "memory.current", ("active_file", "inactive_file")),
 )
 MARGIN = 1.25  # the next mode may take so many times the memory of the largest one
 RESERVE = 512 * 2**20  # bytes that stay free, of the machine and of a GPU
 
 
 def available(gpu: str | None) -> list[int]:
-    """Free bytes: of the machine, or of this process's cgroup if less; and of the GPU `gpu`."""
+    """Free bytes: of the machine, or of a control group if less; and of the GPU `gpu`."""
     of_gpu = Gpu(gpu).free_bytes()
-    free = [min([psutil.virtual_memory().available, *_of_cgroups()])]
+    left = [_left(group, version) for group in groups("memory") for version in VERSIONS]
+    limits = [one for one in left if one is not None]
+    free = [min([psutil.virtual_memory().available, *limits])]
     return free if of_gpu is None else [*free, of_gpu]
 
 
@@ -75,26 +73,8 @@ class Room:
         ]
 
 
-def _of_cgroups() -> list[int]:
-    """Bytes until the limit of each cgroup that this process is in (Linux)."""
-    try:
-        lines = OWN_CGROUP.read_text().splitlines()
-    except OSError:
-        return []
-    left = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        for version in VERSIONS:
-            if version.controller == controllers:
-                root = CGROUPS / controllers
-                own = root / path.lstrip("/")
-                groups = [own, *(group for group in own.parents if root in (group, *group.parents))]
-                left += [one for group in groups if (one := _left(group, version)) is not None]
-    return left
-
-
 def _left(group: Path, version: _Version) -> int | None:
-    """Bytes until the limit of `group`; `None` where it has none."""
+    """Bytes until the limit of `group`; `None` where it has none of this version."""
     with contextlib.suppress(OSError, ValueError):
         limit = int((group / version.limit).read_text())
         used = int((group / version.used).read_text())
