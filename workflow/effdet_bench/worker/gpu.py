@@ -1,8 +1,8 @@
 """State of the GPU that torch computes on, from NVIDIA's management library (NVML)."""
 
+import contextlib
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from effdet_bench.records import Record
@@ -45,14 +45,14 @@ class Gpu:
         import pynvml
 
         self._nvml: Any = pynvml
-        found = (self._told(partial(self._open, f"{kind}-{uuid}")) for kind in ("GPU", "MIG"))
-        self._handle = next((handle for handle in found if handle is not None), None)
-
-    def _open(self, name: str) -> Any:
-        self._nvml.nvmlInit()
-        return self._nvml.nvmlDeviceGetHandleByUUID(name)
+        for kind in ("GPU", "MIG"):
+            with contextlib.suppress(pynvml.NVMLError):
+                pynvml.nvmlInit()
+                self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"{kind}-{uuid}")
 
     def _told(self, ask: Callable[[], T]) -> T | None:
+        if self._handle is None:
+            return None
         try:
             return ask()
         except self._nvml.NVMLError:
@@ -81,8 +81,6 @@ class Gpu:
 
     def slowed_ns(self) -> dict[str, int] | None:
         """Nanoseconds, since the driver started, in which heat and power lowered the clocks."""
-        if self._handle is None:
-            return None
         return self._told(lambda: {reason: self._counted(reason) for reason in COUNTERS})
 
     def _counted(self, reason: str) -> int:
@@ -96,22 +94,16 @@ class Gpu:
 
     def free_bytes(self) -> int | None:
         """Memory that no process has taken."""
-        if self._handle is None:
-            return None
         return self._told(lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).free))
 
     def energy_mj(self) -> int | None:
         """Millijoules since the driver was loaded."""
-        if self._handle is None:
-            return None
         return self._told(lambda: int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)))
 
     def own_bytes(self) -> int | None:
         """Memory that this process has taken: contexts, libraries and all allocators."""
-        if self._handle is None:
-            return None
-        ask = self._nvml.nvmlDeviceGetComputeRunningProcesses
-        for process in self._told(lambda: ask(self._handle)) or []:
+        found = self._told(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
+        for process in found or []:
             if process.pid == os.getpid() and process.usedGpuMemory:
                 return int(process.usedGpuMemory)
         return None
