@@ -51,37 +51,32 @@ class OnnxRuntime(ExportedEngine):
         self._tables = [self._room(model) for model in models]
 
     def _session(self, model: Model, settings: Any) -> Any:
-        """The session of `model`, on the wanted provider; UnavailableError if that does not load.
+        """The session of `model`, on its provider; UnavailableError if that does not load.
 
         Where a library of the provider is missing, ONNX Runtime only prints a line on the terminal
         and runs on the CPU.
         """
-        wanted = self._available(model)
-        session = onnxruntime.InferenceSession(
-            model.exported / networks.FILE, settings, providers=wanted, enable_fallback=0
-        )
-        first = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
-        if session.get_providers()[0] != first:
+        name, given = self.provider(model)
+        version = onnxruntime.__version__
+        if name not in onnxruntime.get_available_providers():
             raise UnavailableError(
-                f"onnxruntime {onnxruntime.__version__} has {first}, but cannot load it, and would "
-                "run on the CPU: install the libraries that it names on the terminal."
+                f"the onnxruntime {version} that is installed has no {name}: install a build of it "
+                "that has."
+            )
+        session = onnxruntime.InferenceSession(
+            model.exported / networks.FILE, settings, providers=[(name, given)], enable_fallback=0
+        )
+        if session.get_providers()[0] != name:
+            raise UnavailableError(
+                f"onnxruntime {version} has {name}, but cannot load it, and would run on the CPU: "
+                "install the libraries that it names on the terminal."
             )
         return session
 
-    def providers(self, model: Model) -> list[Any]:
-        """The providers to run `model` on, each a name, or a name and settings."""
-        name = PROVIDERS[self.device.type]
-        return [(name, {"use_tf32": "0"})] if self.device.type == "cuda" else [name]
-
-    def _available(self, model: Model) -> list[Any]:
-        wanted = self.providers(model)
-        names = [one if isinstance(one, str) else one[0] for one in wanted]
-        if missing := set(names) - set(onnxruntime.get_available_providers()):
-            raise UnavailableError(
-                f"the onnxruntime {onnxruntime.__version__} that is installed has no "
-                f"{missing.pop()}: install a build of it that has."
-            )
-        return wanted
+    def provider(self, model: Model) -> tuple[str, dict[str, Any]]:
+        """The provider to run `model` on, and its settings."""
+        settings = {"use_tf32": "0"} if self.device.type == "cuda" else {}
+        return PROVIDERS[self.device.type], settings
 
     def _room(self, model: Model) -> list[torch.Tensor]:
         return [

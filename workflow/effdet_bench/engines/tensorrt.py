@@ -28,9 +28,9 @@ PACKAGES = ["onnxruntime-gpu", "onnx", "onnxscript", "tensorrt"]
 class TensorRt(onnxruntime.OnnxRuntime):
     version = f"{onnxruntime.OnnxRuntime.version}, TensorRT"
 
-    def providers(self, model: Model) -> list[Any]:
+    def provider(self, model: Model) -> tuple[str, dict[str, Any]]:
         cache = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(model.export)}
-        return [("TensorrtExecutionProvider", {"trt_fp16_enable": True, **cache})]
+        return "TensorrtExecutionProvider", {"trt_fp16_enable": True, **cache}
 
 
 def export(
