@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -51,16 +51,6 @@ CHATTER = (
     "Select jobs",
     "Using shell",
 )
-
-
-class Screen(Protocol):
-    """Output that keeps messages and shows the progress of each phase."""
-
-    def say(self, text: str) -> None: ...
-
-    def show(self, phase: str, share: float, text: str) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Lines:
@@ -145,7 +135,7 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         plain = self.common_settings.nocolor or not sys.stderr.isatty()
-        self._screen: Screen = Lines() if plain else Bars()
+        self._screen: Lines | Bars = Lines() if plain else Bars()
         self._total = dict.fromkeys(PHASES, 0)
         self._done = dict.fromkeys(PHASES, 0)
         self._jobs: dict[int, Job] = {}
