@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
-from typing import Any, NamedTuple
+from typing import Any
 
 from effdet_bench.errors import BenchError, Outcome, cause_of_death, hung, outcome_of
 
@@ -37,11 +37,6 @@ def end_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class _Call(NamedTuple):
-    method: str
-    arguments: tuple[object, ...]
 
 
 class Worker:
@@ -80,7 +75,7 @@ class Worker:
         """Begins a call of the object's `method`; `answer` waits for its end."""
         if self.alive:
             with contextlib.suppress(ConnectionError):
-                self._pipe.send(_Call(method, arguments))
+                self._pipe.send((method, arguments))
 
     def answer(self) -> Any:
         """The result of the method that was asked for; `None` as from `call`."""
@@ -116,7 +111,8 @@ def _work(pipe: Connection, make: Callable[..., object], *arguments: object) -> 
         made = make(*arguments)
         pipe.send((Outcome("completed", None), None))
         while (call := _next_call(pipe)) is not None:
-            result = getattr(made, call.method)(*call.arguments)
+            method, given = call
+            result = getattr(made, method)(*given)
             pipe.send((Outcome("completed", None), result))
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return
@@ -127,11 +123,13 @@ def _work(pipe: Connection, make: Callable[..., object], *arguments: object) -> 
         pipe.send((outcome_of(error), None))
 
 
-def _next_call(pipe: Connection) -> _Call | None:
-    """The next call; `None` if the parent asked for the end, or has died."""
+def _next_call(pipe: Connection) -> tuple[str, tuple[object, ...]] | None:
+    """The next call: a method and its arguments.
+
+    `None` if the parent asked for the end, or has died.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None, "this runs in a child"
     # the end of the pipe does not show a dead parent: forked processes hold both its ends open
     ready = wait([pipe, parent.sentinel])
-    call: _Call | None = pipe.recv() if pipe in ready else None
-    return call
+    return pipe.recv() if pipe in ready else None

@@ -51,20 +51,17 @@ PLANS = {
     )
     for device in DEVICES
 }
-# records of all modes under load, except `no-network` and the control `baseline-twin`
-LOADS = [
-    ARCHIVE.load(device, mode) / layout.LOAD_RECORD
-    for device in DEVICES
-    for mode in MODES[device]
-    if CONFIG["load"] and MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
-]
-# modes with an accuracy pass, and the figures of all passes
-ANSWERING = [
+# all modes except `no-network` and the control `baseline-twin`, which have no load test and no accuracy pass
+SERVING = [
     (device, mode)
     for device in DEVICES
     for mode in MODES[device]
-    if CONFIG["accuracy"] and MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
+    if MODE[mode]["engine"] != NO_NETWORK and mode != CONTROL
 ]
+# records of all modes under load
+LOADS = [ARCHIVE.load(*place) / layout.LOAD_RECORD for place in SERVING if CONFIG["load"]]
+# modes with an accuracy pass, and the figures of all passes
+ANSWERING = SERVING if CONFIG["accuracy"] else []
 PASSES = [ARCHIVE.accuracy_pass(*place) / layout.ACCURACY for place in ANSWERING]
 PASSES += [ARCHIVE.reference_pass / layout.ACCURACY] if CONFIG["accuracy"] else []
 if PASSES and len(FALLBACK) == len(SOURCES):

@@ -7,7 +7,6 @@ import ast
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from effdet_bench.errors import BenchError, in_one_line
@@ -51,16 +50,6 @@ def declaration(engine: str) -> Declaration:
     if values["EXPORTS"] is not None and "export" not in defined:
         raise _wrong(engine, "EXPORTS is there, but no export(model, device, options, …)")
     return _checked(engine, values["OPTIONS"], values["EXPORTS"], values["PACKAGES"])
-
-
-def assigned(module: Path, name: str) -> ast.expr | None:
-    """The expression that `module`, a file of another package, assigns to `name` in its source."""
-    for node in ast.parse(module.read_text()).body:
-        if isinstance(node, ast.Assign):
-            target = node.targets[0]
-            if isinstance(target, ast.Name) and target.id == name:
-                return node.value
-    return None
 
 
 def _wrong(engine: str, what: str) -> BenchError:

@@ -17,7 +17,6 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from effdet_bench import layout, records
-from effdet_bench.config.declarations import assigned
 from effdet_bench.config.modes import Mode, read_modes, shipped_modes
 from effdet_bench.config.names import BASELINE, COCO_CLASSES, CONTROL
 from effdet_bench.errors import BenchError, did_you_mean
@@ -147,10 +146,13 @@ def known_models() -> list[str]:
     if package is None or package.origin is None:
         return []
     where = Path(package.origin).parent / "config" / "model_config.py"
-    value = assigned(where, "efficientdet_model_param_dict")
-    if not isinstance(value, ast.Call):
-        return []
-    return [keyword.arg for keyword in value.keywords if keyword.arg is not None]
+    for statement in ast.parse(where.read_text()).body:
+        match statement:
+            case ast.Assign(
+                targets=[ast.Name("efficientdet_model_param_dict")], value=ast.Call(keywords=given)
+            ):
+                return [keyword.arg for keyword in given if keyword.arg is not None]
+    return []
 
 
 def _of_terminal(value: Any) -> Any:

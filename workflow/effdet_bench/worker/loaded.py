@@ -9,9 +9,9 @@ import torch
 from effdet_bench import layout
 from effdet_bench.detector.devices import open_device
 from effdet_bench.detector.request import Served
+from effdet_bench.engines.base import check_threads
 from effdet_bench.engines.contract import checked
 from effdet_bench.engines.loading import load_engine
-from effdet_bench.errors import BenchError
 from effdet_bench.facts.photos import list_photos
 from effdet_bench.reference.outputs import Reference, check_reference, read_reference
 from effdet_bench.validity.checks import Checks
@@ -36,11 +36,7 @@ class LoadedMode:
     def __init__(self, spec: JobSpec, networks: Networks | None = None) -> None:
         begin = time.monotonic()
         torch.set_num_threads(spec.threads)
-        if torch.get_num_threads() != spec.threads:
-            raise BenchError(
-                f"torch uses {torch.get_num_threads()} threads instead of {spec.threads}: "
-                "set `threads` in config.yaml to what this machine allows."
-            )
+        check_threads("torch", torch.get_num_threads(), spec.threads)
         self.device = open_device(spec.device)
         networks = networks or load_networks(spec.models)
         models = [networks.model(files) for files in spec.models]
