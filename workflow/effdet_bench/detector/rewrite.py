@@ -10,12 +10,16 @@ from typing import Any
 
 import effdet
 import torch
-from effdet.efficientdet import FpnCombine, HeadNet, ResampleFeatureMap
-from timm.layers.pool2d_same import MaxPool2dSame
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from effdet_bench.detector.upstream import SqueezeExcite
+from effdet_bench.detector.upstream import (
+    FpnCombine,
+    HeadNet,
+    MaxPool2dSame,
+    ResampleFeatureMap,
+    SqueezeExcite,
+)
 
 EPSILON = 1e-4  # what effdet adds to the sum of edge weights (its `fastattn`)
 BLOCK = 8  # side of the blocks of a feature map that `MeanByBlocks` averages

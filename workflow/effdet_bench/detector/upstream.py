@@ -10,6 +10,8 @@ from effdet_bench.errors import BenchError
 try:
     from effdet.bench import _batch_detection as batch_detection
     from effdet.bench import _post_process as post_process
+    from effdet.efficientdet import Fnode, FpnCombine, HeadNet, ResampleFeatureMap
+    from timm.layers.pool2d_same import MaxPool2dSame
     from timm.models._efficientnet_blocks import (
         DepthwiseSeparableConv,
         InvertedResidual,
@@ -23,7 +25,12 @@ except ImportError as error:
 
 __all__ = [
     "DepthwiseSeparableConv",
+    "Fnode",
+    "FpnCombine",
+    "HeadNet",
     "InvertedResidual",
+    "MaxPool2dSame",
+    "ResampleFeatureMap",
     "SqueezeExcite",
     "batch_detection",
     "post_process",

@@ -7,7 +7,6 @@ import copy
 from typing import Any
 
 import torch
-from effdet.efficientdet import Fnode, ResampleFeatureMap
 from timm.layers.helpers import to_2tuple
 from timm.layers.padding import get_same_padding
 from torch import nn
@@ -15,7 +14,9 @@ from torch import nn
 from effdet_bench.detector.rewrite import WeightedSum
 from effdet_bench.detector.upstream import (
     DepthwiseSeparableConv,
+    Fnode,
     InvertedResidual,
+    ResampleFeatureMap,
     SqueezeExcite,
 )
 from effdet_bench.engines.graph.kernels import (
