@@ -128,12 +128,11 @@ class Engine(ABC):
         self, index: int, outputs: Outputs, scale: torch.Tensor, size: torch.Tensor
     ) -> torch.Tensor:
         """Detections of network `index` as `nms.detect` defines them."""
-        model = self.models[index]
         find = detect
-        if self.options.get("sparse_postprocess") and not model.config.soft_nms:
+        if self.options.get("sparse_postprocess"):
             # on a GPU, reading a value waits for all work that was issued
             find = detect_at_once if self.device.type == "cuda" else detect_sparingly
-        return find(model, outputs, self._anchors[index], scale, size)
+        return find(self.models[index], outputs, self._anchors[index], scale, size)
 
 
 class ExportedEngine(Engine):

@@ -31,7 +31,7 @@ class Lean(ExportedEngine):
     """Networks of the library `name` in a `pipeline` of effdet_runtime, on the CPU.
 
     Raises:
-        UnavailableError: this machine cannot run the networks, or the ensemble uses soft NMS.
+        UnavailableError: this machine cannot run the networks.
         BenchError: the mode sets `sparse_postprocess` too.
     """
 
@@ -40,8 +40,6 @@ class Lean(ExportedEngine):
         refuse_gpus("effdet_runtime", device)
         if self.options.get("sparse_postprocess"):
             raise BenchError("`lean` has a postprocessing of its own: remove sparse_postprocess.")
-        if any(model.config.soft_nms for model in models):
-            raise UnavailableError("effdet_runtime has hard NMS alone, and this ensemble soft NMS.")
         with translated():
             self.pipeline = pipeline.open_pipeline(
                 [model_of(model) for model in models],

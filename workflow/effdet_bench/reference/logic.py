@@ -12,7 +12,7 @@ from effdet.anchors import clip_boxes_xyxy, decode_box_outputs
 from torchvision.ops import box_iou
 
 from effdet_bench.detector.ensemble import Model
-from effdet_bench.detector.nms import Outputs, detect
+from effdet_bench.detector.nms import Outputs
 
 # Of effdet's NMS. Not imported from the code that is judged, so that a wrong threshold is found.
 IOU_THRESHOLD = 0.5
@@ -52,21 +52,10 @@ def check_table(
     overlaps with a better row of its class, or comes after the last row.
     """
     classes, boxes = ([level.float().cpu() for level in levels] for levels in outputs)
-    given = classes, boxes
     rows = torch.from_numpy(table[table[:, 4] > 0])
-    if model.config.soft_nms:
-        return _against_table(rows, detect(model, given, model.anchors, scale, size))
     full = len(rows) == len(table)
-    candidates = _candidates(model, given, scale, size, rows[:, 4] if full else None)
+    candidates = _candidates(model, (classes, boxes), scale, size, rows[:, 4] if full else None)
     return _against_rules(rows, candidates, full)
-
-
-def _against_table(rows: torch.Tensor, expected: torch.Tensor) -> Logic:
-    """For soft NMS, which lowers scores: compares `rows` with upstream's table row by row."""
-    expected = expected[expected[:, 4] > 0]
-    shared = min(len(rows), len(expected))
-    same = _alike(rows[:shared], expected[:shared], paired=True)
-    return Logic(max(len(rows), len(expected)) - int(same.sum()), 0)
 
 
 def _candidates(
@@ -116,10 +105,9 @@ def _above(
     return found[0], found[1], found[2], found[3]
 
 
-def _alike(rows: torch.Tensor, others: torch.Tensor, paired: bool = False) -> torch.Tensor:
-    """Whether detections are the same: bool [rows, others], or [rows] where they are `paired`."""
-    first, second = (rows, others) if paired else (rows[:, None], others[None])
-    apart = (first - second).abs()
+def _alike(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Whether detections are the same: bool [rows, others]."""
+    apart = (rows[:, None] - others[None]).abs()
     near: torch.Tensor = (apart[..., :4] <= BOX).all(-1) & (apart[..., 4] <= SCORE)
     return near & (apart[..., 5] == 0)
 

@@ -155,9 +155,8 @@ class Graph(Engine):
         if not self._waited:
             synchronize(self.device)
             self._waited = True
-        model = self.models[index]
-        if model.config.soft_nms or not self._certain[index]:
-            return detect(model, outputs, self._anchors[index], scale, size)
+        if not self._certain[index]:
+            return detect(self.models[index], outputs, self._anchors[index], scale, size)
         return self._tables[index].clone()
 
 
