@@ -14,7 +14,7 @@ from effdet_bench.config.names import NEEDS, PRECISIONS
 from effdet_bench.load.search import STEP
 from effdet_bench.records import Record
 from effdet_bench.report.commands import Command, command_with
-from effdet_bench.report.numbers import brief, mebibytes, seconds
+from effdet_bench.report.numbers import brief, mebibytes
 from effdet_bench.report.under_load import best_capacities, load_view, read_capacities
 from effdet_bench.report.words import name
 from effdet_bench.summary.rows import Row, latency_of, p50, pace, place, standing
@@ -43,15 +43,15 @@ def _memory(row: Row) -> float:
 
 
 def _start(row: Row) -> float:
-    """Processor seconds of imports, and seconds of loading and of the first request."""
+    """Milliseconds of imports (processor time), of loading and of the first request."""
     load = (row["import_seconds"] or 0) + (row["load_seconds"] or 0)
-    return load + (row["first_request_ms"] or 0) / 1e3
+    return 1e3 * load + (row["first_request_ms"] or 0)
 
 
 LATENCY = Use("Lowest latency", p50, brief)
 EXACT = Use("Lowest latency without loss of accuracy (fp32)", p50, brief)
 MEMORY = Use("Least memory", _memory, mebibytes)
-START = Use("Shortest start, to the first answer", _start, seconds)
+START = Use("Shortest start, to the first answer", _start, brief)
 TOO_FEW = "no such mode has enough requests to support a median"
 NO_FP32 = "no valid mode computes in fp32"
 

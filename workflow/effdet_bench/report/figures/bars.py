@@ -45,7 +45,7 @@ def stages(summary: Summary, jobs: list[Job]) -> Figure:
     for axes, (device, rows) in zip(below, by_device.items(), strict=False):
         _stack(axes, rows, parts)
         axes.set_title(f"Where the time of a request on {device.upper()} goes", loc="left")
-        label = "mean time in a request, ms (separate pass"
+        label = "median time in a request, ms (separate pass"
         if any(map(unsplit, rows)):
             label += "; *: otherwise than in a request, see the report"
         axes.set(xlabel=label + ")")
