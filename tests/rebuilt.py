@@ -95,7 +95,7 @@ def rebuilt(archive: Path) -> set[str]:
         # medians of what `archive.py` writes of imports and loading, in seconds
         starts.append(4.25 + 2.5 + statistics.median(first) / 1e9)
     apart = [abs(one - other) for one in starts for other in starts]
-    return known | {f"{seconds:.1f} s" for seconds in [*starts, *apart]}
+    return known | {brief(1e3 * seconds) for seconds in [*starts, *apart] if seconds}
 
 
 def rounds_of(archive: Path, place: str) -> list[list[int]]:

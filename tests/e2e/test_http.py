@@ -209,7 +209,7 @@ def test_an_instance_that_is_killed_is_started_again(bundle, tmp_path):
     [
         (["--instances", "999"], "instances of 1 threads need 999 cores"),
         (["--deadline", "0.001"], "too short for one request"),
-        (["--port", "80"], "80 is no whole number of at least 1024"),
+        (["--port", "80"], "80 is no whole number from 1024 to 65535"),
         (["--threads", "0"], "0 is no whole number of at least 1"),
     ],
 )

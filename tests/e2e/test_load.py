@@ -16,8 +16,10 @@ import pytest
 from effdet_bench import records
 from effdet_bench.__main__ import main
 from effdet_bench.archive.audit import audit
+from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
 from effdet_bench.load import job, plan
+from effdet_bench.load.capacities import capacities_of
 from helpers import OF_TESTS, SHIPPED, Workspace
 
 SHORT = plan.Setting(0.5, 0.5, 1, 2, 5, False, None, ("p90",), {"SingleStream": 10})
@@ -135,6 +137,20 @@ def test_an_edited_request_is_found(loaded, tmp_path):
         csv.writer(out, lineterminator="\n").writerows(rows)
     found = list(audit(copied))
     assert any(line.startswith("capacities.json") for line in found), found
+
+
+def test_answers_are_judged_by_the_precision_of_the_verdict_and_only_of_present_modes(
+    loaded, tmp_path
+):
+    copied = Archive(Path(shutil.copytree(loaded.root, tmp_path / "smoke")))
+    path = copied.validity("cpu", "baseline")
+    path.write_text(path.read_text().replace('"precision": "fp32"', '"precision": "bf16"'))
+    with pytest.raises(BenchError, match="does not contain the precision bf16"):
+        capacities_of(copied)
+    settings = json.loads(copied.settings.read_text())
+    settings["config"]["modes"] = [{"name": "no-network"}]
+    copied.settings.write_text(json.dumps(settings))
+    assert capacities_of(copied) == {"modes": []}
 
 
 def test_a_mode_whose_answers_are_wrong_is_not_put_under_load(put_under_load):
