@@ -52,6 +52,7 @@ def load_view(capacities: Record | None, config: Record) -> dict[str, Any] | Non
         "no_energy": grouped((m["no_energy"], m) for m in loaded if m.get("no_energy")),
         "found": any(one["rate"] for mode in loaded for one in mode["capacities"]),
         "capacity": capacity,
+        "sought": sought,
         "supports": lambda one, which: one["requests"] >= needed_requests(float(which[1:])),
         "price": price,
         "plan": [
@@ -79,13 +80,16 @@ def _unsought(config: Record, goals: list[tuple[float, str]]) -> list[str]:
 
 def capacity(mode: Record, bound: float, percentile: str) -> Record | None:
     """The capacity of `mode` for a bound, `None` if none was found or its answers are wrong."""
-    found = [
-        one
-        for one in mode["capacities"]
-        if (one["bound_ms"], one["percentile"]) == (bound, percentile) and one["rate"]
-    ]
+    found = sought(mode, bound, percentile)
     valid = mode["answers"] and mode["answers"]["verdict"] == "valid"
-    return found[0] if found and valid else None
+    return found if found and found["rate"] and valid else None
+
+
+def sought(mode: Record, bound: float, percentile: str) -> Record | None:
+    """What the search for the capacity of `mode` found, `None` if it looked for no such bound."""
+    asked = bound, percentile
+    every = mode["capacities"]
+    return next((one for one in every if (one["bound_ms"], one["percentile"]) == asked), None)
 
 
 def best_capacities(
