@@ -141,6 +141,11 @@ def settings_of(archive: layout.Archive) -> Record:
     return config
 
 
+def modes_of(config: Record) -> list[tuple[str, str]]:
+    """The (device, name) of each mode of the settings `config`, in their order."""
+    return [(device, mode["name"]) for device in config["devices"] for mode in config["modes"]]
+
+
 def options_of(archive: layout.Archive) -> list[str]:
     """The options of the run that wrote `archive`, as `settings.options` returns them."""
     options: list[str] = read_json(archive.settings, "settings").get("options", [])

@@ -25,10 +25,9 @@ def counted_rounds(archive: Archive) -> dict[tuple[str, str], list[int]]:
     config, counted = record["config"], record.get("counted", {})
     every = list(range(1, config["rounds"] + 1))  # in older archives, all modes share their rounds
     return {
-        (device, mode["name"]): counted.get(device, {}).get(mode["name"], every)
-        for device in config["devices"]
-        for mode in config["modes"]
-        if (device, mode["name"]) in there
+        (device, mode): counted.get(device, {}).get(mode, every)
+        for device, mode in records.modes_of(config)
+        if (device, mode) in there
     }
 
 

@@ -33,8 +33,7 @@ def capacities_of(archive: Archive) -> Record:
     Raises:
         BenchError: a file is missing or broken.
     """
-    config = records.settings_of(archive)
-    asked = {(device, mode["name"]) for device in config["devices"] for mode in config["modes"]}
+    asked = set(records.modes_of(records.settings_of(archive)))
     paths = [path for path in archive.load_records() if path.parent.parts[-2:] in asked]
     return {"modes": [_mode(archive, path) for path in paths]}
 
