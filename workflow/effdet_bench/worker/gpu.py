@@ -49,6 +49,7 @@ class Gpu:
             with contextlib.suppress(pynvml.NVMLError):
                 pynvml.nvmlInit()
                 self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"{kind}-{uuid}")
+                break
 
     def _told(self, ask: Callable[[], T]) -> T | None:
         if self._handle is None:
