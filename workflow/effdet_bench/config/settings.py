@@ -128,7 +128,7 @@ def _of_option(value: Any) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=json.loads, required=True, help="settings, as JSON")
-    parser.add_argument("--options", type=json.loads, required=True, help="what `options` returns")
+    parser.add_argument("--options", type=json.loads, required=True, help="JSON: as of `options`")
     parser.add_argument(
         "--counted", type=json.loads, required=True, help="JSON: rounds that count, by mode"
     )
