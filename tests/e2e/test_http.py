@@ -1,8 +1,10 @@
 """A bundle behind HTTP, under use and abuse: every request gets a status, and the service lives."""
 
 import contextlib
+import inspect
 import io
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -15,8 +17,10 @@ import psutil
 import pytest
 import requests
 from PIL import Image
+from pydantic import TypeAdapter
 
 from effdet_runtime import Detector
+from effdet_runtime.service.server import Api
 from helpers import SHIPPED
 
 PHOTOS = [path.read_bytes() for path in sorted(SHIPPED.glob("*.jpg"))[:3]]
@@ -94,6 +98,15 @@ def test_it_answers_as_the_detector_does(service, bundle):
             assert [row["class_name"] for row in found] == list(own.class_names)
             boxes = [row["box"] for row in found]
             assert abs(own.boxes - boxes).max() < 0.02
+
+
+def test_litserve_formats_a_photo_as_its_size_and_hands_on_its_bytes():
+    given = inspect.signature(Api.decode_request).parameters["request"].annotation
+    photo = TypeAdapter(given).validate_python(PHOTOS[0])
+    assert f"{photo}" == f"{len(PHOTOS[0])} bytes"
+    handed_on = pickle.loads(pickle.dumps(photo))
+    assert type(handed_on) is bytes
+    assert handed_on == PHOTOS[0]
 
 
 def test_it_says_that_it_lives_is_ready_and_what_it_did(service):
