@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from effdet_runtime import Detector, PhotoError
@@ -97,6 +96,8 @@ def test_every_kind_of_photo_gives_the_same_result(bundle):
         for wrong in (None, 7, np.zeros((5, 5)), np.zeros((5, 5, 4), np.uint8), "nowhere.jpg"):
             with pytest.raises(PhotoError, match=r"is no photo|cannot be read"):
                 detect(wrong)
+        with pytest.raises(PhotoError, match="has no pixels"):
+            detect(Image.new("RGB", (0, 5)))
         assert detect([]) == []
     expected = results[0].to_coco(1)
     assert len(expected) == 100
@@ -163,7 +164,7 @@ def test_photos_of_ones_own_become_json_csv_and_pictures(bundle, tmp_path):
     done = runtime(bundle, *command, "--draw", "drawn", cwd=tmp_path)
     assert done.returncode == 1
     assert "broken.jpg: this is no photo in a known format" in done.stdout
-    assert "1 of 5 photos could not be read" in done.stdout
+    assert "1 of 5 photos could not be read or drawn" in done.stdout
     rows = json.loads((tmp_path / "detections.json").read_text())
     assert len({row["file_name"] for row in rows}) == 4
     drawn = sorted((tmp_path / "drawn").iterdir())
@@ -178,6 +179,26 @@ def test_photos_of_ones_own_become_json_csv_and_pictures(bundle, tmp_path):
         found = list(csv.DictReader(file))
     assert {row["model"] for row in found} == {"merged"}
     assert min(float(row["score"]) for row in found) >= 0.5
+
+
+def test_what_cannot_be_drawn_costs_no_detections_and_no_photo(bundle, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(min(SHIPPED.glob("*.jpg")), photos / "b.jpg")
+    Image.new("1", (70000, 250)).save(photos / "a.png")  # a JPEG has 65,500 pixels a side
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    command = ["-m", "effdet_runtime", "detect", str(photos), "--bundle", str(bundle), "--draw"]
+    done = runtime(bundle, *command, str(tmp_path / "photos"), cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"pictures in {photos} could replace photos" in done.stdout
+    done = runtime(bundle, *command, "drawn", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the picture drawn/a.jpg cannot be written" in done.stdout
+    assert "1 of 2 photos could not be read or drawn" in done.stdout
+    rows = json.loads((tmp_path / "detections.json").read_text())
+    assert {row["file_name"] for row in rows} >= {"b.jpg"}
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} >= {"b.jpg"}
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before
 
 
 @pytest.fixture(scope="module")
@@ -215,18 +236,19 @@ def test_a_mode_of_pytorch_brings_pytorch(own, tmp_path):
 
 def test_a_mode_of_a_working_copy_is_opened_by_its_name(own):
     code = (
-        "import sys, effdet_bench; detect = effdet_bench.open_mode(sys.argv[1], settings='s.yaml');"
+        "import sys, effdet_bench;"
+        "detect = effdet_bench.open_mode(sys.argv[1], settings='smoke.yaml');"
         "print(len(detect(sys.argv[2]).models['tf_efficientdet_lite0']))"
     )
-    settings = yaml.safe_load((own.path / "config.yaml").read_text())
-    settings |= yaml.safe_load((own.path / "smoke.yaml").read_text())
-    (own.path / "s.yaml").write_text(yaml.safe_dump(settings))
     photo = str(min(SHIPPED.glob("*.jpg")))
     for mode in ("baseline", "openvino"):
         done = runtime(own.path / "workflow", "-c", code, mode, photo, cwd=own.path)
         assert done.stdout.split() == ["100"]
-    done = runtime(own.path / "workflow", "-c", code.replace("s.yaml", "no.yaml"), "x", photo)
-    assert "no.yaml cannot be read" in done.stdout
+    (own.path / "bad.yaml").write_bytes(b"\xff")
+    for file in ("no.yaml", "bad.yaml"):
+        wrong = code.replace("smoke.yaml", file)
+        done = runtime(own.path / "workflow", "-c", wrong, "x", photo, cwd=own.path)
+        assert f"{file} cannot be read" in done.stdout
     untimed = "is missing: first time the mode 'onnxruntime' in this folder"
     for mode, words in (("fusd", "did you mean 'fused'"), ("onnxruntime", untimed)):
         done = runtime(own.path / "workflow", "-c", code, mode, photo, cwd=own.path)

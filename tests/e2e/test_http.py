@@ -1,5 +1,6 @@
 """A bundle behind HTTP, under use and abuse: every request gets a status, and the service lives."""
 
+import asyncio
 import contextlib
 import inspect
 import io
@@ -20,7 +21,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from effdet_runtime import Detector
-from effdet_runtime.service.server import Api
+from effdet_runtime.service import server
+from effdet_runtime.service.limits import Limiter, Limits
 from helpers import SHIPPED
 
 PHOTOS = [path.read_bytes() for path in sorted(SHIPPED.glob("*.jpg"))[:3]]
@@ -101,7 +103,7 @@ def test_it_answers_as_the_detector_does(service, bundle):
 
 
 def test_litserve_formats_a_photo_as_its_size_and_hands_on_its_bytes():
-    given = inspect.signature(Api.decode_request).parameters["request"].annotation
+    given = inspect.signature(server.Api.decode_request).parameters["request"].annotation
     photo = TypeAdapter(given).validate_python(PHOTOS[0])
     assert f"{photo}" == f"{len(PHOTOS[0])} bytes"
     handed_on = pickle.loads(pickle.dumps(photo))
@@ -178,6 +180,45 @@ def test_it_serves_beside_hundreds_of_idle_and_slow_connections(service):
     for connection in idle:
         connection.close()
     assert service.post(PHOTOS[0]).status_code == 200
+
+
+def test_the_queue_is_bounded_for_requests_that_arrive_together():
+    async def app(scope, receive, send):
+        await receive()
+        await asyncio.sleep(0.1)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    limiter = Limiter(app, Limits(max_bytes=10, body_seconds=9, deadline=9, accepted=3))
+    statuses = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"photo", "more_body": False}
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    async def fifty():
+        scope = {"type": "http", "path": "/detect", "method": "POST", "headers": []}
+        for _ in range(2):
+            await asyncio.gather(*(limiter(scope, receive, send) for _ in range(50)))
+
+    asyncio.run(fifty())
+    assert (statuses.count(200), statuses.count(503)) == (6, 94)
+
+
+def test_a_core_of_an_instance_has_all_its_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "TOPOLOGY", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3, 4})
+    pinned = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cpus: pinned.append(cpus))
+    for cpu, siblings in enumerate(["0-1", "0-1", "2,4", "3", "2,4"]):
+        path = tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        path.parent.mkdir(parents=True)
+        path.write_text(siblings)
+    for instance in range(3):
+        server.pin(instance, 1)
+    server.pin(0, 2)
+    assert pinned == [[0, 1], [2, 4], [3], [0, 1, 2, 4]]
 
 
 def test_a_full_queue_refuses_at_once_and_the_rest_is_served(bundle, tmp_path):

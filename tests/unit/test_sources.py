@@ -48,6 +48,11 @@ def test_release_never_falls_back(monkeypatch):
     assert source.weights == "release"
 
 
+def test_an_address_that_nobody_can_ask_is_a_mistake_not_a_missing_network():
+    with pytest.raises(BenchError, match=r"http://\[::1/ cannot be asked for weights .*`mirror`"):
+        sources.choose(config(mirror="http://[::1/"))
+
+
 def test_synthetic_never_asks_the_network(monkeypatch):
     monkeypatch.setattr(sources, "reachable", lambda address: pytest.fail("asked"))
     (source,) = sources.choose(config(weights="synthetic"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from effdet_runtime.detect import DRAWN_SCORE, detect
 from effdet_runtime.errors import DeploymentError
+from effdet_runtime.photos import MAX_PIXELS
 from effdet_runtime.verify import verify
 
 
@@ -21,7 +22,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"effdet-runtime {args.command}: {error}")
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        sys.exit(f"effdet-runtime {args.command}: {error.strerror}{where}: choose another path.")
+        why = error.strerror or error
+        sys.exit(f"effdet-runtime {args.command}: {why}{where}: choose another path.")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     finds.add_argument(
         "--min-score",
-        type=float,
+        type=_score,
         help=f"leave out detections with a lower score; default: 0, and {DRAWN_SCORE} in pictures",
     )
     finds.add_argument(
@@ -108,7 +110,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--max-pixels",
-        type=_from(1),
+        type=_from(1, MAX_PIXELS),
         default=50_000_000,
         help="pixels of the largest photo; default: %(default)s",
     )
@@ -134,6 +136,14 @@ def _seconds(text: str) -> float:
         if 0 < (number := float(text)) < math.inf:
             return number
     raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+
+
+def _score(text: str) -> float:
+    """The type of an option that is a number from 0 to 1."""
+    with contextlib.suppress(ValueError):
+        if 0 <= (number := float(text)) <= 1:
+            return number
+    raise argparse.ArgumentTypeError(f"{text} is no number from 0 to 1")
 
 
 def _serve(args: argparse.Namespace) -> None:

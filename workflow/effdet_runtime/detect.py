@@ -32,6 +32,8 @@ def detect(args: argparse.Namespace) -> None:
     photos = list_photos(args.photos)
     if args.draw and len({photo.stem for photo in photos}) < len(photos):
         raise DeploymentError("two photos have the same name: draw one folder at a time.")
+    if args.draw and any(photo.parent.resolve() == args.draw.resolve() for photo in photos):
+        raise DeploymentError(f"pictures in {args.draw} could replace photos: draw to another one.")
     rows: list[dict[str, Any]] = []
     failed = 0
     with Detector(args.bundle, args.threads) as detector:
@@ -40,21 +42,22 @@ def detect(args: argparse.Namespace) -> None:
         args.output.touch()
         if args.draw:
             args.draw.mkdir(parents=True, exist_ok=True)
-        for photo, image_id in _with_progress(image_ids(photos)):
-            try:
-                image = detector.read(photo)
-                result = detector(image)
-            except PhotoError as error:
-                failed += 1
-                print(f"{photo}: {error}", file=sys.stderr)
-                continue
-            rows += _rows(photo, image_id, result, args)
-            if args.draw:
-                _draw(image, result, args.min_score, args.draw / f"{photo.stem}.jpg")
-    _write(rows, args.output)
+        try:
+            for photo, image_id in _with_progress(image_ids(photos)):
+                try:
+                    image = detector.read(photo)
+                    result = detector(image)
+                    rows += _rows(photo, image_id, result, args)
+                    if args.draw:
+                        _draw(image, result, args.min_score, args.draw / f"{photo.stem}.jpg")
+                except PhotoError as error:
+                    failed += 1
+                    print(f"{photo}: {error}", file=sys.stderr)
+        finally:
+            _write(rows, args.output)  # what was found before Ctrl-C is kept, too
     print(f"{args.output}: {len(rows)} detections in {len(photos) - failed} photos.")
     if failed:
-        raise PhotoError(f"{failed} of {len(photos)} photos could not be read: see above.")
+        raise PhotoError(f"{failed} of {len(photos)} photos could not be read or drawn: see above.")
 
 
 def list_photos(given: list[Path]) -> list[Path]:
@@ -103,7 +106,12 @@ def _rows(
 
 def _draw(image: Image.Image, result: Result, min_score: float | None, path: Path) -> None:
     found = result.merged().above(DRAWN_SCORE if min_score is None else min_score)
-    drawn(image, found).save(path, quality=90)
+    try:
+        drawn(image, found).save(path, quality=90)
+    except OSError as error:  # the disk is full, or a side is too long for a JPEG
+        raise PhotoError(
+            f"the picture {path} cannot be written ({error.strerror or error})."
+        ) from None
 
 
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
@@ -111,7 +119,8 @@ def _write(rows: list[dict[str, Any]], path: Path) -> None:
         path.write_text(json.dumps(rows, indent=1) + "\n")
         return
     columns = ["file_name", "image_id", "model", "category_id", "class_name", "score"]
-    with path.open("w", newline="") as file:
+    # names of files may be in another encoding
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow([*columns, "x", "y", "width", "height"])
         out.writerows([*(row[key] for key in columns), *row["bbox"]] for row in rows)

@@ -96,9 +96,11 @@ def prepare(
     """Letterboxes `image` to `input_size` (height, width); `mean` and `std` are of RGB in [0, 1].
 
     Raises:
-        PhotoError: the photo is so thin that no pixel of it would remain.
+        PhotoError: the photo has no pixels, or is so thin that none would remain.
     """
     height, width = input_size
+    if not image.width or not image.height:
+        raise PhotoError("the photo has no pixels: give another one.")
     scale = min(height / image.height, width / image.width)
     wide, high = int(image.width * scale), int(image.height * scale)
     if not wide or not high:

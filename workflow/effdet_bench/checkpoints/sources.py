@@ -1,6 +1,5 @@
 """Chooses the file of each model's weights while Snakemake plans, so that a dry run shows it."""
 
-import contextlib
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 from effdet_bench import layout
 from effdet_bench.checkpoints.catalogue import RELEASE
 from effdet_bench.config.names import COCO_CLASSES
-from effdet_bench.errors import BenchError
+from effdet_bench.errors import BenchError, in_one_line
 from effdet_bench.records import Record
 
 PROBE_SECONDS = 1.5
@@ -65,18 +64,31 @@ def reachable(address: str) -> bool:
 
     Any answer counts. If the server refuses the file, the download shows that error to the user.
     A thread limits the time, because a socket's time-out does not limit the look-up of the name.
+
+    Raises:
+        BenchError: nothing can be asked, because the address or a proxy's is wrong.
     """
     answers = []
+    mistakes = []
 
     def ask() -> None:
         import requests
 
-        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
+        try:
             answers.append(requests.head(address, timeout=PROBE_SECONDS, allow_redirects=False))
+        except (requests.ConnectionError, requests.Timeout):
+            pass  # no answer
+        except requests.RequestException as error:
+            mistakes.append(in_one_line(error))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
+    if mistakes:
+        raise BenchError(
+            f"config: {address} cannot be asked for weights ({mistakes[0]}): correct `mirror`, or "
+            "the proxy that the environment names; or set weights: synthetic."
+        )
     return bool(answers)
 
 

@@ -13,7 +13,7 @@ import effdet_runtime
 from effdet_bench import layout, records
 from effdet_bench.checkpoints.verify import check_file
 from effdet_bench.config.declarations import declaration
-from effdet_bench.deploy.pins import extra, imported, pins
+from effdet_bench.deploy.pins import extra, imported, package_of, pins, public
 from effdet_bench.detector.ensemble import describe_model
 from effdet_bench.errors import BenchError
 from effdet_bench.facts.code import module_files
@@ -107,16 +107,18 @@ def write_package(root: Path, record: dict[str, Any], job: Record) -> None:
     """
     runtime = Path(effdet_runtime.__file__).parent
     shutil.copytree(runtime, root / runtime.name, ignore=NOT_DEPLOYED)
-    packages = ["numpy", "pillow", record["engine"]]
+    packages = ["numpy", "pillow", package_of(record["engine"])]
     if record["library"] == BENCHMARK:
         shutil.copytree(layout.PACKAGE, root / layout.PACKAGE.name, ignore=NOT_DEPLOYED)
         packages = imported(module_files("deploy.opened", engine=record["engine"]))
     needed = pins(packages)
     for package, number in needed.items():
-        if (measured := job["versions"].get(package, number)) != number:
+        measured = job["versions"].get(package, number)
+        if public(measured) != number:
             raise BenchError(
-                f"{package} {measured} was measured, but {number} is installed: run "
-                "`snakemake --cores 1` again, or install what was measured."
+                f"{package} {measured} was measured, but {number} is installed: install what was "
+                "measured, or run `snakemake --cores 1` again. A mode with a `python` of its own "
+                "needs the first."
             )
     pinned = [f"{package}=={number}\n" for package, number in needed.items()]
     (root / "requirements.txt").write_text("".join(pinned))

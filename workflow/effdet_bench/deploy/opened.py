@@ -3,6 +3,7 @@
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,9 @@ class EnginePipeline:
         return table.cpu().numpy().copy()
 
 
-def open_mode(name: str, device: str, file: str) -> Detector:
+def open_mode(name: str, device: str, files: Sequence[str]) -> Detector:
     """`effdet_bench.open_mode`."""
-    try:
-        given = yaml.safe_load(Path(file).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise BenchError(
-            f"{file} cannot be read ({in_one_line(error)}): give the settings."
-        ) from None
-    config = settings.resolve(given)
+    config = settings.resolve(_merged(["config.yaml", *files]))
     mode = _mode(name, config["modes"])
     _warn_of(mode["env"])
     torch.set_num_threads(config["threads"])
@@ -77,6 +72,28 @@ def open_mode(name: str, device: str, file: str) -> Detector:
     engine = load_engine(mode["engine"], models, open_device(device), mode["options"])
     names = class_names(entry["classes"] for entry in config["ensemble"])
     return Detector.of(_pipeline(engine), names)
+
+
+def _merged(files: Sequence[str]) -> dict[str, Any]:
+    """The settings in `files`, of which later ones replace earlier ones, as in Snakemake."""
+    given: dict[str, Any] = {}
+    for file in files:
+        try:
+            more = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise BenchError(
+                f"{file} cannot be read ({in_one_line(error)}): give the settings of the run."
+            ) from None
+        _update(given, more)
+    return given
+
+
+def _update(given: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(given.get(key), dict):
+            _update(given[key], value)
+        else:
+            given[key] = value
 
 
 def _pipeline(engine: Engine) -> Serves:

@@ -28,7 +28,7 @@ def pins(packages: Iterable[str]) -> dict[str, str]:
             continue
         seen.add((name, extra_name))
         try:
-            found[name] = version(name)
+            found[name] = public(version(name))
             needed = map(Requirement, requires(name) or [])
         except PackageNotFoundError:
             raise BenchError(
@@ -64,3 +64,13 @@ def imported(files: Iterable[Path]) -> list[str]:
     known = packages_distributions()
     others = names - sys.stdlib_module_names - {*OWN}
     return sorted({known[name][0] for name in others if name in known})
+
+
+def package_of(module: str) -> str:
+    """The package that contains `module`, such as `onnxruntime-gpu`; `module` if there is none."""
+    return packages_distributions().get(module, [module])[0]
+
+
+def public(number: str) -> str:
+    """The version `number` without the part that names a build, which pip may not find: `+cpu`."""
+    return number.partition("+")[0]

@@ -136,6 +136,8 @@ class Limiter:
         async def replay() -> Message:
             return next(given, None) or await receive()
 
+        # counted at once, because a task starts later, and other requests may be let through before
+        self._change(1)
         serving = asyncio.create_task(self._served(raw, replay, answer))
         done, _ = await asyncio.wait({serving}, timeout=self.limits.deadline)
         if not done:
@@ -143,11 +145,10 @@ class Limiter:
         await serving
 
     async def _served(self, scope: Scope, receive: Receive, answer: "Answer") -> None:
-        """Counts a request as accepted until the server is done with it, even after its deadline.
+        """A request counts as accepted until the server is done with it, even after its deadline.
 
         But not for ever: LitServe never answers a request whose instance died.
         """
-        self._change(1)
         try:
             async with asyncio.timeout(2 * self.limits.deadline):
                 await self.app(scope, receive, answer.send)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from effdet_runtime.detector import Detector
 from effdet_runtime.errors import DeploymentError, PhotoError, PhotoTooLargeError
 from effdet_runtime.results import Detections, Result
 from effdet_runtime.service.limits import DETECT, Limiter, Limits, log
+
+TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 class Encoded(bytes):
@@ -94,9 +97,21 @@ def _rows(found: Detections) -> list[dict[str, object]]:
 def pin(instance: int, threads: int) -> None:
     """Keeps this process on its share of the cores, where the system allows that."""
     if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
+        cores = physical_cores()
         own = cores[instance * threads : (instance + 1) * threads]
-        os.sched_setaffinity(0, own or cores)
+        os.sched_setaffinity(0, [cpu for core in own or cores for cpu in core])
+
+
+def physical_cores() -> list[list[int]]:
+    """The logical CPUs of each core on which this process may run, as in the load test.
+
+    Linux only.
+    """
+    cores: dict[str, list[int]] = {}
+    for cpu in sorted(os.sched_getaffinity(0)):
+        siblings = TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+        cores.setdefault(siblings.read_text() if siblings.exists() else str(cpu), []).append(cpu)
+    return list(cores.values())
 
 
 def serve(args: argparse.Namespace) -> None:
@@ -110,7 +125,7 @@ def serve(args: argparse.Namespace) -> None:
     measured = bundle.record["service"]
     instances = args.instances or measured["instances"]
     threads = args.threads or measured["threads"]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(physical_cores()) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if cores and instances * threads > cores:
         raise DeploymentError(
             f"{instances} instances of {threads} threads need {instances * threads} cores, but "
@@ -125,7 +140,12 @@ def serve(args: argparse.Namespace) -> None:
     # A trial first, because LitServe would show an error of the bundle as a traceback. It has a
     # process of its own, whose memory ends with it.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as trial:
-        trial.submit(_try, args.bundle, threads).result()
+        try:
+            trial.submit(_try, args.bundle, threads).result()
+        except BrokenProcessPool:
+            raise DeploymentError(
+                "a process that loaded the bundle was killed: give this machine more memory."
+            ) from None
     limits = Limits(args.max_bytes, args.body_seconds, args.deadline, instances + args.queue)
     _stop_as_on_ctrl_c()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
