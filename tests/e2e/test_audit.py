@@ -76,6 +76,18 @@ def test_an_edited_digit_is_found_without_the_manifest(results, name):
     assert "manifest" not in found
 
 
+@pytest.mark.parametrize("value", ["x", "9" * 30, "\udcff"])
+def test_a_value_that_cannot_be_read_is_a_difference(results, value):
+    path = next(results.glob("timing/cpu/*/round-*/requests.csv"))
+    header, first, *rows = path.read_text().splitlines()
+    place = header.split(",").index("latency_ns")
+    first = ",".join(value if n == place else one for n, one in enumerate(first.split(",")))
+    path.write_bytes("\n".join([header, first, *rows]).encode("utf-8", "surrogateescape"))
+    write_manifest(Archive(results))
+    (found,) = audit(Archive(results))
+    assert "cannot be read" in found or "latency_ns" in found
+
+
 @pytest.mark.parametrize(("kept", "found"), [(0.123456788, 0), (0.123456789, 0), (0.123456787, 1)])
 def test_a_last_digit_that_the_noise_of_sums_decides_may_be_either(kept, found):
     between = {"ratio": 0.1234567885}

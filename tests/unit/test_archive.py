@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+import shutil
 import stat
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,26 @@ def test_the_same_files_give_the_same_archive_and_come_back(results, tmp_path):
         (results / name).read_bytes() for name in files_of(Archive(results))
     ]
     assert unpack(packed, tmp_path / "elsewhere") == came, "a second time changes nothing"
+
+
+def test_an_archive_is_packed_from_within_and_by_a_name_that_can_come_back(
+    results, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(results)
+    assert pack(Archive(Path()), tmp_path / "one").name.startswith("test-2026")
+    renamed = results.rename(results.with_name("Old-x"))
+    with pytest.raises(BenchError, match=r"Old-x has a name .* rename the folder"):
+        pack(Archive(renamed), tmp_path)
+
+
+def test_a_copy_of_a_round_that_was_set_aside_is_no_round(results):
+    archive = Archive(results)
+    round_1 = archive.job("cpu", "baseline", 1)
+    for name in ("round-1.old", "round-7 (copy)"):
+        shutil.copytree(round_1, round_1.with_name(name))
+    assert archive.rounds("cpu", "baseline") == [1]
+    assert archive.last_round("cpu") == 1
+    assert [*archive.job_records()] == [round_1 / "job.json"]
 
 
 def test_a_changed_archive_is_not_packed(results, tmp_path):

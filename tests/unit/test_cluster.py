@@ -19,6 +19,7 @@ SINFO = """#!/bin/sh
 case "$*" in
   *%R*) printf 'cpu\\ngpu\\nbroken\\n' ;;
   *partition=cpu) printf 'idle|64|257000|zen4,fast\\nmixed|32|128000+|zen3\\ndown*|8|1|zen4\\n' ;;
+  *partition=gpu) printf 'idle|8|1000|(null)\\n' ;;
   *partition=broken) printf 'drained|8|1000|(null)\\ndown*|8|1000|(null)\\n' ;;
 esac
 """
@@ -68,6 +69,10 @@ def test_a_partition_that_is_down_has_a_reason():
             r"'scince' for mine, but the scheduler knows you by science, teaching \(did you mean",
         ),
         ({"partition": "gpus"}, r"knows broken, cpu, gpu \(did you mean 'gpu'\?\)"),
+        (
+            {"partition": "gpu", "constraint": "a100"},
+            "nodes of the partition gpu have no features",
+        ),
         (
             {"constraint": "zen5"},
             r"'zen5' for mine, but nodes of the partition cpu have fast, zen3",

@@ -14,6 +14,7 @@ from effdet_bench.__main__ import main
 from effdet_bench.archive.machines import differences, read_machines
 from effdet_bench.archive.manifest import write_manifest
 from effdet_bench.archive.pack import pack
+from effdet_bench.facts.machine import fingerprint
 from effdet_bench.layout import Archive
 from effdet_bench.summary.comparison import unpaired
 
@@ -95,6 +96,24 @@ def test_a_regression_fails_and_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
         compare(*given(before, after), "--threshold", "0.05")
     assert "REGRESSION: cpu fused: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("threshold", ["nan", "-1", "5"])
+def test_a_threshold_that_is_no_share_is_refused(threshold, capsys):
+    with pytest.raises(SystemExit):
+        compare("a", "b", f"--threshold={threshold}")
+    assert f"{threshold} is no share, such as 0.05 for 5 %" in capsys.readouterr().err
+
+
+def test_runs_of_different_machines_are_not_compared(tmp_path):
+    runs = []
+    for model in (17, 68):
+        runs.append(archive(tmp_path / str(model) / "test"))
+        record = json.loads((runs[-1] / "environment.json").read_text())
+        record["fingerprint"] = fingerprint() | {"model": str(model)}
+        records.write_json(runs[-1] / "environment.json", record, "environment")
+    with pytest.raises(SystemExit, match="they are of different machines"):
+        compare(*given(*runs))
 
 
 def test_other_code_is_named_before_any_change(tmp_path, capsys):
@@ -197,6 +216,7 @@ def test_what_a_second_measurement_does_not_find_is_no_regression(tmp_path, caps
     suspects = yaml.safe_load((tmp_path / "suspects.yaml").read_text())
     assert [mode["name"] for mode in suspects["modes"]] == ["baseline", "fused"]
     assert suspects["machine"] == "test-again"
+    assert suspects["again"], "rounds of an earlier confirmation do not count"
     capsys.readouterr()
     compare(*given(before, after), "--again", archive(tmp_path / "c" / "test", 100, seed=2))
     assert "REGRESSION" not in capsys.readouterr().err

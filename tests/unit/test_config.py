@@ -135,6 +135,16 @@ def test_every_engine_and_model_is_known_without_importing_torch():
             {"ensemble": [{"model": "tf_efficientdet_d0", "classes": 0}]},
             ["ensemble[0].classes is 0", "at least 1"],
         ),
+        ({"modes": [{"name": "a", "engine": "eager", "where": 1}]}, ["the option 'where'"]),
+        ({"modes": [{"name": "a", "engine": "eager", True: 1}]}, ["the key True", "in quotes"]),
+        (
+            {"cluster": [{"name": "a", "partition": "p", "settings": {"lod": "quick"}}]},
+            ["cluster, settings of a: unknown key 'lod'", "did you mean 'load'?"],
+        ),
+        (
+            {"cluster": [{"name": "a", "partition": "p", "settings": {"rounds": "many"}}]},
+            ["cluster, settings of a: rounds is 'many'"],
+        ),
         ({"weights": "sinthetic"}, ["weights is 'sinthetic'", "did you mean 'synthetic'?"]),
         ({"mirror": "ftp://x/"}, ["mirror is 'ftp://x/'", "http"]),
         ({"machine": "My Mac"}, ["machine is 'My Mac'", "lower-case"]),
@@ -177,6 +187,12 @@ def test_booleans_may_come_from_a_terminal(given, value):
     assert resolve(config(twin=given))["twin"] is value
     mode = {"name": "mine", "engine": "eager", "rewritten": given}
     assert resolve(config(modes=[mode]))["modes"][0]["options"]["rewritten"] is value
+
+
+def test_a_variable_may_be_a_word_that_means_a_boolean_elsewhere():
+    mode = {"name": "mine", "engine": "eager", "env": {"OMP_PROC_BIND": "true"}}
+    mine = resolve(config(modes=["baseline", mode]))["modes"][-1]
+    assert mine["env"] == {"OMP_PROC_BIND": "true"}
 
 
 def test_the_commands_of_a_report_have_the_settings_of_its_run(tmp_path, monkeypatch):

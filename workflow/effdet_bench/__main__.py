@@ -61,6 +61,9 @@ MENDS = {
     errno.EDQUOT: "free some of your quota and run again; finished measurements are kept",
     errno.EACCES: "give yourself permission, or choose another folder",
     errno.EPERM: "give yourself permission, or choose another folder",
+    errno.ENOTDIR: "choose another path, where no file has the name of a folder",
+    errno.EEXIST: "choose another path, where no file has the name of a folder",
+    errno.EISDIR: "choose another path, where no folder has the name of a file",
     errno.EROFS: "choose a folder in which you can write",
 }
 # Snakemake sets these variables to the threads of a rule, at most --cores; steps take the number

@@ -18,7 +18,7 @@ from effdet_bench.accuracy.measure import measured
 from effdet_bench.archive.manifest import check_manifest
 from effdet_bench.archive.render import counted_rounds, summary_of
 from effdet_bench.config.chosen import add_results, chosen
-from effdet_bench.errors import BenchError
+from effdet_bench.errors import BenchError, in_one_line
 from effdet_bench.layout import Archive
 from effdet_bench.load.capacities import capacities_of
 from effdet_bench.records import Record
@@ -55,6 +55,8 @@ def audit(archive: Archive) -> Iterator[str]:
         yield from _derived(archive, summary, jobs)
     except (BenchError, OSError) as error:
         yield str(error)
+    except (ValueError, OverflowError) as error:
+        yield f"a file has a value that cannot be read ({in_one_line(error)})"
 
 
 def _derived(archive: Archive, summary: Summary, jobs: list[Job]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Compares archives: all machines side by side, or one machine before and after a change."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -41,12 +42,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", nargs="?", help="an archive, .zip or folder, before a change")
     parser.add_argument("after", nargs="?", help="an archive of the same machine, after the change")
     parser.add_argument("--again", help="a third archive, of modes that were slower in AFTER")
-    parser.add_argument("--threshold", type=float, default=0.05, help="allowed slow-down, a share")
+    parser.add_argument("--threshold", type=_share, default=0.05, help="allowed slow-down, a share")
     parser.add_argument("--suspects", help="settings to write, to time slower modes again")
     parser.add_argument("--results", default=layout.RESULTS, help="folder of all machines' results")
     parser.add_argument(
         "--types", type=json.loads, help="only these machines: {name: why it was not measured}"
     )
+
+
+def _share(text: str) -> float:
+    """The type of an option that is a number from 0 to 1, and less than 1."""
+    with contextlib.suppress(ValueError):
+        if 0 <= (number := float(text)) < 1:
+            return number
+    raise argparse.ArgumentTypeError(f"{text} is no share, such as 0.05 for 5 %")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -151,7 +160,8 @@ def _write_suspects(path: Path, config: Record, bad: list[Change]) -> None:
     ]
     kept = {"devices": sorted({change.device for change in bad}), "modes": modes, "ablation": []}
     kept |= {key: config[key] for key in ("seconds", "requests", "warmup", "rounds", "threads")}
-    kept |= {"machine": f"{config['machine']}-again", "smoke": config["smoke"]}
+    # rounds of an earlier confirmation must not count
+    kept |= {"machine": f"{config['machine']}-again", "again": True, "smoke": config["smoke"]}
     records.write_text(path, yaml.safe_dump(kept, sort_keys=False))
 
 

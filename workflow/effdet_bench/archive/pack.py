@@ -11,6 +11,7 @@ from pathlib import Path
 
 from effdet_bench import layout
 from effdet_bench.archive.manifest import check_manifest, files_of
+from effdet_bench.archive.unpack import MACHINE
 from effdet_bench.config.chosen import add_results, chosen
 from effdet_bench.errors import BenchError
 from effdet_bench.layout import Archive
@@ -25,18 +26,24 @@ def pack(archive: Archive, folder: Path) -> Path:
     one with a report of other templates, a number follows the time.
 
     Raises:
-        BenchError: the archive differs from its manifest.
+        BenchError: the archive differs from its manifest, or its folder has no name of a machine.
     """
+    root = archive.root.resolve()
+    if not MACHINE.fullmatch(root.name):
+        raise BenchError(
+            f"{root} has a name that no machine can have: rename the folder, with small letters, "
+            "digits, dots, - and _ alone."
+        )
     if differences := check_manifest(archive):
         raise BenchError(
             f"{archive.root}: {differences[0]}; run `snakemake --cores 1`, or restore the file."
         )
     started = datetime.fromisoformat(measured(read_summary(archive))).astimezone(UTC)
-    name = f"{archive.root.name}-{started:%Y-%m-%dT%H%M%SZ}"
+    name = f"{root.name}-{started:%Y-%m-%dT%H%M%SZ}"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         packed = Path(temporary) / f"{name}.zip"
-        write_zip(archive.root, (archive.manifest.name, *files_of(archive)), packed)
+        write_zip(root, (archive.manifest.name, *files_of(archive)), packed)
         path = _place(packed, folder)
         packed.replace(path)
     return path

@@ -12,6 +12,7 @@ from effdet_bench.archive.machines import Machine, incomparable, read_machine
 from effdet_bench.archive.unpack import unpack
 from effdet_bench.config.names import BASELINE
 from effdet_bench.errors import BenchError
+from effdet_bench.facts.machine import is_same
 from effdet_bench.layout import Archive
 from effdet_bench.report.numbers import milliseconds, times
 from effdet_bench.report.words import interval, stated
@@ -132,10 +133,13 @@ def changes(
     relative to the fixed computation, because then it is no measure of the machine.
 
     Raises:
-        BenchError: the two runs differ in ensemble, weights, photos or threads.
+        BenchError: the two runs differ in machine, ensemble, weights, photos or threads.
     """
     old, new = before.archive["summary"], after.archive["summary"]
     apart = incomparable(before.archive, after.archive)
+    first, second = (one.archive["environment"].get("fingerprint") for one in (before, after))
+    if first and second and not is_same(first, second):
+        apart = ["they are of different machines", *apart]
     if old["threads"] != new["threads"]:
         apart = apart or [f"{new['threads']} threads in place of {old['threads']}"]
     if apart:

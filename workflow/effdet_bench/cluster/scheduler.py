@@ -114,7 +114,8 @@ def _accounts() -> list[str]:
 
 def _node(line: str) -> Node:
     state, cpus, memory, features = line.split("|")
-    return Node(state, int(cpus.rstrip("+")), int(memory.rstrip("+")), features.split(","))
+    known = [] if features == "(null)" else features.split(",")
+    return Node(state, int(cpus.rstrip("+")), int(memory.rstrip("+")), known)
 
 
 @functools.cache

@@ -75,7 +75,9 @@ def _checked(engine: str, options: Any, exports: Any, packages: Any) -> Declarat
         if missing:
             raise _wrong(engine, f"EXPORTS names no export for the precision {missing[0]}")
     packages = () if packages is None else packages
-    if isinstance(packages, str) or not all(isinstance(name, str) for name in packages):
+    if not isinstance(packages, list | tuple) or not all(
+        isinstance(name, str) for name in packages
+    ):
         raise _wrong(engine, f"PACKAGES is {packages!r}, but must be a list of names")
     kept = {name: list(values) for name, values in options.items()}
     return Declaration(kept, exports, tuple(packages))

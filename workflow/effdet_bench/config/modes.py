@@ -68,6 +68,12 @@ def read_modes(given: str | list[str | dict[str, Any]]) -> list[Mode]:
                     f"{', '.join(shipped)}{did_you_mean(entry, shipped)}."
                 )
             entry = {"name": entry, **_for_this_system(shipped[entry])}
+        for key in entry:
+            if not isinstance(key, str):
+                raise BenchError(
+                    f"config: modes[{index}] has the key {key!r}, which YAML reads as no text: "
+                    "write it in quotes."
+                )
         modes.append(_mode(f"modes[{index}]", **entry))
     return modes
 
@@ -125,6 +131,7 @@ def _for_this_system(mode: dict[str, Any]) -> dict[str, Any]:
 
 def _mode(
     where: str,
+    /,
     name: str,
     engine: str,
     devices: list[str] | None = None,

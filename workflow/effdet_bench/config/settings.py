@@ -42,11 +42,13 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
         BenchError: a key, type or value is wrong.
     """
     schema = records.load_schema("config")
-    config = _of_terminal(config)
-    _refuse_no_numbers(config, "")
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: e.json_path)
-    if errors:
-        raise BenchError(_sentence(errors[0]))
+    config = _checked(config, schema)
+    for kind in config.get("cluster", []):
+        try:
+            _checked(config | (kind.get("settings") or {}), schema)
+        except BenchError as error:
+            said = str(error).removeprefix("config: ")
+            raise BenchError(f"config: cluster, settings of {kind['name']}: {said}") from None
     config = _with_defaults(config, schema)
     config["ensemble"] = [_ensemble_entry(entry) for entry in config["ensemble"]]
     _refuse_duplicates("ensemble", [entry["model"] for entry in config["ensemble"]])
@@ -79,6 +81,16 @@ def resolve(config: dict[str, Any]) -> dict[str, Any]:
     if config["twin"] and BASELINE in names:
         index = names.index(BASELINE)
         config["modes"].insert(index + 1, config["modes"][index] | {"name": CONTROL})
+    return config
+
+
+def _checked(config: dict[str, Any], schema: Record) -> dict[str, Any]:
+    """`config` with booleans in place of `WORDS`, if it follows the `schema`."""
+    config = _of_terminal(config)
+    _refuse_no_numbers(config, "")
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: e.json_path)
+    if errors:
+        raise BenchError(_sentence(errors[0]))
     return config
 
 
@@ -158,7 +170,8 @@ def known_models() -> list[str]:
 def _of_terminal(value: Any) -> Any:
     """`value` with `WORDS` as booleans, because `--config` of Snakemake passes them as text."""
     if isinstance(value, dict):
-        return {key: _of_terminal(one) for key, one in value.items()}
+        # all variables of `env` are text, and `true` is a usual one
+        return {key: one if key == "env" else _of_terminal(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_of_terminal(one) for one in value]
     return WORDS.get(value, value) if isinstance(value, str) else value

@@ -5,8 +5,9 @@ import json
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import psutil
 
@@ -188,12 +189,15 @@ def is_of_this_machine(archive: Archive) -> bool:
         return True
     except (OSError, ValueError):
         return False
-    ours = fingerprint()
     theirs = record.get("fingerprint")
-    if theirs is None:
-        return False
-    apart = abs(theirs.pop("memory_gib", 0) - ours["memory_gib"])
-    return apart <= MEMORY_SLACK_GIB and all(ours.get(key) == theirs[key] for key in theirs)
+    return theirs is not None and is_same(theirs, fingerprint())
+
+
+def is_same(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Whether two results of `fingerprint` are of one machine; `ours` may know more facts."""
+    apart = abs(theirs.get("memory_gib", 0) - ours["memory_gib"])
+    facts = theirs.keys() - {"memory_gib"}
+    return apart <= MEMORY_SLACK_GIB and all(ours.get(key) == theirs[key] for key in facts)
 
 
 def _numbered(name: str, number: int) -> str:
