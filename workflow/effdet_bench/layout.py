@@ -3,7 +3,7 @@
 Only this module spells out these paths. It reads no file. Some methods of `Archive` list folders.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +53,10 @@ PARTS = ".parts-"  # begins the name of the folder where a pass keeps its answer
 LOADGEN = "loadgen"  # folder of LoadGen's logs, one folder for each pass
 
 
-def _of_rounds(folders: Iterable[Path]) -> Iterator[Path]:
-    """Those of `folders` that hold a round, and no copy that a user set aside, as `round-1.old`."""
-    return (one for one in folders if one.name.removeprefix("round-").isdecimal())
+def _round_number(folder: Path) -> int:
+    """The number of the round in `folder`; 0 for a copy that a user set aside, as `round-1.old`."""
+    number = folder.name.removeprefix("round-")
+    return int(number) if number.isdecimal() else 0
 
 
 def node_record(machine_type: str) -> Path:
@@ -172,8 +173,7 @@ class Archive:
 
     def rounds(self, device: str, mode: str) -> list[int]:
         """Numbers of the rounds of a mode that have a folder, in ascending order."""
-        folders = self.mode(device, mode).glob("round-*")
-        return sorted(int(folder.name.removeprefix("round-")) for folder in _of_rounds(folders))
+        return sorted(filter(None, map(_round_number, self.mode(device, mode).glob("round-*"))))
 
     def standings(self, device: str, round_number: int) -> Path:
         """Where the modes of a device stood after a round of a run."""
@@ -181,14 +181,8 @@ class Archive:
 
     def last_round(self, device: str) -> int:
         """The largest number of a round on `device` of which a mode has a record; 0 for none."""
-        modes = self.timing.glob(f"{device}/*")
-        timed = [
-            number
-            for mode in modes
-            for number in self.rounds(device, mode.name)
-            if (self.job(device, mode.name, number) / JOB_RECORD).exists()
-        ]
-        return max(timed, default=0)
+        records = self.timing.glob(f"{device}/*/round-*/{JOB_RECORD}")
+        return max((_round_number(path.parent) for path in records), default=0)
 
     def modes(self) -> list[tuple[str, str]]:
         """(device, mode) of every mode that has a folder of timing jobs, by name."""
@@ -196,8 +190,8 @@ class Archive:
 
     def job_records(self) -> Iterator[Path]:
         """The records of all timing jobs in the archive."""
-        folders = _of_rounds(self.timing.glob("*/*/round-*"))
-        return iter(sorted(path for f in folders if (path := f / JOB_RECORD).exists()))
+        records = self.timing.glob(f"*/*/round-*/{JOB_RECORD}")
+        return iter(sorted(path for path in records if _round_number(path.parent)))
 
     def load(self, device: str, mode: str) -> Path:
         """The folder of a mode under load."""

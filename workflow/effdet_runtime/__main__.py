@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     finds.add_argument(
         "--min-score",
-        type=_score,
+        type=_number("from 0 to 1", lambda score: 0 <= score <= 1),
         help=f"leave out detections with a lower score; default: 0, and {DRAWN_SCORE} in pictures",
     )
     finds.add_argument(
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_service(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    seconds = _number("above 0", lambda given: 0 < given < math.inf)
     hosts = ["127.0.0.1", "0.0.0.0", "::"]
     add("--bundle", type=Path, required=True, help="the folder of the bundle")
     add(
@@ -92,13 +93,13 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     add("--queue", type=_from(0), default=8, help="requests that may wait; default: %(default)s")
     add(
         "--deadline",
-        type=_seconds,
+        type=seconds,
         default=5.0,
         help="seconds from the whole photo to the answer; default: %(default)s",
     )
     add(
         "--body-seconds",
-        type=_seconds,
+        type=seconds,
         default=10.0,
         help="seconds in which a photo must arrive; default: %(default)s",
     )
@@ -130,20 +131,16 @@ def _from(least: int, most: float = math.inf) -> Callable[[str], int]:
     return whole
 
 
-def _seconds(text: str) -> float:
-    """The type of an option that is a number above 0, and not infinite."""
-    with contextlib.suppress(ValueError):
-        if 0 < (number := float(text)) < math.inf:
-            return number
-    raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+def _number(allowed: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
+    """The type of an option that is a number which `accepts` takes; `allowed` says which are."""
 
+    def number(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if accepts(given := float(text)):
+                return given
+        raise argparse.ArgumentTypeError(f"{text} is no number {allowed}")
 
-def _score(text: str) -> float:
-    """The type of an option that is a number from 0 to 1."""
-    with contextlib.suppress(ValueError):
-        if 0 <= (number := float(text)) <= 1:
-            return number
-    raise argparse.ArgumentTypeError(f"{text} is no number from 0 to 1")
+    return number
 
 
 def _serve(args: argparse.Namespace) -> None:

@@ -35,7 +35,6 @@ def detect(args: argparse.Namespace) -> None:
     if args.draw and any(photo.parent.resolve() == args.draw.resolve() for photo in photos):
         raise DeploymentError(f"pictures in {args.draw} could replace photos: draw to another one.")
     rows: list[dict[str, Any]] = []
-    failed = 0
     with Detector(args.bundle, args.threads) as detector:
         # before the work, so that a path that cannot be written ends the command at once
         args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -43,21 +42,30 @@ def detect(args: argparse.Namespace) -> None:
         if args.draw:
             args.draw.mkdir(parents=True, exist_ok=True)
         try:
-            for photo, image_id in _with_progress(image_ids(photos)):
-                try:
-                    image = detector.read(photo)
-                    result = detector(image)
-                    rows += _rows(photo, image_id, result, args)
-                    if args.draw:
-                        _draw(image, result, args.min_score, args.draw / f"{photo.stem}.jpg")
-                except PhotoError as error:
-                    failed += 1
-                    print(f"{photo}: {error}", file=sys.stderr)
+            failed = _detect_all(detector, photos, args, rows)
         finally:
             _write(rows, args.output)  # what was found before Ctrl-C is kept, too
     print(f"{args.output}: {len(rows)} detections in {len(photos) - failed} photos.")
     if failed:
         raise PhotoError(f"{failed} of {len(photos)} photos could not be read or drawn: see above.")
+
+
+def _detect_all(
+    detector: Detector, photos: list[Path], args: argparse.Namespace, rows: list[dict[str, Any]]
+) -> int:
+    """Adds to `rows` what is found, photo by photo. Returns how many photos failed."""
+    failed = 0
+    for photo, image_id in _with_progress(image_ids(photos)):
+        try:
+            image = detector.read(photo)
+            result = detector(image)
+            rows += _rows(photo, image_id, result, args)
+            if args.draw:
+                _draw(image, result, args.min_score, args.draw / f"{photo.stem}.jpg")
+        except PhotoError as error:
+            failed += 1
+            print(f"{photo}: {error}", file=sys.stderr)
+    return failed
 
 
 def list_photos(given: list[Path]) -> list[Path]:

@@ -103,9 +103,10 @@ def pin(instance: int, threads: int) -> None:
 
 
 def physical_cores() -> list[list[int]]:
-    """The logical CPUs of each core on which this process may run, as in the load test.
+    """The logical CPUs of each core on which this process may run (Linux).
 
-    Linux only.
+    As in `effdet_bench.facts.cores`, by which the load test splits the cores. A bundle lacks that
+    module, and planning a run must not import this package with NumPy.
     """
     cores: dict[str, list[int]] = {}
     for cpu in sorted(os.sched_getaffinity(0)):
