@@ -1,9 +1,13 @@
 """Archives: a manifest that sees every change, and files that come back as they were packed."""
 
+import errno
 import hashlib
+import random
 import re
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -110,7 +114,7 @@ def test_other_results_are_not_replaced(results, tmp_path):
         ([".snakemake/x"], "no archive of one machine"),
         ([], "no archive of one machine"),
         (["a/x", "b/y"], "no archive of one machine"),
-        (["a/x"], "MANIFEST.sha256 is missing"),
+        (["a/x"], "wrong.zip holds no MANIFEST.sha256"),
     ],
 )
 def test_what_is_no_archive_is_refused(tmp_path, names, words):
@@ -167,6 +171,52 @@ def test_a_damaged_archive_is_refused(results, tmp_path):
             out.writestr(name, data.replace(b"0", b"1", 1) if name.endswith(".csv") else data)
     with pytest.raises(BenchError, match="is damaged"):
         unpack(packed, tmp_path)
+
+
+def test_any_damage_of_a_zip_ends_in_one_sentence_that_names_the_file(results, tmp_path):
+    packed = pack(Archive(results), tmp_path)
+    whole, generator = packed.read_bytes(), random.Random(0)
+    refused = 0
+    for number in range(200):
+        damaged = bytearray(whole)
+        for _ in range(generator.choice((1, 20))):
+            # the directory of a .zip is its end
+            start = generator.choice((0, len(whole) - 2000))
+            damaged[generator.randrange(start, len(whole))] = generator.randrange(256)
+        packed.write_bytes(damaged[: generator.choice((len(whole), len(whole) - 100))])
+        try:
+            unpack(packed, tmp_path / str(number))
+        except BenchError as error:
+            refused += 1
+            assert str(packed) in str(error)
+            assert "/tmp" not in str(error).replace(str(tmp_path), "")
+    assert refused > 150
+
+
+def test_a_manifest_that_is_no_text_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+        out.writestr("a/MANIFEST.sha256", b"\xff\xfe")
+    with pytest.raises(BenchError, match=r"a\.zip is damaged: its MANIFEST\.sha256 is not a list"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_archive(results, tmp_path, monkeypatch):
+    packed = pack(Archive(results), tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
+    with pytest.raises(SystemExit, match="No space left on device: free some space"):
+        main(["import", str(packed)])
+
+
+def test_a_reader_that_ends_early_ends_a_command_in_silence(results):
+    command = [sys.executable, "-m", "effdet_bench", "recommend", str(results)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 def test_what_is_rendered_anew_is_in_the_manifest_and_raw_data_that_differ_still_do(results):

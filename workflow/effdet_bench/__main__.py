@@ -105,6 +105,13 @@ def main(argv: list[str] | None = None) -> None:
         own = argparse.ArgumentParser(prog=f"{parser.prog} {step}", description=module.__doc__)
         module.add_arguments(own)
         module.run(own.parse_args(argv[1:]))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if step in STEPS:
+            raise
+        # the program that reads the output has ended, such as `head`; Python would complain of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except BenchError as error:
         sys.exit(f"effdet-bench {step}: {error}")
     except OSError as error:

@@ -1,6 +1,7 @@
 """Brings in an archive of another machine: unpacks the .zip file that `pack` made."""
 
 import argparse
+import errno
 import re
 import shutil
 import tempfile
@@ -15,6 +16,10 @@ from effdet_bench.layout import Archive
 
 MACHINE = re.compile(r"[a-z0-9][a-z0-9._-]*")  # as for the setting `machine`
 MOST_BYTES = 4 * 2**30
+# what zipfile raises for a damaged file; RuntimeError: encrypted, or compressed by a method that
+# this Python lacks; ValueError: a name that is no text
+DAMAGES = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def unpack(path: Path, folder: Path) -> Path:
@@ -30,14 +35,15 @@ def unpack(path: Path, folder: Path) -> Path:
                 machine = _only_machine(packed.namelist(), path)
                 _refuse_bomb(packed, path)
                 packed.extractall(temporary)
-        # RuntimeError: encrypted, or compressed by a method that this Python lacks
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        except DAMAGES as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             raise BenchError(
-                f"{path} cannot be read as an archive ({error}): give a .zip that "
-                "`effdet-bench pack` wrote."
+                f"{path} cannot be read as an archive ({error or type(error).__name__}): give a "
+                ".zip that `effdet-bench pack` wrote."
             ) from None
         arrived, target = Archive(Path(temporary) / machine), Archive(folder / machine)
-        if differences := check_manifest(arrived):
+        if differences := _differences(arrived, path):
             raise BenchError(f"{path} is damaged: {differences[0]}; copy it again.")
         if target.root.exists():
             whole = target.manifest.exists() and not check_manifest(target)
@@ -68,6 +74,17 @@ def _refuse_bomb(packed: zipfile.ZipFile, path: Path) -> None:
             f"{path} would take {size / 2**30:.1f} GiB, more than any archive of effdet-bench "
             "needs: it was not unpacked."
         )
+
+
+def _differences(arrived: Archive, path: Path) -> list[str]:
+    """The differences between `arrived`, unpacked from `path`, and its manifest."""
+    name = arrived.manifest.name
+    if not arrived.manifest.exists():
+        raise BenchError(f"{path} holds no {name}: give a .zip that `effdet-bench pack` wrote.")
+    try:
+        return check_manifest(arrived)
+    except BenchError:  # its text names a temporary folder
+        return [f"its {name} is not a list of `digest  file`"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
