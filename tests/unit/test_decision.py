@@ -3,8 +3,9 @@
 import pytest
 
 from archive import modes, report_of, summary_of, write_archive
+from effdet_bench.report.commands import command_with
 from effdet_bench.report.decision import accuracy_cost
-from effdet_bench.report.recommendation import fastest
+from effdet_bench.report.recommendation import advice, fastest
 from effdet_bench.report.tables import page_faults
 
 
@@ -179,6 +180,21 @@ def test_the_fastest_mode_is_the_first_of_the_report():
         for ms, drift in ((90, 2.0), (60, 1.0))
     )
     assert fastest([other, slow_rounds], {}) == [slow_rounds, other]
+
+
+def test_the_advice_for_latency_names_the_mode_that_leads_the_report():
+    """Two modes of different sets: the machine was half as fast while it measured the first."""
+    shared = {"device": "cpu", "precision": "fp32", "import_seconds": 1, "load_seconds": 1}
+    shared |= {"peak_rss_bytes": 1, "peak_device_bytes": None, "first_request_ms": 1}
+    rows = [
+        {"latency": {"percentiles": {"p50": {"ms": ms, "supported": True}}}, "drift": drift}
+        | shared
+        | {"mode": mode}
+        for mode, ms, drift in (("leads", 90, 2.0), ("next", 60, 1.0))
+    ]
+    first, *_ = advice(rows, None, {}, command_with({}))
+    assert first["choice"] == "CPU `leads`: 90.0 ms"
+    assert first["runner_up"] == "CPU `next`: 15.0 ms more"
 
 
 WORST = {"matched": 0.9, "box_drift_px": 2.0}

@@ -30,11 +30,15 @@ class Advice(TypedDict):
 
 
 class Use(NamedTuple):
-    """A figure of a row of which less is better, and the words for its values."""
+    """A figure of a row of which less is better, and the words for its values.
+
+    `shown` is the figure to show of the row itself, where others are compared by `figure`.
+    """
 
     name: str
     figure: Callable[[Row], float]
     words: Callable[[float], str]
+    shown: Callable[[Row], float] | None = None
 
 
 def _memory(row: Row) -> float:
@@ -48,8 +52,8 @@ def _start(row: Row) -> float:
     return 1e3 * load + (row["first_request_ms"] or 0)
 
 
-LATENCY = Use("Lowest latency", p50, brief)
-EXACT = Use("Lowest latency without loss of accuracy (fp32)", p50, brief)
+LATENCY = Use("Lowest latency", pace, brief, p50)
+EXACT = Use("Lowest latency without loss of accuracy (fp32)", pace, brief, p50)
 MEMORY = Use("Least memory", _memory, mebibytes)
 START = Use("Shortest start, to the first answer", _start, brief)
 TOO_FEW = "no such mode has enough requests to support a median"
@@ -105,7 +109,7 @@ def _least(use: Use, rows: list[Row], needs: Record, none: str = TOO_FEW) -> Adv
         return {"use": use.name, "choice": "no such mode fits", "runner_up": "–"}
     best, *others = fitting
     behind = [f"{name(row)}: {words(figure(row) - figure(best))} more" for row in others[:1]]
-    choice = f"{name(best)}: {words(figure(best))}"
+    choice = f"{name(best)}: {words((use.shown or figure)(best))}"
     return {"use": use.name, "choice": choice, "runner_up": "".join(behind) or "–"}
 
 
