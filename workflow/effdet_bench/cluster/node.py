@@ -7,7 +7,6 @@ kept, and the next job continues from there.
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ import yaml
 from effdet_bench import layout, records
 from effdet_bench.errors import BenchError
 from effdet_bench.facts import machine
+from effdet_bench.locks import hold
 
 # shared with the project; not exports, because some fit only one processor or GPU
 SHARED = ("Snakefile", "workflow", "profiles", "checkpoints", "results")
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
     # if Snakemake was killed, its job may still run: a second job waits for its end
     with (folder / "node.lock").open("a") as held:
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(held, fcntl.LOCK_EX)
+            hold(held.fileno(), "an earlier job of this machine type")
         prepare(kind, args.settings, folder)
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         command = [sys.executable, "-m", "snakemake", "--cores", "1"]

@@ -4,20 +4,16 @@ FD is its end of a pipe. The service sends requests through the pipe, and the in
 through it. The instance ends when the pipe does.
 """
 
-import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from effdet_bench.errors import Outcome, UnavailableError, outcome_of
+from effdet_bench.errors import UnavailableError
 from effdet_bench.imports import importing
 from effdet_bench.load.messages import InstanceSpec, Served
-from effdet_bench.processes import end_with_parent
-from effdet_bench.worker.interpreter import refuse_other_code, without_effect
+from effdet_bench.worker.interpreter import answer_parent, refuse_other_code, without_effect
 
 if TYPE_CHECKING:
     from effdet_bench.detector.request import Answer
@@ -101,22 +97,18 @@ def _load(spec: InstanceSpec) -> Instance | Null:
 
 def answer_pipe(load: Callable[[Any], Any]) -> None:
     """Loads what comes through the pipe first, and has its method `serve` answer what follows."""
-    end_with_parent()
-    pipe = Connection(int(sys.argv[1]))
-    served = None
-    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
-        while (asked := pipe.recv()) is not None:
-            result = None
-            try:
-                if served is None:
-                    spec, code = asked
-                    refuse_other_code(code, spec.engines)
-                    served = load(spec)
-                else:
-                    result = served.serve(*asked)
-                pipe.send((Outcome("completed", None), result))
-            except Exception as error:
-                pipe.send((outcome_of(error), None))
+    serve: Callable[..., Any] | None = None
+
+    def load_or_serve(*arguments: Any) -> Any:
+        nonlocal serve
+        if serve is not None:
+            return serve(*arguments)
+        spec, code = arguments
+        refuse_other_code(code, spec.engines)
+        serve = load(spec).serve
+        return None
+
+    answer_parent(load_or_serve)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,15 @@ a pipe.
 
 import contextlib
 import gc
-import sys
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
-from effdet_bench.errors import BenchError, Outcome, UnavailableError, outcome_of
-from effdet_bench.processes import Worker, end_with_parent, process_context
+from effdet_bench.errors import BenchError, Outcome, UnavailableError
+from effdet_bench.processes import Worker, process_context
 from effdet_bench.worker.interpreter import (
     Interpreter,
+    answer_parent,
     code_digest,
     refuse_other_code,
     without_effect,
@@ -149,15 +148,8 @@ class _Served:
 
 
 def main() -> None:
-    end_with_parent()
-    pipe, served = Connection(int(sys.argv[1])), _Served()
-    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
-        while (asked := pipe.recv()) is not None:
-            method, arguments = asked
-            try:
-                pipe.send((Outcome("completed", None), served.answer(method, arguments)))
-            except Exception as error:
-                pipe.send((outcome_of(error), None))
+    served = _Served()
+    answer_parent(served.answer)
     served.close()
 
 

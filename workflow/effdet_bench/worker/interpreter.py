@@ -6,13 +6,13 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from effdet_bench import layout, processes
-from effdet_bench.errors import BenchError, Outcome, cause_of_death, hung
+from effdet_bench.errors import BenchError, Outcome, cause_of_death, hung, outcome_of
 from effdet_bench.facts.code import digest
 from effdet_bench.facts.engines import located
 from effdet_bench.worker.spec import Environment
@@ -63,6 +63,21 @@ class Interpreter:
         # a message, because closing is not enough: processes forked later hold this end open too
         with contextlib.suppress(ConnectionError):
             self.pipe.send(None)
+
+
+def answer_parent(answer: Callable[..., Any]) -> None:
+    """Answers the messages of an `Interpreter`, in its process, until the parent ends.
+
+    Each message is a tuple of arguments of `answer`. The parent gets an outcome and the result.
+    """
+    processes.end_with_parent()
+    pipe = Connection(int(sys.argv[1]))
+    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        while (arguments := pipe.recv()) is not None:
+            try:
+                pipe.send((Outcome("completed", None), answer(*arguments)))
+            except Exception as error:
+                pipe.send((outcome_of(error), None))
 
 
 def code_digest(engines: Iterable[str]) -> str:
