@@ -11,6 +11,10 @@ TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --no-compile $(shell test -t 2 || echo -q)
 # A YAML file of settings that replace those of config.yaml.
 SETTINGS ?=
+MISSING := $(filter-out $(wildcard $(SETTINGS)),$(SETTINGS))
+ifneq ($(MISSING),)
+$(error SETTINGS names $(MISSING), but there is no such file)
+endif
 SNAKEMAKE := $(BIN)/snakemake --cores 1
 OF_SETTINGS := $(if $(SETTINGS),--configfile $(SETTINGS))
 

@@ -244,6 +244,18 @@ def test_a_mode_that_is_no_longer_valid_is_a_regression(tmp_path, capsys):
     assert "cpu fused: no longer valid" in capsys.readouterr().err
 
 
+def test_a_mode_that_the_gate_could_not_decide_on_is_no_invalid_one(tmp_path, capsys):
+    before = archive(tmp_path / "a" / "test")
+    after = archive(tmp_path / "b" / "test", seed=1)
+    verdict = after / "validity" / "cpu" / "fused.json"
+    told = verdict.read_text().replace('"verdict": "valid"', '"verdict": "not decided"')
+    verdict.write_text(told)
+    summarise_archive(after)
+    with pytest.raises(SystemExit, match="1 of 2 modes regressed"):
+        compare(*given(before, after))
+    assert "cpu fused: the gate could not decide whether" in capsys.readouterr().err
+
+
 def test_runs_of_other_work_are_not_compared(tmp_path):
     before = archive(tmp_path / "a" / "test")
     after = archive(tmp_path / "b" / "test")

@@ -1,9 +1,11 @@
 """Mistakes of users, made through Snakemake: one clear sentence and no traceback."""
 
+import subprocess
+
 import pytest
 
 from effdet_bench.facts.machine import default_name
-from helpers import SHIPPED, Workspace
+from helpers import ROOT, SHIPPED, Workspace
 
 
 def refused(workspace: Workspace, *args: str) -> str:
@@ -27,6 +29,14 @@ def refused(workspace: Workspace, *args: str) -> str:
 def test_a_bad_setting(workspace, setting, sentence):
     """A mistake of each place that looks for them; `test_config` has all others."""
     assert sentence in refused(workspace, "--config", setting)
+
+
+def test_settings_that_are_not_there(workspace):
+    """Snakemake alone would end with a traceback."""
+    given = ["make", "--dry-run", "report", "SETTINGS=smoke.yaml nowhere.yaml"]
+    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "SETTINGS names nowhere.yaml, but there is no such file" in done.stderr
 
 
 def test_a_profile_that_is_not_there_times_no_login_node(workspace):

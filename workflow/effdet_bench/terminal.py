@@ -253,7 +253,7 @@ class LogHandler(LogHandlerBase):
 
 
 def _phase(rule: str) -> str | None:
-    """The phase of a rule; `None` for a rule whose log the user wants to read, such as `audit`."""
+    """The phase of a rule; `None` for a rule whose log the user wants to read, such as `bundle`."""
     timing = rule.startswith("time_") and not rule.startswith("time_type_")
     return TIMING if timing else PHASE.get(rule)
 

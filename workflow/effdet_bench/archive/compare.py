@@ -177,6 +177,7 @@ def _compare_machines(folder: Path, types: dict[str, str | None] | None) -> None
     )
     records.write_text(folder / "comparison.md", text)
     records.write_text(folder / "comparison.html", to_html(text, folder))
-    print(f"{len(machines)} machines: {folder / 'comparison.md'}, and comparison.html")
+    counted = f"{len(machines)} machine{'s' * (len(machines) != 1)}"
+    print(f"{counted}: {folder / 'comparison.md'}, and comparison.html")
     for machine, reason in missing.items():
         print(f"not measured: {machine}: {reason}")

@@ -186,8 +186,14 @@ def _slower(found: Comparison, threshold: float) -> bool:
 
 def _missing(old: Row, new: Row | None) -> Change:
     kind = "not measured" if new is None else "not valid"
-    reason = kind if new is None else new["reason"] or "no longer valid"
+    reason = kind if new is None else new["reason"] or _why(new)
     return Change(old["device"], old["mode"], kind, reason, p50(old), None, None, None)
+
+
+def _why(row: Row) -> str:
+    if row["validity"]["verdict"] == "not decided":
+        return "the gate could not decide whether its answers are valid"
+    return "no longer valid"
 
 
 def confirmed(suspects: list[Change], again: list[Change]) -> list[Change]:

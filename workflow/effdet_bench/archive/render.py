@@ -71,4 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    render_archive(chosen(args))
+    archive = chosen(args)
+    render_archive(archive)
+    print(f"The report: {archive.report}, and report.html")

@@ -58,3 +58,4 @@ def run(args: argparse.Namespace) -> None:
     archive = chosen(args)
     summary = read_summary(archive)
     draw_archive(archive, summary, jobs_of(summary, archive), archive.figures, args.kind)
+    print(f"The figures: {archive.figures}/*.{args.kind}")
