@@ -1,5 +1,6 @@
 """Work in a process of its own: whatever becomes of it, its parent knows and goes on."""
 
+import faulthandler
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ class Faulty:
         time.sleep(1000)
 
     def die(self) -> None:
+        faulthandler.disable()  # pytest's would print a traceback amid the results
         os.kill(os.getpid(), signal.SIGSEGV)
 
     def exhaust(self) -> None:
