@@ -30,6 +30,16 @@ def edit(path: Path, seed: int, digits: str = r"\d") -> str:
     return f"{path.name} at {at}: {text[max(0, at - 30) : at + 10]!r}"
 
 
+def middle_time(stages: Path) -> str:
+    """A pattern of a time of decoding in `stages` on which the median depends.
+
+    A change of the largest time may leave the median as it is.
+    """
+    lines = (line for line in stages.read_text().splitlines() if ",decode," in line)
+    times = sorted(int(line.split(",")[-1]) for line in lines)
+    return rf"(?<=,){times[len(times) // 2]}$"
+
+
 @pytest.fixture
 def results(smoke: Workspace, tmp_path) -> Path:
     return Path(shutil.copytree(smoke.results, tmp_path / "smoke"))
@@ -68,8 +78,13 @@ def test_a_single_edited_digit_is_found(results, name, seed):
 @pytest.mark.parametrize("name", [*DERIVED, *RAW[:2], "validity/cpu/baseline.json"])
 def test_an_edited_digit_is_found_without_the_manifest(results, name):
     """Whoever edits may write the manifest anew: then the numbers must still follow."""
-    # the first digit of a number that ends its line: later ones may be of no weight
-    what = edit(results / name, 7, r"(?<![\d.])\d(?=[\d.]*,?$)" if name in RAW else r"\d")
+    path, digits = results / name, r"\d"
+    if path.name == "requests.csv":
+        # the first digit of a number that ends its line: later ones may be of no weight
+        digits = r"(?<![\d.])\d(?=[\d.]*,?$)"
+    elif path.name == "stages.csv":
+        digits = middle_time(path)
+    what = edit(path, 7, digits)
     write_manifest(Archive(results))
     found = next(audit(Archive(results)), None)
     assert found, what
