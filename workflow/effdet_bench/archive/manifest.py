@@ -70,11 +70,9 @@ def check_manifest(archive: Archive) -> list[str]:
 def read_manifest(archive: Archive) -> dict[str, str]:
     path = archive.manifest
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except OSError:
         raise BenchError(f"{path} is missing: run `snakemake --cores 1` to write it.") from None
-    except UnicodeDecodeError:
-        lines = [""]
     pairs = [line.split("  ", 1) for line in lines]
     if not all(len(pair) == 2 for pair in pairs):
         raise BenchError(f"{path} is not a list of `digest  file`: restore it from a copy.")
